@@ -1,0 +1,1 @@
+"""A production product recommender in which every artifact is a Dagster asset."""

@@ -1,0 +1,76 @@
+"""Slates: the first k items that a method would show, as int32 [requests, k] of item rows.
+
+A method with fewer than k items to show pads with -1, which is never a hit.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import sparse
+
+PADDING = -1
+DEPTH = 300  # how deep every method's slate is kept
+_BLOCK = 256  # requests scored at a time: 94 MB of scores for 92,000 items
+
+# Requests [start, stop) -> float32 scores [stop - start, items]; higher is better.
+Scorer = Callable[[int, int], np.ndarray]
+
+
+def rank(
+    scorer: Scorer, excluded: sparse.csr_matrix, tie_break: np.ndarray, k: int = DEPTH
+) -> np.ndarray:
+    """The k best items of each request over the whole catalogue.
+
+    Args:
+        scorer: scores of a block of requests; -inf means cannot be shown.
+        excluded: CSR [requests, items]; stored entries are never shown.
+        tie_break: [items]; of equal scores the item with the larger value comes first, then the
+            earlier row, so a method that knows nothing about a household falls back to this.
+        k: length of a slate.
+
+    Returns:
+        int32 [requests, k], padded with -1.
+    """
+    n, items = excluded.shape
+    order = np.argsort(-tie_break, kind="stable")
+    position = np.empty(items, dtype=np.int64)
+    position[order] = np.arange(items)
+    slates = np.full((n, k), PADDING, dtype=np.int32)
+    for start in range(0, n, _BLOCK):
+        stop = min(start + _BLOCK, n)
+        scores = scorer(start, stop)[:, order]
+        for row in range(start, stop):
+            seen = excluded.indices[excluded.indptr[row] : excluded.indptr[row + 1]]
+            scores[row - start, position[seen]] = -np.inf
+            best = _best(scores[row - start], k)
+            slates[row, : len(best)] = order[best]
+    return slates
+
+
+def _best(scores: np.ndarray, k: int) -> np.ndarray:
+    """Positions of the k largest finite scores, best first, equal ones by position."""
+    if k < len(scores):
+        threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
+        above = np.flatnonzero(scores > threshold)
+        level = np.flatnonzero(scores == threshold)[: k - len(above)]
+        candidates = np.sort(np.concatenate([above, level]))
+    else:
+        candidates = np.arange(len(scores))
+    candidates = candidates[np.isfinite(scores[candidates])]
+    return candidates[np.argsort(-scores[candidates], kind="stable")]
+
+
+def slate_faults(slates: np.ndarray, excluded: sparse.csr_matrix) -> dict[str, int]:
+    """Counts what a slate must never hold: an excluded item, an item twice, a gap."""
+    n, items = excluded.shape
+    shown = slates != PADDING
+    keys = np.arange(n)[:, None] * items + slates
+    matrix = excluded.tocoo()
+    forbidden = matrix.row.astype(np.int64) * items + matrix.col
+    ordered = np.sort(slates, axis=1)
+    return {
+        "seen_items": int(np.isin(keys[shown], forbidden).sum()),
+        "repeated_items": int(((np.diff(ordered) == 0) & (ordered[:, 1:] != PADDING)).sum()),
+        "gaps": int((np.diff(shown.astype(np.int8)) > 0).sum()),
+        "unknown_items": int(((slates < PADDING) | (slates >= items)).sum()),
+    }

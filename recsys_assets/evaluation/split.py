@@ -1,0 +1,144 @@
+"""The protocol of the offline evaluation: who asks, what was known, what would have been right.
+
+History is every purchase before `today`. Each household with a first-time purchase in the days
+after makes one request, at the time and on the device of its first event in those days. Relevant
+is what it bought there for the first time. Every method ranks every row of the catalogue, except
+what the household had bought before; nothing is sampled.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from scipy import sparse
+
+COLUMNS = ["user_id", "item_id", "timestamp", "event", "device"]
+RECENT_DAYS = 28
+
+
+@dataclass(frozen=True)
+class Requests:
+    """One request per household, sorted by `user_id`.
+
+    `user_id` and `device` are object [n] ("" = unknown device), `timestamp` int64 [n] in epoch
+    seconds; `seen` and `relevant` are 0/1 CSR [n, items]: bought before, and first bought in the
+    evaluated days.
+    """
+
+    user_id: np.ndarray
+    timestamp: np.ndarray
+    device: np.ndarray
+    seen: sparse.csr_matrix
+    relevant: sparse.csr_matrix
+
+    def __len__(self) -> int:
+        return len(self.user_id)
+
+
+@dataclass(frozen=True)
+class Split:
+    """History to learn from and requests to answer, over the same catalogue.
+
+    `item_ids` is object [items], the catalogue in its own order; `history` 0/1 CSR
+    [history users, items] of distinct pairs; `purchases` and `purchases_recent` int64 [items],
+    purchase events before `today` and in the 28 days before it; `requests` as above, with
+    `history_row` int64 [n], the request's row in `history` or -1 for an unseen household.
+    `outside_catalogue` counts relevant pairs dropped because the catalogue lacks the item.
+    """
+
+    item_ids: np.ndarray
+    history: sparse.csr_matrix
+    purchases: np.ndarray
+    purchases_recent: np.ndarray
+    requests: Requests
+    history_row: np.ndarray
+    outside_catalogue: int
+
+
+def split_by_time(
+    interactions: pa.Table, item_ids: list[str], today: date, evaluation_days: int
+) -> Split:
+    """Splits events before `today` from those of the `evaluation_days` from `today` on.
+
+    Args:
+        interactions: events with `COLUMNS`; later ones than the evaluated days are ignored.
+        item_ids: the catalogue.
+        today: first day (UTC) that history does not hold.
+        evaluation_days: number of days measured.
+
+    Raises:
+        ValueError: nothing was bought before `today`, or no household bought anything for the
+            first time in the evaluated days.
+    """
+    start = datetime.combine(today, time(), UTC)
+    end = start + timedelta(days=evaluation_days)
+    events = pl.from_arrow(interactions.select(COLUMNS))
+    assert isinstance(events, pl.DataFrame)
+    catalogue = pl.DataFrame({"item_id": item_ids}).with_row_index("item")
+    events = events.join(catalogue, on="item_id", how="left")
+    bought = events.filter(pl.col("event") == "purchase")
+    before = bought.filter(pl.col("timestamp") < start, pl.col("item").is_not_null())
+    week = events.filter(pl.col("timestamp").is_between(start, end, closed="left"))
+    if before.is_empty():
+        raise ValueError(f"interactions hold no purchase before {today}: nothing to learn from")
+    users = before.select("user_id").unique().sort("user_id").with_row_index("history_row")
+    pairs = before.select("user_id", "item").unique().join(users, on="user_id")
+    first_bought = (
+        week.filter(pl.col("event") == "purchase")
+        .select("user_id", "item")
+        .unique()
+        .join(pairs.select("user_id", "item"), on=["user_id", "item"], how="anti")
+    )
+    outside = first_bought["item"].null_count()
+    first_bought = first_bought.drop_nulls("item")
+    if first_bought.is_empty():
+        raise ValueError(
+            f"no household bought anything for the first time in the {evaluation_days} days from "
+            f"{today}: nothing to measure; set RECSYS_TODAY or RECSYS_EVALUATION_DAYS"
+        )
+    shape = len(item_ids)
+    history = _incidence(pairs["history_row"], pairs["item"], len(users), shape)
+    asking = first_bought.select("user_id").unique()
+    opening = (
+        week.join(asking, on="user_id")
+        .sort("user_id", "timestamp", maintain_order=True)
+        .group_by("user_id", maintain_order=True)
+        .first()
+        .join(users, on="user_id", how="left")
+        .sort("user_id")
+        .with_row_index("request")
+    )
+    wanted = first_bought.join(opening.select("user_id", "request"), on="user_id")
+    history_row = opening["history_row"].cast(pl.Int64).fill_null(-1).to_numpy()
+    requests = Requests(
+        user_id=opening["user_id"].to_numpy().astype(object),
+        timestamp=opening["timestamp"].dt.epoch("s").to_numpy(),
+        device=opening["device"].fill_null("").to_numpy().astype(object),
+        seen=_rows(history, history_row),
+        relevant=_incidence(wanted["request"], wanted["item"], len(opening), shape),
+    )
+    recent = before.filter(pl.col("timestamp") >= start - timedelta(days=RECENT_DAYS))
+    return Split(
+        item_ids=np.array(item_ids, dtype=object),
+        history=history,
+        purchases=np.bincount(before["item"].to_numpy(), minlength=shape),
+        purchases_recent=np.bincount(recent["item"].to_numpy(), minlength=shape),
+        requests=requests,
+        history_row=history_row,
+        outside_catalogue=outside,
+    )
+
+
+def _incidence(rows: pl.Series, columns: pl.Series, n: int, m: int) -> sparse.csr_matrix:
+    ones = np.ones(len(rows), dtype=np.float32)
+    matrix = sparse.csr_matrix((ones, (rows.to_numpy(), columns.to_numpy())), shape=(n, m))
+    matrix.sort_indices()
+    return matrix
+
+
+def _rows(matrix: sparse.csr_matrix, rows: np.ndarray) -> sparse.csr_matrix:
+    """The given rows, all zero where the row is -1."""
+    known = (rows >= 0).astype(np.float32)
+    return sparse.csr_matrix(sparse.diags(known) @ matrix[np.maximum(rows, 0)])

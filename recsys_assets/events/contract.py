@@ -1,0 +1,223 @@
+"""The contract of the input tables: columns, types, what is required, what is allowed.
+
+What belongs here: everything a shop must know to deliver its data, and the check of a delivered
+file against it. What does not: the check of single rows, which is `validation.py`, and how a
+particular source gets its rows, which is `sources/`.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+EVENTS = ("view", "click", "add_to_cart", "purchase")
+MAX_ID_BYTES = 512
+"""Longest id, in bytes of UTF-8: ids are keys of the online store, of vocabularies and filters."""
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+
+class BrokenInput(ValueError):
+    """A delivered file that cannot be used at all; it stops the partition it belongs to."""
+
+    def __init__(self, file: str, column: str | None, reason: str, remedy: str) -> None:
+        where = f"{file}, column {column!r}" if column else file
+        super().__init__(f"{where}: {reason}. Remedy: {remedy}")
+        self.file = file
+        self.column = column
+        self.reason = reason
+        self.remedy = remedy
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: an optional one may be absent from a file, and is null then."""
+
+    name: str
+    type: pa.DataType
+    description: str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The columns of one input table.
+
+    `extra` says what further columns a delivered file may bring: none, "text" (categorical
+    attributes, strings) or "any" (strings and numbers).
+    """
+
+    table: str
+    columns: tuple[Column, ...]
+    extra: str = "none"
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema of the declared columns, in their order."""
+        return pa.schema([(column.name, column.type) for column in self.columns])
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the declared columns, in their order."""
+        return [column.name for column in self.columns]
+
+    def check(self, delivered: pa.Schema, file: str) -> None:
+        """Checks a file's schema before its rows are read.
+
+        Raises:
+            BrokenInput: a required column is missing, or a column's type cannot be used.
+        """
+        for column in self.columns:
+            if column.name in delivered.names:
+                _check_type(column, delivered.field(column.name).type, file)
+            elif column.required:
+                raise BrokenInput(
+                    file,
+                    column.name,
+                    "the column is missing",
+                    f"deliver it as {column.type}; the file has {', '.join(delivered.names)}",
+                )
+        for name in self.extra_names(delivered):
+            _check_extra(self.extra, delivered.field(name), file)
+
+    def extra_names(self, delivered: pa.Schema) -> list[str]:
+        """Columns beyond the declared ones that are carried along, in the file's order."""
+        if self.extra == "none":
+            return []
+        return [name for name in delivered.names if name not in self.names]
+
+    def conform(self, rows: pa.Table, file: str) -> pa.Table:
+        """The declared columns in the contract's types and order, then the extra ones.
+
+        Timestamps without a time zone are taken as UTC; optional columns that the file lacks
+        are null.
+
+        Raises:
+            BrokenInput: as `check`.
+        """
+        self.check(rows.schema, file)
+        columns = {column.name: _conform(column, rows, file) for column in self.columns}
+        for name in self.extra_names(rows.schema):
+            kind = _extra_type(rows.schema.field(name).type)
+            columns[name] = rows.column(name).cast(kind)
+        return pa.table(columns)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return (
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _fits(wanted: pa.DataType, delivered: pa.DataType) -> bool:
+    if pa.types.is_null(delivered):
+        return True
+    if pa.types.is_timestamp(wanted):
+        return pa.types.is_timestamp(delivered)
+    if pa.types.is_integer(wanted):
+        return pa.types.is_integer(delivered)
+    if pa.types.is_floating(wanted):
+        return (
+            pa.types.is_integer(delivered)
+            or pa.types.is_floating(delivered)
+            or pa.types.is_decimal(delivered)
+        )
+    return _is_text(delivered)
+
+
+def _check_type(column: Column, delivered: pa.DataType, file: str) -> None:
+    if not _fits(column.type, delivered):
+        raise BrokenInput(
+            file, column.name, f"its type is {delivered}", f"write the column as {column.type}"
+        )
+
+
+def _check_extra(extra: str, field: pa.Field, file: str) -> None:
+    number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+    if _is_text(field.type) or pa.types.is_null(field.type) or (extra == "any" and number):
+        return
+    wanted = "string" if extra == "text" else "string, integer or floating point"
+    raise BrokenInput(
+        file, field.name, f"its type is {field.type}", f"write it as {wanted}, or leave it out"
+    )
+
+
+def _extra_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_integer(kind):
+        return pa.int64()
+    return pa.float64() if pa.types.is_floating(kind) else pa.string()
+
+
+def _conform(column: Column, rows: pa.Table, file: str) -> pa.ChunkedArray:
+    if column.name not in rows.schema.names:
+        return pa.chunked_array([pa.nulls(rows.num_rows, column.type)])
+    values = rows.column(column.name)
+    if pa.types.is_timestamp(values.type) and values.type.tz is None:
+        values = pc.assume_timezone(values.cast(pa.timestamp("us"), safe=False), "UTC")
+    try:
+        # Nanoseconds are cut to microseconds; nothing else may lose information.
+        return values.cast(column.type, safe=not pa.types.is_timestamp(column.type))
+    except pa.ArrowInvalid as error:
+        raise BrokenInput(
+            file, column.name, str(error), f"write the column as {column.type}"
+        ) from error
+
+
+INTERACTIONS = Contract(
+    "interactions",
+    (
+        Column("user_id", pa.string(), "Who acted; at most 512 bytes.", required=True),
+        Column("item_id", pa.string(), "An id of the items table.", required=True),
+        Column("timestamp", TIMESTAMP, "When, in UTC; without a zone taken as UTC.", required=True),
+        Column("event", pa.string(), f"One of {', '.join(EVENTS)}.", required=True),
+        Column("session_id", pa.string(), "Visit or basket."),
+        Column("quantity", pa.int64(), "Units; at least 1 for a purchase, where known."),
+        Column("price", pa.float64(), "Shelf price of one unit, before discounts."),
+        Column("discount", pa.float64(), "Money off per unit, from 0 to the price."),
+        Column("device", pa.string(), "What the user acted on."),
+        Column("store_id", pa.string(), "Which shop."),
+    ),
+)
+
+ITEMS = Contract(
+    "items",
+    (
+        Column("item_id", pa.string(), "Unique; at most 512 bytes.", required=True),
+        Column("text", pa.string(), "What a shopper reads; empty if unknown.", required=True),
+        Column("category_l1", pa.string(), "Widest category."),
+        Column("category_l2", pa.string(), "Category within category_l1."),
+        Column("category_l3", pa.string(), "Category within category_l2."),
+        Column("brand", pa.string(), "Brand, or kind of brand."),
+        Column("price", pa.float64(), "List price; what was charged comes with the interactions."),
+        Column("image", pa.string(), "Path of an image, or empty."),
+    ),
+    extra="any",
+)
+
+USERS = Contract(
+    "users",
+    (Column("user_id", pa.string(), "Unique; at most 512 bytes.", required=True),),
+    extra="text",
+)
+
+PROMOTIONS = Contract(
+    "promotions",
+    (
+        Column("item_id", pa.string(), "The promoted item.", required=True),
+        Column("valid_from", TIMESTAMP, "First moment of the promotion, UTC.", required=True),
+        Column("valid_to", TIMESTAMP, "First moment after it, UTC.", required=True),
+        Column("display", pa.float64(), "Share of stores that display it, 0 to 1."),
+        Column("mailer", pa.float64(), "Share of stores with it in the mailer, 0 to 1."),
+    ),
+)
+
+QUARANTINED_INTERACTIONS = Contract(
+    "quarantined_interactions",
+    (
+        *(Column(column.name, pa.string(), column.description) for column in INTERACTIONS.columns),
+        Column("reason", pa.string(), "All that is wrong with the row, comma-separated."),
+        Column("source_file", pa.string(), "The delivered file that holds the row."),
+    ),
+)

@@ -1,0 +1,7 @@
+"""Where artifacts live: Parquet tables and versioned folders under one storage URL."""
+
+from recsys_assets.storage.artifacts import Artifact, Draft, MissingArtifact
+from recsys_assets.storage.store import Store
+from recsys_assets.storage.tables import MissingPartition, Table
+
+__all__ = ["Artifact", "Draft", "MissingArtifact", "MissingPartition", "Store", "Table"]

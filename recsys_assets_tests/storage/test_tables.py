@@ -1,0 +1,57 @@
+import pyarrow as pa
+import pytest
+
+from recsys_assets.storage import MissingPartition, Store
+
+
+@pytest.fixture
+def table(tmp_path):
+    return Store(f"file://{tmp_path}").table("events")
+
+
+def test_a_partition_is_read_back(table):
+    table.write(pa.table({"item_id": ["a", "b"]}), "2017-01-02")
+    table.write(pa.table({"item_id": ["c"]}), "2017-01-01")
+
+    assert table.days() == ["2017-01-01", "2017-01-02"]
+    assert table.read(["2017-01-02", "2017-01-01"])["item_id"].to_pylist() == ["a", "b", "c"]
+
+
+def test_only_the_columns_asked_for_are_read(table):
+    table.write(pa.table({"item_id": ["a"], "price": [1.0]}))
+
+    assert table.read(columns=["price"]).column_names == ["price"]
+
+
+def test_writing_again_replaces_the_partition(table):
+    table.write(pa.table({"item_id": ["a"]}), "2017-01-01")
+    table.write(pa.table({"item_id": ["b"]}), "2017-01-01")
+
+    assert table.read(["2017-01-01"])["item_id"].to_pylist() == ["b"]
+
+
+def test_a_missing_partition_is_named(table):
+    table.write(pa.table({"item_id": ["a"]}), "2017-01-01")
+
+    with pytest.raises(MissingPartition, match="partition 2017-01-02 of table 'events'"):
+        table.read(["2017-01-01", "2017-01-02"])
+
+
+def test_no_partition_asked_for_is_an_error(table):
+    with pytest.raises(ValueError, match="no day was asked for"):
+        table.read([])
+
+
+def test_a_failed_write_leaves_the_old_partition(table, monkeypatch):
+    table.write(pa.table({"item_id": ["a"]}), "2017-01-01")
+    monkeypatch.setattr("os.fsync", _disk_is_full)
+
+    with pytest.raises(OSError, match="No space left"):
+        table.write(pa.table({"item_id": ["b"]}), "2017-01-01")
+
+    assert table.days() == ["2017-01-01"]
+    assert table.read(["2017-01-01"])["item_id"].to_pylist() == ["a"]
+
+
+def _disk_is_full(_descriptor):
+    raise OSError("No space left on device")
