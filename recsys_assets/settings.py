@@ -79,7 +79,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     first_day, last_day, today = _days(environ, source)
     return Settings(
         home=home,
-        storage_url=_url(environ, "RECSYS_STORAGE", f"file://{home}/storage", ("file", "s3")),
+        storage_url=_url(environ, "RECSYS_STORAGE", f"{home.as_uri()}/storage", ("file", "s3")),
         source=source,
         source_url=_source_url(environ, source),
         first_day=first_day,

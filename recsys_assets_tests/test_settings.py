@@ -12,7 +12,7 @@ def test_defaults_describe_the_recorded_year():
     assert settings.source == "complete_journey"
     assert settings.train_through == date(2017, 9, 30)
     assert settings.evaluation_through == date(2017, 10, 7)
-    assert settings.storage_url == f"file://{settings.home}/storage"
+    assert settings.storage_url == f"{settings.home.as_uri()}/storage"
 
 
 def test_a_folder_becomes_a_url(tmp_path):

@@ -5,7 +5,6 @@ replaced, which is one atomic write. A crash before that leaves the last good ve
 """
 
 import json
-import os
 import shutil
 import tempfile
 import uuid
@@ -102,7 +101,7 @@ class Artifact:
             staging = Path(path).with_name(f".{draft.version}")
             try:
                 shutil.copytree(draft.path, staging)
-                os.replace(staging, path)
+                staging.replace(path)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
         else:

@@ -9,7 +9,7 @@ import shutil
 import uuid
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pyarrow import fs
 
@@ -29,7 +29,7 @@ def open_url(url: str) -> tuple[fs.FileSystem, str]:
     """
     parts = urlsplit(url)
     if parts.scheme == "file":
-        return fs.LocalFileSystem(), parts.path
+        return fs.LocalFileSystem(), unquote(parts.path)
     if parts.scheme == "s3":
         return _s3(), f"{parts.netloc}{parts.path}"
     raise ValueError(f"storage URL {url!r}: the scheme must be file:// or s3://")

@@ -55,3 +55,13 @@ def test_a_failed_write_leaves_the_old_partition(table, monkeypatch):
 
 def _disk_is_full(_descriptor):
     raise OSError("No space left on device")
+
+
+def test_a_folder_may_have_spaces_and_umlauts(tmp_path):
+    folder = tmp_path / "my läden"
+    table = Store(folder.as_uri()).table("events")
+
+    table.write(pa.table({"item_id": ["a"]}))
+
+    assert table.read()["item_id"].to_pylist() == ["a"]
+    assert (folder / "tables/events/data.parquet").exists()
