@@ -14,7 +14,15 @@ EVENTS = ("view", "click", "add_to_cart", "purchase")
 MAX_ID_BYTES = 512
 """Longest id, in bytes of UTF-8: ids are keys of the online store, of vocabularies and filters."""
 
+LATE_DAYS = 3
+"""How many days after it happened an event may be delivered and still join its own day."""
+
+# What a source adds to each row of interactions.
+SOURCE_FILE = "source_file"
+DELIVERED_DAY = "delivered_day"
+
 TIMESTAMP = pa.timestamp("us", tz="UTC")
+_PER_COARSE_TICK = {"s": 1_000_000, "ms": 1_000}
 
 
 class BrokenInput(ValueError):
@@ -60,6 +68,11 @@ class Contract:
     def names(self) -> list[str]:
         """Names of the declared columns, in their order."""
         return [column.name for column in self.columns]
+
+    @property
+    def required_names(self) -> list[str]:
+        """Names of the columns that a file must have."""
+        return [column.name for column in self.columns if column.required]
 
     def check(self, delivered: pa.Schema, file: str) -> None:
         """Checks a file's schema before its rows are read.
@@ -117,7 +130,8 @@ def _fits(wanted: pa.DataType, delivered: pa.DataType) -> bool:
     if pa.types.is_timestamp(wanted):
         return pa.types.is_timestamp(delivered)
     if pa.types.is_integer(wanted):
-        return pa.types.is_integer(delivered)
+        # Pandas makes a column of whole numbers with gaps floating point; fractions fail later.
+        return pa.types.is_integer(delivered) or pa.types.is_floating(delivered)
     if pa.types.is_floating(wanted):
         return (
             pa.types.is_integer(delivered)
@@ -154,15 +168,28 @@ def _conform(column: Column, rows: pa.Table, file: str) -> pa.ChunkedArray:
     if column.name not in rows.schema.names:
         return pa.chunked_array([pa.nulls(rows.num_rows, column.type)])
     values = rows.column(column.name)
-    if pa.types.is_timestamp(values.type) and values.type.tz is None:
-        values = pc.assume_timezone(values.cast(pa.timestamp("us"), safe=False), "UTC")
+    if pa.types.is_timestamp(values.type):
+        return _microseconds(values)
     try:
-        # Nanoseconds are cut to microseconds; nothing else may lose information.
-        return values.cast(column.type, safe=not pa.types.is_timestamp(column.type))
+        return values.cast(column.type)
     except pa.ArrowInvalid as error:
         raise BrokenInput(
             file, column.name, str(error), f"write the column as {column.type}"
         ) from error
+
+
+def _microseconds(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """UTC microseconds; finer times are cut, times beyond their range become its end."""
+    ticks = times.cast(pa.int64())
+    unit = times.type.unit
+    if unit == "ns":
+        ticks = times.cast(pa.timestamp("us", times.type.tz), safe=False).cast(pa.int64())
+    elif unit in _PER_COARSE_TICK:
+        factor = _PER_COARSE_TICK[unit]
+        limit = (2**63 - 1) // factor
+        held = pc.min_element_wise(ticks, limit, skip_nulls=False)
+        ticks = pc.multiply(pc.max_element_wise(held, -limit, skip_nulls=False), factor)
+    return ticks.cast(TIMESTAMP)
 
 
 INTERACTIONS = Contract(
@@ -219,5 +246,14 @@ QUARANTINED_INTERACTIONS = Contract(
         *(Column(column.name, pa.string(), column.description) for column in INTERACTIONS.columns),
         Column("reason", pa.string(), "All that is wrong with the row, comma-separated."),
         Column("source_file", pa.string(), "The delivered file that holds the row."),
+    ),
+)
+
+QUARANTINED_ROWS = Contract(
+    "quarantined_rows",
+    (
+        Column("id", pa.string(), "The row's id, as far as it has one."),
+        Column("reason", pa.string(), "All that is wrong with the row, comma-separated."),
+        Column("row", pa.string(), "The row as JSON."),
     ),
 )

@@ -7,19 +7,22 @@ from typing import Protocol
 import polars as pl
 import pyarrow as pa
 
-DELIVERED_DAY = "delivered_day"
-SOURCE_FILE = "source_file"
-
 
 class Source(Protocol):
     """A shop's data as delivered, in the contract's columns and types, not yet validated.
 
-    `first_day` and `last_day` are those of the recording, None where it is open.
+    `last_day` is None where days go on.
     """
 
     name: str
-    first_day: date | None
-    last_day: date | None
+
+    @property
+    def first_day(self) -> date:
+        """The first day with events."""
+
+    @property
+    def last_day(self) -> date | None:
+        """The last day with events."""
 
     @property
     def user_attributes(self) -> tuple[str, ...]:

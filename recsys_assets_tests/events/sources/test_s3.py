@@ -1,0 +1,67 @@
+"""The Parquet source on S3, as a shop in the cloud would use it."""
+
+from datetime import date
+
+import boto3
+import polars as pl
+import pytest
+from moto.server import ThreadedMotoServer
+
+from recsys_assets.events.contract import BrokenInput
+from recsys_assets.events.ingest import ingest
+from recsys_assets.events.sources import ParquetSource
+from recsys_assets.storage import Store
+from recsys_assets.storage.filesystem import _s3
+from recsys_assets_tests.events.deliveries import DAY, NOW, write_events, write_shop
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    _s3.cache_clear()
+    client = boto3.client("s3", endpoint_url=endpoint)
+    client.create_bucket(Bucket="shop")
+    yield client
+    _s3.cache_clear()
+    server.stop()
+
+
+def upload(client, folder):
+    for path in sorted(folder.rglob("*.parquet")):
+        client.upload_file(str(path), "shop", f"data/{path.relative_to(folder)}")
+
+
+def test_a_day_goes_from_a_bucket_into_a_bucket(bucket, tmp_path):
+    shop = write_shop(tmp_path / "shop")
+    write_events(shop, "day=2024-05-02/a.parquet", {}, {"item_id": "gone"})
+    write_events(shop, "all.parquet", {"session_id": "s2"})
+    upload(bucket, shop)
+    source = ParquetSource("s3://shop/data", date(2024, 5, 1), None)
+    store = Store("s3://shop/store")
+
+    report = ingest(source, store, [DAY], pl.Series(source.items()["item_id"]), NOW)
+
+    assert (report.days[0].rows, report.days[0].quarantined) == (2, 1)
+    assert store.table("interactions").read(["2024-05-02"]).num_rows == 2
+    assert source.promotions().num_rows == 0
+    assert source.user_attributes == ("age",)
+
+
+def test_a_truncated_object_is_named(bucket, tmp_path):
+    shop = write_shop(tmp_path / "shop")
+    path = write_events(shop, "day=2024-05-02/cut.parquet", {})
+    path.write_bytes(path.read_bytes()[:-9])
+    upload(bucket, shop)
+
+    with pytest.raises(BrokenInput, match=r"shop/data/interactions/day=2024-05-02/cut\.parquet"):
+        ParquetSource("s3://shop/data", date(2024, 5, 1), None).interactions([DAY])
