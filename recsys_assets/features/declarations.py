@@ -148,10 +148,11 @@ class FirstTime:
 
 @dataclass(frozen=True)
 class PlannedValue:
-    """A value of the promotion plan that is valid at `event_timestamp`; 0 where none is.
+    """A value of the promotion plan that is valid at a moment; 0 where none is.
 
-    A plan is made ahead of time, so the value valid at the first moment of D+1 is known then. Of
-    several promotions valid at once the strongest counts.
+    A plan is made ahead of time, so what is valid at a moment is known then, and a release can
+    hold what will be valid in the days to come. Of several promotions valid at once the strongest
+    counts.
     """
 
     name: str
@@ -179,9 +180,7 @@ class FeatureSet:
     def columns(self) -> dict[str, DType]:
         """Feature columns in order, with their types; neither key nor event_timestamp."""
         return {
-            column: dtype
-            for feature in self.features
-            for column, dtype in feature.columns.items()
+            column: dtype for feature in self.features for column, dtype in feature.columns.items()
         }
 
     @property
@@ -319,9 +318,19 @@ ITEM_FEATURES = FeatureSet(
         LastTime(
             "last_sold_at", _PURCHASE, "Last purchase within 28 days, epoch seconds", within=28
         ),
+    ),
+)
+
+# Rows at the moments of change, not at midnights: a plan changes when a promotion begins or ends.
+ITEM_PROMOTIONS = FeatureSet(
+    name="item_promotions",
+    key="item_id",
+    features=(
         PlannedValue("display", "Share of stores that display the item now, 0 to 1"),
         PlannedValue("mailer", "Share of stores whose current mailer shows the item, 0 to 1"),
     ),
 )
 
-FEATURE_SETS = (USER_FEATURES, ITEM_FEATURES)
+# What the engine computes from events, a partition a day.
+DAILY_FEATURE_SETS = (USER_FEATURES, ITEM_FEATURES)
+FEATURE_SETS = (*DAILY_FEATURE_SETS, ITEM_PROMOTIONS)

@@ -9,7 +9,7 @@ How each kind is computed, so that no step grows with days times entities:
   again, whichever is first; the running total is the number of different values in the window;
 - most frequent values: counts per value and day, joined with the snapshots that they fall into;
 - a row is written only for days on which some value changes: an event enters or leaves a window
-  (`FeatureSet.change_offsets`), or a promotion begins or ends.
+  (`FeatureSet.change_offsets`).
 """
 
 from collections.abc import Callable
@@ -21,7 +21,6 @@ from recsys_assets.features.declarations import (
     FirstTime,
     LastDayRatio,
     LastTime,
-    PlannedValue,
     Ratio,
     WindowAggregate,
 )
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
 DAY_SECONDS = 86_400
 _RATIO_PARTS = ("numerator", "denominator")
+_SPARK = {"int64": "bigint", "float64": "double", "string": "string"}
 
 
 def compute_snapshots(
@@ -38,7 +38,6 @@ def compute_snapshots(
     events: "DataFrame",
     days: tuple[int, int],
     first_times: "DataFrame | None" = None,
-    planned: "DataFrame | None" = None,
 ) -> "DataFrame":
     """Rows of a feature set for every day of a range.
 
@@ -48,7 +47,6 @@ def compute_snapshots(
             `epoch_day` (int); it must reach `features.lookback_days` before the range.
         days: First and last epoch day of the range, both included.
         first_times: Key and epoch seconds of each entity's first event, column `first_time`.
-        planned: Key, `epoch_day` on which a planned value changes, and the planned columns.
 
     Returns:
         Key, `event_timestamp`, the feature columns in declared order, and `epoch_day`.
@@ -56,7 +54,7 @@ def compute_snapshots(
     from pyspark.sql import functions as f
 
     events = events.repartition(features.key).persist()
-    changes = _change_days(features, events, planned, days)
+    changes = _change_days(features, events, days)
     rows = _with_windows(features, _timeline(features, events, changes))
     for feature in features.of(WindowAggregate):
         if feature.function == "mode":
@@ -67,14 +65,9 @@ def compute_snapshots(
         rows = rows.withColumn(ratio.name, _divide(f.col(ratio.numerator), ratio.denominator))
     if first_times is not None:
         rows = _with_first_times(features, rows, first_times)
-    if planned is not None:
-        rows = _with_planned(features, rows, planned)
     moment = f.timestamp_seconds((f.col("epoch_day") + 1) * DAY_SECONDS)
-    columns = [f.col(name).cast(dtype.replace("int64", "bigint").replace("float64", "double"))
-               for name, dtype in features.columns.items()]
-    return rows.select(
-        features.key, moment.alias("event_timestamp"), *columns, "epoch_day"
-    )
+    columns = [f.col(name).cast(_SPARK[dtype]) for name, dtype in features.columns.items()]
+    return rows.select(features.key, moment.alias("event_timestamp"), *columns, "epoch_day")
 
 
 def first_events(key: str, feature: FirstTime, events: "DataFrame") -> "DataFrame":
@@ -86,45 +79,7 @@ def first_events(key: str, feature: FirstTime, events: "DataFrame") -> "DataFram
     return matching.groupBy(key).agg(f.min("epoch_day").alias("epoch_day"), seconds)
 
 
-def planned_changes(promotions: "DataFrame", days: tuple[int, int], start: int) -> "DataFrame":
-    """Days on which an item's promotion values change, with the values from then on.
-
-    Args:
-        promotions: item_id, valid_from, valid_to, display, mailer.
-        days: First and last epoch day, both included.
-        start: First epoch day of history; values valid then count as changed.
-
-    Returns:
-        item_id, epoch_day (int), display, mailer (0 where no promotion is valid).
-    """
-    from pyspark.sql import functions as f
-
-    first, last = days
-    # Promotion valid at (day + 1) 00:00, that is on snapshot days since <= day < until.
-    since = f.ceil(f.unix_micros("valid_from") / (DAY_SECONDS * 1e6)) - 1
-    until = f.ceil(f.unix_micros("valid_to") / (DAY_SECONDS * 1e6)) - 1
-    spans = (
-        promotions.withColumn("since", f.greatest(since, f.lit(first - 1)))
-        .withColumn("until", f.least(until, f.lit(last + 1)))
-        .where("since < until")
-    )
-    daily = (
-        spans.withColumn("epoch_day", f.explode(f.expr("sequence(since, until - 1)")))
-        .groupBy("item_id", "epoch_day")
-        .agg(f.max("display").alias("display"), f.max("mailer").alias("mailer"))
-    )
-    before = daily.withColumn("epoch_day", f.col("epoch_day") + 1).where(f"epoch_day > {start}")
-    before = before.withColumnsRenamed({"display": "display_before", "mailer": "mailer_before"})
-    joined = daily.join(before, ["item_id", "epoch_day"], "full").fillna(0.0)
-    changed = joined.where("display != display_before OR mailer != mailer_before")
-    return changed.where(f.col("epoch_day").between(first, last)).select(
-        "item_id", f.col("epoch_day").cast("int"), "display", "mailer"
-    )
-
-
-def _change_days(
-    features: FeatureSet, events: "DataFrame", planned: "DataFrame | None", days: tuple[int, int]
-) -> "DataFrame":
+def _change_days(features: FeatureSet, events: "DataFrame", days: tuple[int, int]) -> "DataFrame":
     """Key and epoch_day of every row to write."""
     from pyspark.sql import functions as f
 
@@ -134,8 +89,6 @@ def _change_days(
         .distinct()
         .select(features.key, f.explode(offsets).alias("epoch_day"))
     )
-    if planned is not None:
-        changes = changes.unionByName(planned.select(features.key, "epoch_day"))
     return changes.where(f.col("epoch_day").between(*days)).distinct().persist()
 
 
@@ -188,23 +141,23 @@ def _distinct_deltas(key: str, feature: WindowAggregate, events: "DataFrame") ->
     value = f.expr(feature.expression).alias("value")
     days = events.where(feature.where).select(key, value, "epoch_day").dropna().distinct()
     again = f.lead("epoch_day").over(Window.partitionBy(key, "value").orderBy("epoch_day"))
-    days = days.withColumn("again", again)
-    arrivals = days.select(
-        key, "epoch_day", *[f.lit(1).alias(feature.column(w)) for w in feature.windows]
-    )
-    departures = [
-        days.select(
-            key,
-            f.least(f.col("epoch_day") + w, f.col("again")).alias("epoch_day"),
-            f.lit(-1).alias(feature.column(w)),
+    names = [feature.column(window) for window in feature.windows]
+
+    def change(day: "Column", amounts: dict[str, int]) -> "Column":
+        return f.struct(
+            day.alias("epoch_day"), *[f.lit(amounts.get(name, 0)).alias(name) for name in names]
         )
-        for w in feature.windows
+
+    arrival = change(f.col("epoch_day"), dict.fromkeys(names, 1))
+    departures = [
+        change(f.least(f.col("epoch_day") + window, f.col("again")), {name: -1})
+        for name, window in zip(names, feature.windows, strict=True)
     ]
-    union: DataFrame = reduce(
-        lambda a, b: a.unionByName(b, allowMissingColumns=True), [arrivals, *departures]
-    )
-    return union.groupBy(key, "epoch_day").agg(
-        *[f.sum(feature.column(w)).alias(feature.column(w)) for w in feature.windows]
+    return (
+        days.withColumn("again", again)
+        .select(key, f.inline(f.array(arrival, *departures)))
+        .groupBy(key, "epoch_day")
+        .agg(*[f.sum(name).alias(name) for name in names])
     )
 
 
@@ -282,10 +235,6 @@ def _with_first_times(
     known = f.col("first_time") < (f.col("epoch_day") + 1) * DAY_SECONDS
     joined = rows.join(first_times.select(features.key, "first_time"), features.key, "left")
     return joined.withColumn(feature.name, f.when(known, f.col("first_time")))
-
-
-def _with_planned(features: FeatureSet, rows: "DataFrame", planned: "DataFrame") -> "DataFrame":
-    raise NotImplementedError
 
 
 def _divide(numerator: "Column", denominator: str) -> "Column":

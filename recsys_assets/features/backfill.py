@@ -1,0 +1,184 @@
+"""Reads event days, lets Spark compute feature snapshots, publishes one object per day.
+
+Spark writes a range of days into a staging folder of the store in one job; each day is then
+published by the store, atomically, so a reader sees the old day or the new one and a crash leaves
+nothing half-written. Publishing passes a day's rows through this process: with a hundred million
+users, of whom a tenth change on a day, that is about 2 GB at a time, and the day is then better
+published as a table-format commit (Iceberg) by Spark itself; `publish` is the one place to change.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from recsys_assets.features.declarations import (
+    FeatureSet,
+    FirstTime,
+    WindowAggregate,
+)
+from recsys_assets.features.spark_batch import compute_snapshots, first_events
+from recsys_assets.storage import MissingPartition, Store, Table
+from recsys_assets.storage.filesystem import open_url
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_ARROW = {"int64": pa.int64(), "float64": pa.float64(), "string": pa.string()}
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+_EPOCH = date(1970, 1, 1)
+_CATEGORY = "category_l2"  # the only column that declarations take from the catalogue
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """Days to compute, and the first day of all history before which there is nothing to read."""
+
+    store: Store
+    days: Sequence[str]
+    history_start: date
+
+    def __post_init__(self) -> None:
+        whole = days_between(date.fromisoformat(self.days[0]), date.fromisoformat(self.days[-1]))
+        if list(self.days) != whole:
+            raise ValueError(f"days {self.days[0]}..{self.days[-1]} are not one unbroken range")
+
+    @property
+    def epoch_days(self) -> tuple[int, int]:
+        """First and last day as days since 1970-01-01."""
+        return _epoch_day(self.days[0]), _epoch_day(self.days[-1])
+
+    def event_days(self, lookback: int) -> list[str]:
+        """Event days to read: the range and `lookback` days before it, within history."""
+        first = date.fromisoformat(self.days[0]) - timedelta(days=lookback)
+        return days_between(max(first, self.history_start), date.fromisoformat(self.days[-1]))
+
+
+def days_between(first: date, last: date) -> list[str]:
+    """Days from first to last, both included, as YYYY-MM-DD."""
+    return [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
+
+
+def snapshot_schema(features: FeatureSet) -> pa.Schema:
+    """Arrow schema of a feature set's table."""
+    fields = [(name, _ARROW[dtype]) for name, dtype in features.columns.items()]
+    return pa.schema([(features.key, pa.string()), ("event_timestamp", TIMESTAMP), *fields])
+
+
+def backfill_features(spark: "SparkSession", features: FeatureSet, work: Backfill) -> int:
+    """Computes and publishes the snapshots of a range of days.
+
+    Returns:
+        Number of rows written.
+
+    Raises:
+        MissingPartition: a day of interactions, or of the state of first times, is missing.
+    """
+    store = work.store
+    events = read_days(spark, store.table("interactions"), work.event_days(features.lookback_days))
+    if any(f.expression == _CATEGORY for f in features.of(WindowAggregate)):
+        items = spark.read.parquet(spark_url(store.table("items").path()))
+        events = events.join(items.select("item_id", _CATEGORY), "item_id", "left")
+    first_times = _first_times(spark, features, work)
+    rows = compute_snapshots(features, events, work.epoch_days, first_times)
+    try:
+        return publish(rows, store.table(features.name), snapshot_schema(features), work)
+    finally:
+        spark.catalog.clearCache()
+
+
+def backfill_first_times(
+    spark: "SparkSession", key: str, feature: FirstTime, work: Backfill
+) -> int:
+    """Publishes, for each day of a range, the entities whose first event is on that day.
+
+    A day reads its own events and the state before it, in which each entity stands once.
+
+    Returns:
+        Number of rows written.
+
+    Raises:
+        MissingPartition: a day of the range has no interactions, or an earlier day no state.
+    """
+    table = work.store.table(feature.state_table)
+    events = read_days(spark, work.store.table("interactions"), list(work.days))
+    rows = first_events(key, feature, events)
+    before = _state_days(work, through=date.fromisoformat(work.days[0]) - timedelta(days=1))
+    if before:
+        rows = rows.join(read_days(spark, table, before), key, "left_anti")
+    schema = pa.schema([(key, pa.string()), ("first_time", pa.int64())])
+    return publish(rows, table, schema, work)
+
+
+def read_days(spark: "SparkSession", table: Table, days: Sequence[str]) -> "DataFrame":
+    """Daily partitions with their `epoch_day`.
+
+    Raises:
+        MissingPartition: names the table and the first day that has not been written.
+    """
+    from pyspark.sql import functions as f
+
+    missing = sorted(set(days) - set(table.days()))
+    if missing:
+        raise MissingPartition(table.name, missing[0], table.url)
+    paths = [spark_url(table.path(day)) for day in days]
+    frame = spark.read.option("basePath", spark_url(table.url)).parquet(*paths)
+    return frame.withColumn("epoch_day", f.unix_date(f.col("day").cast("date"))).drop("day")
+
+
+def publish(rows: "DataFrame", table: Table, schema: pa.Schema, work: Backfill) -> int:
+    """Writes every day of the range, empty days too, each in one step; returns the row count."""
+    staging = f"{work.store.url}/staging/{table.name}-{uuid.uuid4().hex}"
+    filesystem, path = open_url(staging)
+    key = schema.names[0]
+    written = 0
+    try:
+        ordered = rows.repartition("epoch_day").sortWithinPartitions("epoch_day", key)
+        ordered.write.partitionBy("epoch_day").parquet(spark_url(staging))
+        for day in work.days:
+            folder = f"{path}/epoch_day={_epoch_day(day)}"
+            part = _read_staged(filesystem, folder, schema)
+            table.write(part, day)
+            written += part.num_rows
+    finally:
+        if _is_there(filesystem, path):
+            filesystem.delete_dir(path)
+    return written
+
+
+def spark_url(url: str) -> str:
+    """The same address in the scheme that Spark's Hadoop file systems know."""
+    return url.replace("s3://", "s3a://", 1)
+
+
+def _read_staged(filesystem: pa.fs.FileSystem, folder: str, schema: pa.Schema) -> pa.Table:
+    import pyarrow.dataset as ds  # brings pandas along, which Dagster need not load
+
+    if not _is_there(filesystem, folder):
+        return schema.empty_table()
+    rows = ds.dataset(folder, filesystem=filesystem, format="parquet").to_table(schema.names)
+    return rows.cast(schema).sort_by(schema.names[0])
+
+
+def _is_there(filesystem: pa.fs.FileSystem, path: str) -> bool:
+    return filesystem.get_file_info(path).type != pa.fs.FileType.NotFound
+
+
+def _first_times(spark: "SparkSession", features: FeatureSet, work: Backfill) -> "DataFrame | None":
+    declared = features.of(FirstTime)
+    if not declared:
+        return None
+    table = work.store.table(declared[0].state_table)
+    return read_days(spark, table, _state_days(work, date.fromisoformat(work.days[-1])))
+
+
+def _state_days(work: Backfill, through: date) -> list[str]:
+    return days_between(work.history_start, through) if through >= work.history_start else []
+
+
+def _epoch_day(day: str | date) -> int:
+    value = date.fromisoformat(day) if isinstance(day, str) else day
+    return (value - _EPOCH).days

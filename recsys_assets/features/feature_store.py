@@ -1,0 +1,113 @@
+"""Opens the Feast store that `feature_repo/` describes, for the settings of a deployment.
+
+The same two files serve Feast's own command line and this module, so there is one definition of
+every view. Feast takes 9 s to import, so it is imported by the functions that use it.
+"""
+
+import json
+import runpy
+from string import Template
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from recsys_assets.settings import REPOSITORY, Settings
+from recsys_assets.storage.filesystem import open_url, write_atomically
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+FEATURE_REPO = REPOSITORY / "feature_repo"
+_DUCKDB = {"memory_limit": "4GB", "threads": "2", "preserve_insertion_order": "false"}
+
+
+def local_or_url(url: str) -> str:
+    """A plain path for `file://` URLs, which DuckDB and Feast's registry want; others as is."""
+    return open_url(url)[1] if urlsplit(url).scheme == "file" else url
+
+
+def redis_connection(url: str) -> str:
+    """Feast's connection string, `host:port,db=0,…`, of a `redis://` or `rediss://` URL."""
+    parts = urlsplit(url)
+    options = {"db": parts.path.strip("/") or "0"}
+    if parts.scheme == "rediss":
+        options["ssl"] = "true"
+    if parts.username:
+        options["username"] = unquote(parts.username)
+    if parts.password:
+        options["password"] = unquote(parts.password)
+    rendered = "".join(f",{name}={value}" for name, value in options.items())
+    return f"{parts.hostname}:{parts.port or 6379}{rendered}"
+
+
+def configuration_variables(settings: Settings) -> dict[str, str]:
+    """Values for the variables of `feature_store.yaml`."""
+    import yaml  # type: ignore[import-untyped]
+
+    section = (FEATURE_REPO / "offline_stores" / f"{settings.offline_store}.yaml").read_text()
+    offline_store = yaml.safe_load(Template(section).substitute(STORAGE=settings.storage_url))
+    return {
+        "FEAST_REGISTRY": local_or_url(f"{settings.storage_url}/feast/registry.db"),
+        "FEAST_OFFLINE_STORE": json.dumps(offline_store),
+        "FEAST_ONLINE_STORE": redis_connection(settings.online_store_url),
+    }
+
+
+def write_configuration(settings: Settings) -> str:
+    """Writes the filled-in `feature_store.yaml` below `settings.home`; returns its text."""
+    template = Template((FEATURE_REPO / "feature_store.yaml").read_text())
+    text = template.safe_substitute(configuration_variables(settings))
+    target = settings.home / "feast" / "feature_store.yaml"
+    write_atomically(target.as_uri(), text.encode())
+    return text
+
+
+def open_feature_store(settings: Settings) -> "FeatureStore":
+    """The Feast store over this deployment's storage, registry and online store.
+
+    Opening connects to nothing. DuckDB, where it is the offline store, is held to 4 GB of memory
+    and two threads for this process; it spills to disk beyond that.
+    """
+    import ibis  # type: ignore[import-untyped]
+    import yaml
+    from feast import FeatureStore, RepoConfig
+
+    config = RepoConfig(**yaml.safe_load(write_configuration(settings)))
+    config.repo_path = FEATURE_REPO
+    if settings.offline_store == "duckdb":
+        for option, value in _DUCKDB.items():
+            ibis.get_backend().raw_sql(f"SET {option} = '{value}'")
+    return FeatureStore(config=config)
+
+
+def repository_objects(settings: Settings) -> list[Any]:
+    """Entities, views and services of `feature_repo/definitions.py`, for this deployment.
+
+    Raises:
+        MissingPartition: the attribute tables, whose columns the views take, are not written yet.
+    """
+    from feast import Entity, FeatureService, FeatureView
+
+    names = runpy.run_path(
+        str(FEATURE_REPO / "definitions.py"), init_globals={"SETTINGS": settings}
+    )
+    return [v for v in names.values() if isinstance(v, Entity | FeatureView | FeatureService)]
+
+
+def apply_repository(settings: Settings) -> dict[str, list[str]]:
+    """Registers what `feature_repo/` defines, and unregisters what it no longer does.
+
+    Returns:
+        Names registered, by kind: `entities`, `views`, `services`.
+    """
+    from feast import Entity, FeatureService, FeatureView
+
+    objects = repository_objects(settings)
+    store = open_feature_store(settings)
+    wanted = {(type(o), o.name) for o in objects}
+    registered = [*store.list_feature_services(), *store.list_feature_views()]
+    stale = [o for o in registered if (type(o), o.name) not in wanted]
+    store.apply(objects, objects_to_delete=stale, partial=False)
+    kinds = {"entities": Entity, "views": FeatureView, "services": FeatureService}
+    return {
+        kind: sorted(o.name for o in objects if isinstance(o, cls)) for kind, cls in kinds.items()
+    }

@@ -1,0 +1,217 @@
+"""The feature assets as Dagster runs them: Spark, Feast and Valkey, over the tiny history."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import pytest
+import redis
+
+from recsys_assets.features import assets, checks
+from recsys_assets.features.attributes import user_columns
+from recsys_assets.features.backfill import days_between
+from recsys_assets.features.feature_store import open_feature_store
+from recsys_assets.features.online import MARKER, OnlineStoreUnreachable, materialize
+from recsys_assets.features.parity import offline_online_parity, sampled_parity
+from recsys_assets.features.reader import OnlineUserFeatures
+from recsys_assets.features.time_travel import features_as_of
+from recsys_assets.resources import StoreResource
+from recsys_assets.settings import load_settings
+from recsys_assets.storage import Store
+from recsys_assets_tests.conftest import free_port
+from recsys_assets_tests.features.naive import promotion_values
+from recsys_assets_tests.features.tiny_history import (
+    FIRST_DAY,
+    LAST_DAY,
+    USERS,
+    make_events,
+    make_promotions,
+    midnight,
+    write_history,
+)
+
+pytestmark = pytest.mark.integration
+TODAY = LAST_DAY - timedelta(days=1)
+DAYS = days_between(FIRST_DAY, LAST_DAY)
+
+
+@pytest.fixture(scope="module")
+def environment(valkey, tmp_path_factory):
+    """Environment variables of a deployment over the tiny history."""
+    folder = tmp_path_factory.mktemp("deployment")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECSYS_HOME", str(folder))
+        patch.setenv("RECSYS_STORAGE", f"{folder.as_uri()}/storage")
+        patch.setenv("RECSYS_TODAY", TODAY.isoformat())
+        patch.setenv("RECSYS_ONLINE_STORE_URL", f"redis://127.0.0.1:{valkey.address.port}/0")
+        yield load_settings()
+
+
+@pytest.fixture(scope="module")
+def run(environment, spark):
+    """All feature assets and their checks, run once over all days."""
+    store = Store(environment.storage_url)
+    write_history(store)
+    definitions = dg.Definitions(
+        assets=dg.load_assets_from_modules([assets]),
+        asset_checks=dg.load_asset_checks_from_modules([checks]),
+        jobs=[dg.define_asset_job("features", dg.AssetSelection.groups("features"))],
+        resources={"store": StoreResource(url=environment.storage_url)},
+        executor=dg.in_process_executor,
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield definitions.resolve_job_def("features").execute_in_process(
+            instance=instance,
+            tags={
+                "dagster/asset_partition_range_start": DAYS[0],
+                "dagster/asset_partition_range_end": DAYS[-1],
+            },
+        )
+
+
+@pytest.fixture
+def feature_store(run, environment):
+    assert run.success
+    return open_feature_store(environment)
+
+
+@pytest.fixture
+def examples(run, environment):
+    return pl.DataFrame(
+        pl.from_arrow(Store(environment.storage_url).table("training_examples").read())
+    )
+
+
+def test_all_checks_pass(run):
+    results = {e.check_name: e.passed for e in run.get_asset_check_evaluations()}
+
+    assert results == {
+        "user_features_in_range": True,
+        "item_features_in_range": True,
+        "user_features_know_no_future": True,
+        "item_features_know_no_future": True,
+        "every_first_purchase_is_an_example": True,
+        "examples_know_no_future": True,
+        "offline_equals_online": True,
+    }
+
+
+def test_examples_are_first_purchases(examples):
+    bought = {}
+    for event in make_events():
+        if event["event"] == "purchase" and event["timestamp"] < midnight(TODAY):
+            bought.setdefault((event["user_id"], event["item_id"]), event["timestamp"])
+
+    found = {(u, i): t for u, i, t in examples.select("user_id", "item_id", "timestamp").rows()}
+
+    assert examples.height == len(found)
+    assert found == bought
+
+
+def test_an_example_has_the_promotion_of_its_own_moment(examples):
+    promotions = make_promotions()
+
+    for row in examples.select("item_id", "timestamp", "display", "mailer").to_dicts():
+        expected = promotion_values(promotions, row["item_id"], row["timestamp"])
+        assert {name: row[name] or 0.0 for name in expected} == expected
+
+
+def test_the_last_week_validates(examples):
+    start = midnight(TODAY) - timedelta(days=7)
+
+    assert set(examples.filter(pl.col("timestamp") >= start)["split"]) == {"validation"}
+    assert set(examples.filter(pl.col("timestamp") < start)["split"]) == {"train"}
+
+
+def test_a_user_before_any_event_is_in_the_examples_without_activity(examples):
+    first = examples.sort("timestamp").row(0, named=True)
+
+    assert first["last_event_at"] is None
+    assert first["first_sold_at"] is None
+
+
+def test_time_travel_reads_what_was_known_then(feature_store):
+    moment = midnight(FIRST_DAY) + timedelta(days=12, hours=8)
+    events = [e for e in make_events() if e["timestamp"] < midnight(moment.date())]
+
+    rows = features_as_of(feature_store, "user", [*USERS, "stranger"], moment).to_pylist()
+
+    for row in rows:
+        own = [e for e in events if e["user_id"] == row["user_id"]]
+        week = [e for e in own if e["timestamp"] >= midnight(moment.date()) - timedelta(days=7)]
+        last = max((int(e["timestamp"].timestamp()) for e in own), default=None)
+        assert row["last_event_at"] == last
+        # A user whose every event is older has a row that says so; a stranger has none.
+        assert row["events_7d"] == (len(week) if own else None)
+
+
+def test_time_travel_wants_a_time_zone(feature_store):
+    with pytest.raises(ValueError, match="no time zone"):
+        features_as_of(feature_store, "user", USERS, datetime(2017, 1, 9))
+
+
+def test_the_reader_equals_the_feature_service(feature_store, environment):
+    columns = user_columns(Store(environment.storage_url))
+    people = [*USERS, "nobody", "stranger"]
+    service = feature_store.get_feature_service("retrieval")
+    expected = feature_store.get_online_features(
+        service, [{"user_id": user} for user in people]
+    ).to_dict()
+
+    with redis.Redis.from_url(environment.online_store_url) as client:
+        found = OnlineUserFeatures(client, columns).read(people)
+
+    assert set(found) == set(expected) - {"user_id"}
+    for name, values in found.items():
+        missing = [v == "" if values.dtype == object else bool(np.isnan(v)) for v in values]
+        assert [None if m else v for m, v in zip(missing, values, strict=True)] == expected[name]
+
+
+def test_a_wrong_online_value_is_noticed(feature_store, environment):
+    store = Store(environment.storage_url)
+    moment = midnight(TODAY)
+
+    too_early = offline_online_parity(feature_store, "user", USERS, moment - timedelta(days=3))
+    with redis.Redis.from_url(environment.online_store_url) as client:
+        reader = OnlineUserFeatures(client, user_columns(store))
+        right = sampled_parity(feature_store, reader, store, moment, 1_000)
+
+    assert too_early.different > 0
+    assert "offline" in too_early.examples[0]
+    assert right.different == 0
+
+
+def test_one_more_day_sends_only_what_is_new(feature_store, environment):
+    url = environment.online_store_url
+
+    later = materialize(feature_store, url, FIRST_DAY, LAST_DAY)
+    again = materialize(feature_store, url, FIRST_DAY, TODAY)
+
+    assert (later.start, later.complete) == (midnight(TODAY), False)
+    assert (again.start, again.complete) == (midnight(FIRST_DAY), True)
+
+
+def test_an_emptied_store_is_filled_again(feature_store, environment):
+    with redis.Redis.from_url(environment.online_store_url) as client:
+        client.flushall()
+        sent = materialize(feature_store, environment.online_store_url, FIRST_DAY, TODAY)
+
+        assert sent.complete
+        assert client.get(MARKER) == midnight(TODAY).isoformat().encode()
+        reader = OnlineUserFeatures(client, ["events_28d"])
+        assert not np.isnan(reader.read([USERS[3]])["events_28d"]).any()
+
+
+def test_a_store_that_is_down_is_named(feature_store):
+    url = f"redis://127.0.0.1:{free_port()}/0"
+
+    with pytest.raises(OnlineStoreUnreachable, match=r"recsys up.*RECSYS_ONLINE_STORE_URL"):
+        materialize(feature_store, url, FIRST_DAY, TODAY)
+
+
+def test_views_are_described_as_of_now(feature_store):
+    view = feature_store.get_feature_view("user_features")
+
+    assert {f.name: f.description for f in view.features}["events_1d"]
+    assert datetime.now(UTC) >= view.last_updated_timestamp.replace(tzinfo=UTC)

@@ -1,0 +1,112 @@
+import json
+
+import numpy as np
+import pytest
+
+from recsys_assets.features.encoding import (
+    UNKNOWN,
+    Encoding,
+    InvalidEncoding,
+    ModelEncoding,
+    Normaliser,
+    Vocabulary,
+)
+
+
+def text(*values):
+    return np.array(values, dtype=object)
+
+
+def test_a_vocabulary_orders_by_frequency_then_name():
+    vocabulary = Vocabulary.fit(text("b", "a", "c", "c", "", "a"))
+
+    assert vocabulary.values == ("a", "c", "b")
+    assert len(vocabulary) == 4
+
+
+@pytest.mark.parametrize("value", ["", "never seen", "ünïcode" * 600, "\x00"])
+def test_an_unknown_value_is_the_unknown_row(value):
+    assert Vocabulary.fit(text("a")).encode(text(value, "a")).tolist() == [UNKNOWN, 1]
+
+
+def test_rare_values_can_share_the_unknown_row():
+    vocabulary = Vocabulary.fit(text("a", "a", "b"), min_count=2)
+
+    assert vocabulary.values == ("a",)
+
+
+def test_a_missing_number_is_the_mean_and_marked():
+    encoding = Encoding.fit({"x": np.array([0.0, 3.0, np.nan])}, [], ["x"])
+
+    dense = encoding.encode_dense({"x": np.array([np.nan, np.inf, 3.0])})
+
+    assert dense[:, 0].tolist() == [0.0, 0.0, 1.0]
+    assert dense[:, 1].tolist() == [1.0, 1.0, 0.0]
+    assert dense.dtype == np.float32
+
+
+def test_numbers_are_standardised_and_clipped():
+    normaliser = Normaliser.fit(np.array([-1.0, 1.0]))
+
+    assert normaliser.encode(np.array([-1.0, 1.0, 1e9])).tolist() == [-1.0, 1.0, 6.0]
+
+
+def test_counts_are_on_a_log_scale():
+    normaliser = Normaliser.fit(np.array([0.0, 10.0, 1000.0]))
+
+    assert normaliser.log
+    assert np.isfinite(normaliser.encode(np.array([-5.0]))).all()
+
+
+@pytest.mark.parametrize("values", [[np.nan, np.nan], [4.0, 4.0]])
+def test_a_column_without_spread_stays_finite(values):
+    normaliser = Normaliser.fit(np.array(values))
+
+    assert normaliser.encode(np.array([4.0, 5.0])).tolist()[0] in (0.0, 4.0)
+    assert np.isfinite(normaliser.encode(np.array([4.0, 5.0]))).all()
+
+
+def test_a_column_can_take_anothers_vocabulary():
+    item = Vocabulary.fit(text("tea", "soap"))
+
+    encoding = Encoding.fit(
+        {"favourite": text("soap"), "x": np.ones(1)}, ["favourite"], ["x"], {"favourite": item}
+    )
+
+    assert encoding.cardinalities == {"favourite": 3}
+    assert encoding.encode_ids({"favourite": text("tea")}).tolist() == [[2]]
+
+
+def test_json_brings_back_the_same_encoding(tmp_path):
+    columns = {"c": text("ä", "b", "b"), "x": np.array([1.0, 2.0, np.nan])}
+    encoding = Encoding.fit(columns, ["c"], ["x"])
+    ModelEncoding(encoding, encoding).save(tmp_path / "encoding.json")
+
+    loaded = ModelEncoding.load(tmp_path / "encoding.json")
+
+    assert loaded.query == encoding
+    batch, again = encoding.transform(columns), loaded.item.transform(columns)
+    assert (batch.ids == again.ids).all()
+    assert (batch.dense == again.dense).all()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"query": {"format": 99}, "item": {}}'])
+def test_a_file_that_is_no_encoding_is_named(tmp_path, content):
+    file = tmp_path / "encoding.json"
+    file.write_text(content)
+
+    with pytest.raises(InvalidEncoding, match=r"encoding\.json"):
+        ModelEncoding.load(file)
+
+
+def test_a_missing_column_is_named():
+    encoding = Encoding.fit({"x": np.ones(1)}, [], ["x"])
+
+    with pytest.raises(KeyError, match="x"):
+        encoding.encode_dense({"y": np.ones(1)})
+
+
+def test_stored_encodings_are_plain_json():
+    encoding = Encoding.fit({"c": text("a"), "x": np.ones(2)}, ["c"], ["x"])
+
+    assert Encoding.from_dict(json.loads(json.dumps(encoding.to_dict()))) == encoding

@@ -1,0 +1,47 @@
+import pytest
+import yaml
+
+from recsys_assets.features.feature_store import (
+    local_or_url,
+    redis_connection,
+    write_configuration,
+)
+from recsys_assets.settings import load_settings
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://127.0.0.1:6390/0", "127.0.0.1:6390,db=0"),
+        ("redis://store:6379/3", "store:6379,db=3"),
+        (
+            "rediss://me:s%40cret@cache.example",
+            "cache.example:6379,db=0,ssl=true,username=me,password=s@cret",
+        ),
+    ],
+)
+def test_connection_strings(url, expected):
+    assert redis_connection(url) == expected
+
+
+def test_local_paths_and_other_urls():
+    assert local_or_url("file:///data/x") == "/data/x"
+    assert local_or_url("s3://bucket/x") == "s3://bucket/x"
+
+
+@pytest.mark.parametrize("offline_store", ["duckdb", "spark", "athena"])
+def test_the_configuration_of_a_deployment(tmp_path, offline_store):
+    settings = load_settings(
+        {
+            "RECSYS_HOME": str(tmp_path),
+            "RECSYS_STORAGE": "s3://bucket/shop",
+            "RECSYS_OFFLINE_STORE": offline_store,
+        }
+    )
+
+    found = yaml.safe_load(write_configuration(settings))
+
+    assert found["offline_store"]["type"] == offline_store
+    assert found["registry"]["path"] == "s3://bucket/shop/feast/registry.db"
+    assert found["online_store"]["connection_string"] == "127.0.0.1:6390,db=0"
+    assert "${" not in (tmp_path / "feast" / "feature_store.yaml").read_text().split("\nproject")[1]

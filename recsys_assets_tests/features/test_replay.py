@@ -1,0 +1,129 @@
+"""Spark's snapshots against an independent computation from raw events, value by value."""
+
+from collections import defaultdict
+from datetime import timedelta
+
+import pytest
+
+from recsys_assets.features.backfill import days_between, snapshot_schema
+from recsys_assets.features.declarations import (
+    DAILY_FEATURE_SETS,
+    ITEM_FEATURES,
+    ITEM_PROMOTIONS,
+    USER_FEATURES,
+)
+from recsys_assets.storage import MissingPartition, Store
+from recsys_assets_tests.features import naive
+from recsys_assets_tests.features.conftest import backfill
+from recsys_assets_tests.features.tiny_history import (
+    DAYS,
+    FIRST_DAY,
+    ITEM_IDS,
+    LAST_DAY,
+    USERS,
+    make_events,
+    make_items,
+    make_promotions,
+    midnight,
+    write_history,
+)
+
+pytestmark = pytest.mark.integration
+ALL_DAYS = days_between(FIRST_DAY, LAST_DAY)
+
+
+def snapshots(store, features):
+    """For each entity: (event_timestamp, values) by time."""
+    rows = defaultdict(list)
+    for row in store.table(features.name).read(ALL_DAYS).to_pylist():
+        moment = row.pop("event_timestamp")
+        rows[row.pop(features.key)].append((moment, row))
+    return {entity: sorted(found, key=lambda pair: pair[0]) for entity, found in rows.items()}
+
+
+def as_of(found, moment):
+    return next((values for at, values in reversed(found) if at <= moment), None)
+
+
+def test_every_user_on_every_day(history):
+    events = make_events()
+    category = {item["item_id"]: item["category_l2"] for item in make_items()}
+    found = snapshots(history, USER_FEATURES)
+    compared = 0
+
+    for number in range(DAYS):
+        day = FIRST_DAY + timedelta(days=number)
+        moment = midnight(day + timedelta(days=1))
+        for user in USERS:
+            expected = naive.user_values(events, category, user, day)
+            assert as_of(found[user], moment) == expected, (user, day)
+            compared += len(expected or ())
+
+    assert compared > 5_000
+
+
+def test_every_item_on_every_day(history):
+    events = make_events()
+    found = snapshots(history, ITEM_FEATURES)
+    nothing = naive.item_values([], "", FIRST_DAY)
+
+    for number in range(DAYS):
+        day = FIRST_DAY + timedelta(days=number)
+        moment = midnight(day + timedelta(days=1))
+        for item in ITEM_IDS:
+            expected = naive.item_values(events, item, day)
+            assert (as_of(found[item], moment) or nothing) == expected, (item, day)
+
+
+def test_every_promotion_at_any_hour(history):
+    promotions, found = make_promotions(), {}
+    for row in history.table(ITEM_PROMOTIONS.name).read().to_pylist():
+        values = {name: row[name] for name in ITEM_PROMOTIONS.columns}
+        found.setdefault(row["item_id"], []).append((row["event_timestamp"], values))
+    nothing = {"display": 0.0, "mailer": 0.0}
+
+    for hours in range(-24 * 7, 24 * DAYS):
+        moment = midnight(FIRST_DAY) + timedelta(hours=hours)
+        for item in [*ITEM_IDS, "never-sold"]:
+            expected = naive.promotion_values(promotions, item, moment)
+            assert (as_of(found.get(item, []), moment) or nothing) == expected, (item, moment)
+
+
+def test_no_row_where_nothing_can_have_changed(history):
+    events = make_events()
+    active = {(e["user_id"], e["timestamp"].date()) for e in events}
+
+    for user, rows in snapshots(history, USER_FEATURES).items():
+        for moment, _ in rows:
+            day = moment.date() - timedelta(days=1)
+            assert any((user, day - timedelta(days=back)) in active for back in (0, 1, 7, 28))
+
+
+def test_one_more_day_is_the_same_as_all_at_once(history, spark, tmp_path):
+    store = Store(tmp_path.as_uri())
+    write_history(store)
+    backfill(spark, store, ALL_DAYS[:-1])
+    backfill(spark, store, ALL_DAYS[-1:])
+
+    for features in DAILY_FEATURE_SETS:
+        one, other = (s.table(features.name).read(ALL_DAYS[-2:]) for s in (store, history))
+        assert one.equals(other)
+
+
+def test_every_day_has_the_declared_schema(history):
+    for features in DAILY_FEATURE_SETS:
+        for day in ALL_DAYS:
+            assert history.table(features.name).read([day]).schema == snapshot_schema(features)
+
+
+def test_a_missing_day_of_events_stops_the_partition(spark, tmp_path):
+    store = Store(tmp_path.as_uri())
+
+    with pytest.raises(MissingPartition, match=r"partition 2017-01-01 of table 'interactions'"):
+        backfill(spark, store, ALL_DAYS[:1])
+
+
+def test_staging_is_left_empty(history):
+    from recsys_assets.storage.filesystem import children
+
+    assert children(f"{history.url}/staging") == []
