@@ -74,9 +74,7 @@ def _read(table: Table, version: str) -> dict[str, np.ndarray]:
     if not len(rows):
         return {}
     return dict(
-        zip(
-            rows["text_sha256"].to_pylist(), embeddings_from_arrow(rows["embedding"]), strict=True
-        )
+        zip(rows["text_sha256"].to_pylist(), embeddings_from_arrow(rows["embedding"]), strict=True)
     )
 
 

@@ -1,0 +1,100 @@
+"""From the catalogue's texts to the table `item_text_embeddings`."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys_assets.content.cache import EncodedTexts, encode_texts
+from recsys_assets.content.encoder import Encoder, embeddings_from_arrow, embeddings_to_arrow
+from recsys_assets.storage import Store
+
+UNIT_NORM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class CatalogueEmbeddings:
+    """What was written: distinct `texts` with their vectors, and a digest of table and encoder."""
+
+    items: int
+    items_without_text: int
+    texts: list[str]
+    encoded: EncodedTexts
+    digest: str
+
+
+def embed_items(
+    store: Store, encoder: Encoder, log: Callable[[str], object]
+) -> CatalogueEmbeddings:
+    """Writes `item_text_embeddings`: one row per row of `items`, in its order.
+
+    An item without text shares the vector of the empty text.
+
+    Raises:
+        ValueError: the catalogue is empty.
+    """
+    items = store.table("items").read(columns=["item_id", "text"])
+    if not len(items):
+        raise ValueError("table 'items' is empty: materialize it from a source with a catalogue")
+    texts = pc.fill_null(items["text"], "").combine_chunks().dictionary_encode()
+    distinct = texts.dictionary.to_pylist()
+    encoded = encode_texts(distinct, encoder, store, log)
+    embedding = embeddings_to_arrow(encoded.embeddings[texts.indices.to_numpy()])
+    store.table("item_text_embeddings").write(
+        pa.table({"item_id": items["item_id"], "embedding": embedding})
+    )
+    digest = hashlib.sha256(encoder.version.encode())
+    for column in ("item_id", "text"):
+        for value in items[column].to_pylist():
+            digest.update(b"\0" if value is None else value.encode() + b"\n")
+    return CatalogueEmbeddings(
+        items=len(items),
+        items_without_text=pc.sum(pc.equal(texts.cast(pa.string()), "")).as_py(),
+        texts=distinct,
+        encoded=encoded,
+        digest=digest.hexdigest()[:16],
+    )
+
+
+@dataclass(frozen=True)
+class EmbeddingFaults:
+    """Counts of what `item_text_embeddings` must not hold, and the norms that were seen."""
+
+    not_finite: int
+    not_unit_norm: int
+    items_without_embedding: int
+    unknown_items: int
+    smallest_norm: float
+    largest_norm: float
+
+    @property
+    def any(self) -> bool:
+        """Whether the table is unfit for use."""
+        return bool(
+            self.not_finite
+            or self.not_unit_norm
+            or self.items_without_embedding
+            or self.unknown_items
+        )
+
+
+def embedding_faults(store: Store) -> EmbeddingFaults:
+    """Compares `item_text_embeddings` with `items` and looks at every vector."""
+    rows = store.table("item_text_embeddings").read()
+    embeddings = embeddings_from_arrow(rows["embedding"])
+    finite = np.isfinite(embeddings).all(axis=1)
+    norms = np.linalg.norm(embeddings, axis=1)
+    unit = np.abs(norms - 1) <= UNIT_NORM_TOLERANCE
+    embedded = set(rows["item_id"].to_pylist())
+    catalogue = set(store.table("items").read(columns=["item_id"])["item_id"].to_pylist())
+    return EmbeddingFaults(
+        not_finite=int((~finite).sum()),
+        not_unit_norm=int((finite & ~unit).sum()),
+        items_without_embedding=len(catalogue - embedded),
+        unknown_items=len(embedded - catalogue) + len(rows) - len(embedded),
+        smallest_norm=float(norms.min(initial=np.inf)),
+        largest_norm=float(norms.max(initial=-np.inf)),
+    )

@@ -1,0 +1,20 @@
+"""Checks of content assets."""
+
+import dagster as dg
+
+from recsys_assets.resources import StoreResource
+
+
+@dg.asset_check(
+    asset="item_text_embeddings",
+    blocking=True,
+    description="Every item has one embedding; every vector is finite and of unit norm.",
+)
+def item_text_embeddings_are_sound(store: StoreResource) -> dg.AssetCheckResult:
+    """Blocks training on vectors that would poison it."""
+    from dataclasses import asdict
+
+    from recsys_assets.content.catalogue import embedding_faults
+
+    faults = embedding_faults(store.get())
+    return dg.AssetCheckResult(passed=not faults.any, metadata=asdict(faults))
