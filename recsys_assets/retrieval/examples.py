@@ -1,0 +1,134 @@
+"""First-time purchases as training arrays, for both models. Runs in both environments."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys_assets.features.declarations import USER_FEATURES
+from recsys_assets.retrieval.item_history import ItemHistory, numbers, strings
+
+Columns = dict[str, np.ndarray]
+
+DAY_SECONDS = 86_400
+
+
+class UnusableExamples(ValueError):
+    """`training_examples` cannot train a model; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows of `training_examples` on items of the catalogue.
+
+    Attributes:
+        user: user columns as of the example, request-time features not among them.
+        item: int64 [n], row in the catalogue.
+        timestamp: int64 [n], epoch seconds.
+        validation: bool [n], True in the last days of the span.
+    """
+
+    user: Columns
+    item: np.ndarray
+    timestamp: np.ndarray
+    validation: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.item)
+
+    def take(self, rows: np.ndarray) -> "Examples":
+        """The given rows, by number or by mask."""
+        return Examples(
+            {name: values[rows] for name, values in self.user.items()},
+            self.item[rows],
+            self.timestamp[rows],
+            self.validation[rows],
+        )
+
+
+def from_table(table: pa.Table, user_attributes: Sequence[str], item_ids: np.ndarray) -> Examples:
+    """Reads `training_examples`.
+
+    Args:
+        table: its rows.
+        user_attributes: categorical columns of `users` without the key.
+        item_ids: the catalogue, object [items].
+
+    Raises:
+        UnusableExamples: there is nothing to train or to validate on.
+    """
+    item = pc.index_in(table.column("item_id"), value_set=pa.array(item_ids, pa.string()))
+    table = table.append_column("row", item).filter(pc.is_valid(item))
+    dtypes = {
+        "user_id": "string",
+        "device": "string",
+        **dict.fromkeys(user_attributes, "string"),
+        **USER_FEATURES.columns,
+    }
+    seconds = pc.divide(table.column("timestamp").cast(pa.int64()), 1_000_000)
+    examples = Examples(
+        user={
+            name: (strings if dtype == "string" else numbers)(table.column(name))
+            for name, dtype in dtypes.items()
+        },
+        item=table.column("row").to_numpy().astype(np.int64),
+        timestamp=seconds.to_numpy(),
+        validation=strings(table.column("split")) == "validation",
+    )
+    for split in (False, True):
+        if not (examples.validation == split).any():
+            raise UnusableExamples(
+                f"training_examples hold no purchase for {'validation' if split else 'training'}: "
+                "give a longer span (RECSYS_FIRST_DAY, RECSYS_TODAY)"
+            )
+    return examples
+
+
+def recency_weights(timestamp: np.ndarray, half_life_days: float) -> np.ndarray:
+    """Weights float64 [n] of examples that halve with every `half_life_days` of age, mean 1."""
+    age = (timestamp.max() - timestamp) / DAY_SECONDS
+    weights = 0.5 ** (age / half_life_days)
+    return weights / weights.mean()
+
+
+def household_weights(user_id: np.ndarray, timestamp: np.ndarray, power: float) -> np.ndarray:
+    """Weights float64 [n] by 1 / (purchases of the user in that week) ** power, mean 1.
+
+    The metrics are means over households, so a household that buys one new item in a week
+    counts as much as one that buys fifty. With power 0 every purchase counts the same.
+    """
+    _, user = np.unique(user_id.astype(str), return_inverse=True)
+    week = timestamp // (7 * DAY_SECONDS)
+    group = user.astype(np.int64) * (int(week.max()) + 1) + week
+    _, position, count = np.unique(group, return_inverse=True, return_counts=True)
+    weights = count[position].astype(np.float64) ** -power
+    return weights / weights.mean()
+
+
+def snapshot_moments(
+    timestamp: np.ndarray, random: np.random.Generator, max_age_days: int
+) -> np.ndarray:
+    """The moments int64 [n] as of which an example sees its item.
+
+    A release holds the item features of its day until the next one replaces it, so a request
+    meets features of 0 to `max_age_days` whole days of age; training draws an age for each
+    example, else the ranker would trust yesterday's sales more than it can when serving.
+    """
+    if max_age_days == 0:
+        return timestamp
+    return timestamp - random.integers(0, max_age_days + 1, len(timestamp)) * DAY_SECONDS
+
+
+def item_columns(
+    history: ItemHistory, rows: np.ndarray, moments: np.ndarray
+) -> Mapping[str, np.ndarray]:
+    """All item columns of examples: attributes, activity and promotions as of `moments`."""
+    attributes = {name: values[rows] for name, values in history.attributes.items()}
+    return {
+        "item_id": history.item_ids[rows],
+        **attributes,
+        **history.activity_at(rows, moments),
+        **history.promotions_at(rows, moments),
+    }

@@ -1,0 +1,69 @@
+"""The item tower at work: embeddings of the whole catalogue. Runs in both environments."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from recsys_assets.features.encoding import ModelEncoding
+from recsys_assets.retrieval.inputs import with_age
+from recsys_assets.retrieval.query_tower import open_session
+
+Columns = Mapping[str, np.ndarray]
+
+_BLOCK = 8192
+ITEM_TOWER = "item_tower.onnx"
+EMBEDDINGS = "embeddings.npy"
+ITEM_IDS = "item_ids.json"
+
+
+class ItemTower:
+    """The exported item tower with its encoding.
+
+    Args:
+        folder: a version of the artifact `two_tower`.
+        threads: of onnxruntime.
+        file: the exported tower, where a copy of the artifact names it otherwise.
+    """
+
+    def __init__(self, folder: Path, threads: int = 2, file: str = ITEM_TOWER) -> None:
+        self._encoding = ModelEncoding.load(folder / "encoding.json").item
+        self._session = open_session(folder / file, threads)
+
+    def embed(self, columns: Columns, text: np.ndarray, moment: int) -> np.ndarray:
+        """Embeds n items as of a moment.
+
+        Args:
+            columns: `item_id`, attributes and activity, [n] each; "" or NaN = missing.
+            text: float32 [n, t] text embeddings.
+            moment: epoch seconds.
+
+        Returns:
+            float32 [n, d] of unit length.
+        """
+        batch = self._encoding.transform(with_age(columns, np.array([moment])))
+        parts = [
+            self._session.run(
+                None,
+                {
+                    "ids": batch.ids[start : start + _BLOCK],
+                    "numbers": batch.dense[start : start + _BLOCK],
+                    "text": text[start : start + _BLOCK],
+                },
+            )[0]
+            for start in range(0, len(text), _BLOCK)
+        ]
+        return np.concatenate(parts).astype(np.float32)
+
+
+def write_embeddings(folder: Path, embeddings: np.ndarray, item_ids: np.ndarray) -> None:
+    """Writes `embeddings.npy` float32 [n, d] and `item_ids.json`, row for row."""
+    np.save(folder / EMBEDDINGS, embeddings)
+    (folder / ITEM_IDS).write_text(json.dumps(item_ids.tolist()), encoding="utf-8")
+
+
+def read_embeddings(folder: Path) -> tuple[np.ndarray, list[str]]:
+    """Reads what `write_embeddings` wrote."""
+    ids = json.loads((folder / ITEM_IDS).read_text(encoding="utf-8"))
+    return np.load(folder / EMBEDDINGS, allow_pickle=False), ids

@@ -1,0 +1,74 @@
+"""The query tower at work: from user columns to query embeddings. Runs in both environments."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recsys_assets.features.encoding import ModelEncoding
+from recsys_assets.retrieval.inputs import with_request
+from recsys_assets.retrieval.tastes import Tastes
+
+Columns = Mapping[str, np.ndarray]
+
+
+class QueryTower:
+    """The exported query tower with its encoding.
+
+    Args:
+        folder: a version of the artifact `two_tower`.
+        threads: of onnxruntime; one is fastest for single requests.
+
+    Raises:
+        FileNotFoundError: a file of the artifact is missing.
+        InvalidEncoding: `encoding.json` cannot be used.
+    """
+
+    def __init__(self, folder: Path, threads: int = 1) -> None:
+        self._encoding = ModelEncoding.load(folder / "encoding.json").query
+        self._tastes = Tastes.load(folder)
+        self._session = open_session(folder / "query_tower.onnx", threads)
+
+    def embed(self, columns: Columns, timestamps: np.ndarray) -> np.ndarray:
+        """Embeds n requests.
+
+        Args:
+            columns: `user_id`, attributes, features and `device`, [n] each; "" or NaN = missing.
+                Others may be there too.
+            timestamps: int64 [n], epoch seconds.
+
+        Returns:
+            float32 [n, d] of unit length.
+
+        Raises:
+            KeyError: a column is not there.
+        """
+        batch = self._encoding.transform(with_request(columns, timestamps))
+        output = self._session.run(
+            None,
+            {
+                "ids": batch.ids,
+                "numbers": batch.dense,
+                "profile": self._tastes.profiles(batch.ids[:, 0]),
+            },
+        )
+        return np.asarray(output[0], dtype=np.float32)
+
+
+def open_session(file: Path, threads: int) -> Any:
+    """An onnxruntime session on the CPU.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    import onnxruntime
+
+    if not file.exists():
+        raise FileNotFoundError(f"{file} does not exist: train the model again")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(
+        str(file), sess_options=options, providers=["CPUExecutionProvider"]
+    )

@@ -1,0 +1,75 @@
+"""Reads what both models train on from the store. Runs in both environments."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from recsys_assets.features.attributes import attribute_names
+from recsys_assets.retrieval.examples import Examples, UnusableExamples, from_table
+from recsys_assets.retrieval.item_history import ItemHistory
+from recsys_assets.storage import Store
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Examples of the training span, the items' history, and their texts.
+
+    Attributes:
+        examples: first-time purchases of the whole span.
+        history: what was known of every item at any moment of it.
+        text: float32 [items, t], text embeddings in catalogue order.
+        user_attributes: categorical columns of `users`.
+        purchases: rows of `interactions`: user_id, item_id, timestamp and event.
+    """
+
+    examples: Examples
+    history: ItemHistory
+    text: np.ndarray
+    user_attributes: list[str]
+    purchases: pa.Table
+
+
+def load_training_data(store: Store, through: str) -> TrainingData:
+    """Everything up to and including the day `through` (YYYY-MM-DD).
+
+    Raises:
+        MissingPartition: a table has not been written.
+        UnusableExamples: there is nothing to train on, or an item has no text embedding.
+    """
+    history = ItemHistory.load(store, through)
+    users = store.table("users").read()
+    attributes = attribute_names("users", users.column_names)
+    table = store.table("training_examples").read()
+    return TrainingData(
+        examples=from_table(table, attributes, history.item_ids),
+        history=history,
+        text=text_embeddings(store, history.item_ids),
+        user_attributes=attributes,
+        purchases=_interactions(store, through),
+    )
+
+
+def _interactions(store: Store, through: str) -> pa.Table:
+    table = store.table("interactions")
+    days = [day for day in table.days() if day <= through]
+    return table.read(days, ["user_id", "item_id", "timestamp", "event"])
+
+
+def text_embeddings(store: Store, item_ids: np.ndarray) -> np.ndarray:
+    """Text embeddings float32 [n, t] in the order of `item_ids`.
+
+    Raises:
+        UnusableExamples: an item has none.
+    """
+    table = store.table("item_text_embeddings").read()
+    row = {item: n for n, item in enumerate(table.column("item_id").to_pylist())}
+    missing = [item for item in item_ids if item not in row]
+    if missing:
+        raise UnusableExamples(
+            f"{len(missing)} items of the catalogue have no text embedding, {missing[0]!r} among "
+            "them: materialize item_text_embeddings again, after items"
+        )
+    vectors = table.column("embedding").combine_chunks()
+    matrix = vectors.flatten().to_numpy().reshape(len(table), vectors.type.list_size)
+    return matrix[[row[item] for item in item_ids]].astype(np.float32)
