@@ -3,6 +3,7 @@
 Values are per request, so that segments and intervals are means over any subset of requests.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,9 @@ from recsys_assets.evaluation.slates import PADDING
 
 RESAMPLES = 1000
 LEVEL = 0.95
+
+# hit [requests, k], relevant [requests], k -> float64 [requests]
+Metric = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 @dataclass(frozen=True)

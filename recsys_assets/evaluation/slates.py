@@ -12,7 +12,7 @@ PADDING = -1
 DEPTH = 300  # how deep every method's slate is kept
 _BLOCK = 256  # requests scored at a time: 94 MB of scores for 92,000 items
 
-# Requests [start, stop) -> float32 scores [stop - start, items]; higher is better.
+# Requests [start, stop) -> float32 scores [stop - start, items], a new array; higher is better.
 Scorer = Callable[[int, int], np.ndarray]
 
 
@@ -32,32 +32,32 @@ def rank(
         int32 [requests, k], padded with -1.
     """
     n, items = excluded.shape
-    order = np.argsort(-tie_break, kind="stable")
-    position = np.empty(items, dtype=np.int64)
-    position[order] = np.arange(items)
+    position = np.empty(items, dtype=np.int64)  # in the order of the tie break
+    position[np.argsort(-tie_break, kind="stable")] = np.arange(items)
     slates = np.full((n, k), PADDING, dtype=np.int32)
     for start in range(0, n, _BLOCK):
         stop = min(start + _BLOCK, n)
-        scores = scorer(start, stop)[:, order]
+        scores = scorer(start, stop)
         for row in range(start, stop):
-            seen = excluded.indices[excluded.indptr[row] : excluded.indptr[row + 1]]
-            scores[row - start, position[seen]] = -np.inf
-            best = _best(scores[row - start], k)
-            slates[row, : len(best)] = order[best]
+            of_row = scores[row - start]
+            of_row[excluded.indices[excluded.indptr[row] : excluded.indptr[row + 1]]] = -np.inf
+            best = _best(of_row, position, k)
+            slates[row, : len(best)] = best
     return slates
 
 
-def _best(scores: np.ndarray, k: int) -> np.ndarray:
-    """Positions of the k largest finite scores, best first, equal ones by position."""
+def _best(scores: np.ndarray, position: np.ndarray, k: int) -> np.ndarray:
+    """Indices of the k largest finite scores, best first, equal ones by position."""
     if k < len(scores):
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
         above = np.flatnonzero(scores > threshold)
-        level = np.flatnonzero(scores == threshold)[: k - len(above)]
-        candidates = np.sort(np.concatenate([above, level]))
+        level = np.flatnonzero(scores == threshold)
+        level = level[np.argsort(position[level])][: k - len(above)]
+        candidates = np.concatenate([above, level])
     else:
         candidates = np.arange(len(scores))
     candidates = candidates[np.isfinite(scores[candidates])]
-    return candidates[np.argsort(-scores[candidates], kind="stable")]
+    return candidates[np.lexsort((position[candidates], -scores[candidates]))]
 
 
 def slate_faults(slates: np.ndarray, excluded: sparse.csr_matrix) -> dict[str, int]:

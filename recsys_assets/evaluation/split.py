@@ -14,6 +14,8 @@ import polars as pl
 import pyarrow as pa
 from scipy import sparse
 
+from recsys_assets.storage import Store
+
 COLUMNS = ["user_id", "item_id", "timestamp", "event", "device"]
 RECENT_DAYS = 28
 
@@ -74,8 +76,7 @@ def split_by_time(
     """
     start = datetime.combine(today, time(), UTC)
     end = start + timedelta(days=evaluation_days)
-    events = pl.from_arrow(interactions.select(COLUMNS))
-    assert isinstance(events, pl.DataFrame)
+    events = pl.DataFrame(interactions.select(COLUMNS))
     catalogue = pl.DataFrame({"item_id": item_ids}).with_row_index("item")
     events = events.join(catalogue, on="item_id", how="left")
     bought = events.filter(pl.col("event") == "purchase")
@@ -87,19 +88,19 @@ def split_by_time(
     pairs = before.select("user_id", "item").unique().join(users, on="user_id")
     first_bought = (
         week.filter(pl.col("event") == "purchase")
-        .select("user_id", "item")
+        .select("user_id", "item_id", "item")
         .unique()
         .join(pairs.select("user_id", "item"), on=["user_id", "item"], how="anti")
     )
-    outside = first_bought["item"].null_count()
+    outside = first_bought["item"].null_count()  # of products, where the catalogue lacks them
     first_bought = first_bought.drop_nulls("item")
     if first_bought.is_empty():
         raise ValueError(
             f"no household bought anything for the first time in the {evaluation_days} days from "
             f"{today}: nothing to measure; set RECSYS_TODAY or RECSYS_EVALUATION_DAYS"
         )
-    shape = len(item_ids)
-    history = _incidence(pairs["history_row"], pairs["item"], len(users), shape)
+    items = len(item_ids)
+    history = _incidence(pairs["history_row"], pairs["item"], len(users), items)
     asking = first_bought.select("user_id").unique()
     opening = (
         week.join(asking, on="user_id")
@@ -117,18 +118,31 @@ def split_by_time(
         timestamp=opening["timestamp"].dt.epoch("s").to_numpy(),
         device=opening["device"].fill_null("").to_numpy().astype(object),
         seen=_rows(history, history_row),
-        relevant=_incidence(wanted["request"], wanted["item"], len(opening), shape),
+        relevant=_incidence(wanted["request"], wanted["item"], len(opening), items),
     )
     recent = before.filter(pl.col("timestamp") >= start - timedelta(days=RECENT_DAYS))
     return Split(
         item_ids=np.array(item_ids, dtype=object),
         history=history,
-        purchases=np.bincount(before["item"].to_numpy(), minlength=shape),
-        purchases_recent=np.bincount(recent["item"].to_numpy(), minlength=shape),
+        purchases=np.bincount(before["item"].to_numpy(), minlength=items),
+        purchases_recent=np.bincount(recent["item"].to_numpy(), minlength=items),
         requests=requests,
         history_row=history_row,
         outside_catalogue=outside,
     )
+
+
+def load_split(store: Store, first_day: date, today: date, evaluation_days: int) -> Split:
+    """The split of what the store holds: `interactions` from `first_day` on, and `items`.
+
+    Raises:
+        MissingPartition: a day of history or of the evaluated days has not been materialized.
+    """
+    span = (today - first_day).days + evaluation_days
+    days = [(first_day + timedelta(days=day)).isoformat() for day in range(span)]
+    item_ids = store.table("items").read(columns=["item_id"])["item_id"].to_pylist()
+    interactions = store.table("interactions").read(days, columns=COLUMNS)
+    return split_by_time(interactions, item_ids, today, evaluation_days)
 
 
 def _incidence(rows: pl.Series, columns: pl.Series, n: int, m: int) -> sparse.csr_matrix:

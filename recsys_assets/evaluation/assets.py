@@ -1,0 +1,188 @@
+"""Evaluation assets. Wiring only; the protocol is in `split.py`, the metrics in `metrics.py`."""
+
+import time
+
+import dagster as dg
+
+from recsys_assets.evaluation.resources import EvaluationWindow
+from recsys_assets.figures import as_markdown
+from recsys_assets.resources import StoreResource
+
+
+def _lineage(**columns: list[tuple[str, str]]) -> dg.TableColumnLineage:
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(dg.AssetKey(asset), name) for asset, name in sources]
+            for column, sources in columns.items()
+        }
+    )
+
+
+_SLATES = dg.TableSchema(
+    columns=[
+        dg.TableColumn("method", "string", description="name of the baseline"),
+        dg.TableColumn("user_id", "string", description="household that asks"),
+        dg.TableColumn("item_ids", "list<string>", description="what it is shown, best first"),
+    ]
+)
+_MODELS = {"two_tower", "two_stage"}
+_EVENTS = [("interactions", name) for name in ("user_id", "item_id", "timestamp", "event")]
+_SLATES_LINEAGE = _lineage(
+    user_id=[("interactions", "user_id")], item_ids=[("items", "item_id"), *_EVENTS]
+)
+
+
+@dg.asset(
+    group_name="evaluation",
+    owners=["team:ml"],
+    code_version="1",
+    kinds={"python", "parquet"},
+    deps=["interactions", "items"],
+    description=(
+        "Top 300 of every baseline for every household that asks in the evaluated days: "
+        "popularity, popularity of 28 days, item-item cosine, ALS and EASE. They learn from the "
+        "same history, rank the same catalogue and leave out the same seen items as the models."
+    ),
+    metadata={"dagster/column_schema": _SLATES, "dagster/column_lineage": _SLATES_LINEAGE},
+)
+def baselines(
+    context: dg.AssetExecutionContext,
+    store: StoreResource,
+    evaluation_window: EvaluationWindow,
+) -> dg.MaterializeResult:
+    """Fits the baselines and writes their slates to the table `baselines`."""
+    from recsys_assets.evaluation.baselines import BASELINES
+    from recsys_assets.evaluation.slate_table import to_arrow
+    from recsys_assets.evaluation.slates import rank
+
+    split = evaluation_window.split(store.get())
+    slates, seconds = {}, {}
+    for name, baseline in BASELINES.items():
+        started = time.monotonic()
+        slates[name] = rank(baseline(split), split.requests.seen, split.purchases)
+        seconds[name] = time.monotonic() - started
+        context.log.info(f"{name} in {seconds[name]:.1f} s")
+    table = to_arrow(slates, split)
+    store.get().table("baselines").write(table)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(table),
+            "households": len(split.requests),
+            "households_in_history": split.history.shape[0],
+            "distinct_pairs_in_history": split.history.nnz,
+            "catalogue": len(split.item_ids),
+            "relevant_items": split.requests.relevant.nnz,
+            "relevant_outside_catalogue": split.outside_catalogue,
+            "history": f"{evaluation_window.first_day} up to, not including, "
+            f"{evaluation_window.today}",
+            "seconds": dg.MetadataValue.json({k: round(v, 1) for k, v in seconds.items()}),
+            "dagster/column_schema": _SLATES,
+            "dagster/column_lineage": _SLATES_LINEAGE,
+        },
+    )
+
+
+_TABLE = dg.TableSchema(
+    columns=[
+        dg.TableColumn("method", "string", description="model or baseline"),
+        dg.TableColumn("segment", "string", description="whom, or which items, it is about"),
+        dg.TableColumn("requests", "int64", description="households in the segment"),
+        dg.TableColumn("relevant_items", "int64", description="first-time purchases of theirs"),
+        *(
+            dg.TableColumn(f"{metric}{suffix}", "double", description=f"{what}{limit}")
+            for metric, what in {
+                "recall_at_10": "share of a household's relevant items in its top 10, mean",
+                "recall_at_100": "the same in its top 100",
+                "recall_at_300": "the same in its top 300",
+                "ndcg_at_10": "normalised discounted cumulative gain of the top 10, mean",
+            }.items()
+            for suffix, limit in {
+                "": "",
+                "_low": ", lower limit of the 95 % bootstrap interval",
+                "_high": ", upper limit",
+            }.items()
+        ),
+        dg.TableColumn("pooled_recall_at_10", "double", description="hits over all purchases"),
+        dg.TableColumn("pooled_recall_at_100", "double", description="the same in the top 100"),
+        dg.TableColumn("coverage_at_10", "double", description="catalogue share in any top 10"),
+    ]
+)
+
+_FIGURES = [column.name for column in _TABLE.columns if "_at_" in column.name]
+_TABLE_LINEAGE = _lineage(
+    method=[("baselines", "method")],
+    segment=_EVENTS,
+    requests=_EVENTS,
+    relevant_items=_EVENTS,
+    **{name: [("baselines", "item_ids"), ("items", "item_id"), *_EVENTS] for name in _FIGURES},
+)
+
+
+@dg.asset(
+    group_name="evaluation",
+    owners=["team:ml"],
+    code_version="1",
+    kinds={"python", "parquet"},
+    deps=[
+        "interactions",
+        "items",
+        "baselines",
+        "user_features",
+        "item_features",
+        "item_promotions",
+        "item_text_embeddings",
+        "two_tower",
+        "item_embeddings",
+        "item_index",
+        "dlrm",
+    ],
+    description=(
+        "Retrieval alone and the two stages together, beside the baselines, on the first-time "
+        "purchases of the evaluated days: recall, NDCG and coverage over the whole catalogue, by "
+        "segment, with 95 % bootstrap intervals over households."
+    ),
+    metadata={"dagster/column_schema": _TABLE, "dagster/column_lineage": _TABLE_LINEAGE},
+)
+def evaluation(
+    context: dg.AssetExecutionContext,
+    store: StoreResource,
+    evaluation_window: EvaluationWindow,
+) -> dg.MaterializeResult:
+    """Asks the exported models the evaluation's requests and measures every method."""
+    from recsys_assets.evaluation import plot, report
+    from recsys_assets.evaluation.models import model_slates
+    from recsys_assets.evaluation.slate_table import from_arrow, to_arrow
+
+    storage = store.get()
+    split = evaluation_window.split(storage)
+    models = model_slates(storage, split, evaluation_window.history, context.log.info)
+    storage.table("model_slates").write(to_arrow(models.slates, split))
+    slates = from_arrow(storage.table("baselines").read(), split) | models.slates
+    table = report.evaluate(slates, split)
+    storage.table("evaluation").write(table)
+    png = plot.plot_evaluation(table, _MODELS)
+    overview = report.as_markdown(table)
+    with storage.artifact("evaluation_report").new_version() as draft:
+        (draft.path / "evaluation.md").write_text(overview + "\n")
+        (draft.path / "evaluation.png").write_bytes(png)
+    two_stage = next(row for row in table.to_pylist() if row["method"] == "two_stage")
+    comparison = report.comparison_as_markdown(report.compare("two_stage", slates, split))
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(table),
+            "recall_at_10": two_stage["recall_at_10"],
+            "recall_at_100": two_stage["recall_at_100"],
+            "ndcg_at_10": two_stage["ndcg_at_10"],
+            "coverage_at_10": two_stage["coverage_at_10"],
+            "households": len(split.requests),
+            "relevant_items": split.requests.relevant.nnz,
+            "candidates_after_seen_items": dg.MetadataValue.json(models.candidates_left),
+            "plot": dg.MetadataValue.md(as_markdown(png, "evaluation")),
+            "table": dg.MetadataValue.md(overview),
+            "two_stage_against_each": dg.MetadataValue.md(comparison),
+            "segments": dg.MetadataValue.md(report.segments_as_markdown(table)),
+            "versions": dg.MetadataValue.json(models.versions),
+            "dagster/column_schema": _TABLE,
+            "dagster/column_lineage": _TABLE_LINEAGE,
+        },
+    )
