@@ -1,6 +1,6 @@
 """Calls to the online store that cost next to nothing while it is down. Runs in both environments.
 
-A circuit breaker (M. Nygard, "Release It!", 2007): the first failure opens the circuit, and until
+A circuit breaker (M. Nygard, "Release It!", 2007): failures in a row open the circuit, and until
 the pause is over every call fails at once instead of waiting for a timeout. Then one call tries
 the store again, and closes the circuit if it succeeds.
 """
@@ -17,9 +17,10 @@ from redis.retry import Retry
 _LOG = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
-CONNECT_SECONDS = 0.01
-READ_SECONDS = 0.015
-PAUSE_SECONDS = 1.0
+CONNECT_SECONDS = 0.02
+READ_SECONDS = 0.03
+PAUSE_SECONDS = 0.5
+FAILURES_IN_A_ROW = 3
 
 
 class StoreUnavailable(ConnectionError):
@@ -36,32 +37,40 @@ def connect(url: str) -> redis.Redis:
     )
 
 
+def connect_for_bulk(url: str) -> redis.Redis:
+    """A client for writing in bulk, whose calls may take their time."""
+    return redis.Redis.from_url(url, socket_connect_timeout=5.0, socket_timeout=60.0)
+
+
 class Circuit:
     """Guards the calls to one store."""
 
-    def __init__(
-        self, pause_seconds: float = PAUSE_SECONDS, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._pause_seconds = pause_seconds
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._open_until: float | None = None
+        self._failures = 0
+        self._open_until = float("-inf")
 
     def call(self, function: Callable[[], _Result]) -> _Result:
         """The function's result.
 
         Raises:
-            StoreUnavailable: the store failed just now, or less than the pause ago.
+            StoreUnavailable: the store failed just now, or is being left alone after it has.
         """
-        if self._open_until is not None and self._clock() < self._open_until:
+        if self._clock() < self._open_until:
             raise StoreUnavailable("the online store failed a moment ago")
         try:
             result = function()
         except redis.RedisError as error:
-            if self._open_until is None:
-                _LOG.warning("online store failed, answers are degraded: %r", error)
-            self._open_until = self._clock() + self._pause_seconds
+            self._count(error)
             raise StoreUnavailable(f"the online store failed: {error!r}") from error
-        if self._open_until is not None:
+        if self._failures >= FAILURES_IN_A_ROW:
             _LOG.warning("online store answers again")
-            self._open_until = None
+        self._failures = 0
         return result
+
+    def _count(self, error: redis.RedisError) -> None:
+        self._failures += 1
+        if self._failures >= FAILURES_IN_A_ROW:
+            self._open_until = self._clock() + PAUSE_SECONDS
+        if self._failures == FAILURES_IN_A_ROW:
+            _LOG.warning("online store is down, answers are degraded: %r", error)

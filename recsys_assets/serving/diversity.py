@@ -80,9 +80,7 @@ def perturb(scores: np.ndarray, sampling: Sampling, request: int) -> np.ndarray:
     return scores / sampling.temperature + noise
 
 
-def arrange(
-    scores: np.ndarray, vectors: np.ndarray, k: int, diversity: Diversity
-) -> np.ndarray:
+def arrange(scores: np.ndarray, vectors: np.ndarray, k: int, diversity: Diversity) -> np.ndarray:
     """Positions of the k items to show, in order.
 
     Args:
@@ -95,7 +93,7 @@ def arrange(
         int64 [k].
     """
     order = np.argsort(-scores, kind="stable")
-    if diversity.trade_off == 1 or k == 1:
+    if diversity.trade_off == 1 or k <= 1:
         return order[:k]
     pool = order[: max(diversity.pool, k)]
     best = scores[pool]

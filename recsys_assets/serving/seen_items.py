@@ -24,9 +24,7 @@ class SeenItems:
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
 
-    def seen(
-        self, user_ids: Sequence[str], item_ids: Sequence[Sequence[str]]
-    ) -> list[np.ndarray]:
+    def seen(self, user_ids: Sequence[str], item_ids: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """For each user, which of the given items the user has (almost surely) bought.
 
         One round trip. A user without a filter, or the empty user, has seen nothing.
@@ -41,9 +39,7 @@ class SeenItems:
         Raises:
             redis.RedisError: the store cannot be asked.
         """
-        asked = [
-            i for i, user in enumerate(user_ids) if user and len(item_ids[i])
-        ]
+        asked = [i for i, user in enumerate(user_ids) if user and len(item_ids[i])]
         found = [np.zeros(len(items), dtype=bool) for items in item_ids]
         if not asked:
             return found

@@ -12,6 +12,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from recsys_assets.serving.client import is_live
 from recsys_assets.serving.processes import Address, Daemon, ServiceError, require_free_port
 from recsys_assets.settings import Settings
 
@@ -105,14 +106,7 @@ class Triton:
 
     def live(self) -> bool:
         """Whether the server accepts requests; says nothing about its models."""
-        import tritonclient.grpc as grpc
-        from tritonclient.utils import InferenceServerException
-
-        with grpc.InferenceServerClient(str(self.addresses.grpc)) as client:
-            try:
-                return client.is_server_live(client_timeout=1.0)
-            except InferenceServerException:
-                return False
+        return is_live(str(self.addresses.grpc))
 
     def _require_free_ports(self) -> None:
         for name in ("http", "grpc", "metrics"):
@@ -163,14 +157,20 @@ class Triton:
         return backends
 
     def _environment(self, installed: "_Installed") -> dict[str, str]:
-        """The stubs take the first `python3` of PATH; one thread each, as requests are many."""
+        """Of server and stubs. The stubs take the first `python3` of PATH.
+
+        They compute on one thread each, as requests are many.
+        """
         libraries = [installed.libdir, str(installed.package.parent / "nvidia_pytriton.libs")]
+        inherited = dict(os.environ)
+        path = [str(self.python.parent), inherited.get("PATH", os.defpath)]
         return {
-            **os.environ,
-            "PATH": os.pathsep.join([str(self.python.parent), os.environ.get("PATH", "")]),
+            **inherited,
+            "PATH": os.pathsep.join(path),
             "LD_LIBRARY_PATH": os.pathsep.join(libraries),
             "RECSYS_ONLINE_STORE_URL": self.online_store_url,
             "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -201,8 +201,8 @@ def _installed(python: Path) -> _Installed:
             "interpreter of the models environment"
         )
     found = json.loads(
-        subprocess.run(  # noqa: S603 - the models interpreter, no shell
-            [str(python), "-c", _PROBE], check=True, capture_output=True, text=True
+        subprocess.run(
+            [str(python), "-I", "-c", _PROBE], check=True, capture_output=True, text=True
         ).stdout
     )
     if found["package"] is None:

@@ -1,0 +1,181 @@
+"""Answers of a rendered release before it is promoted, from a Triton of its own."""
+
+import math
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from recsys_assets.serving.circuit import PAUSE_SECONDS
+from recsys_assets.serving.client import Recommendation, RecommendClient
+from recsys_assets.serving.processes import Address
+from recsys_assets.serving.promotion import PromotionError, load
+from recsys_assets.serving.release import Releases
+from recsys_assets.serving.repository import add_version, item_ids, write_configs
+from recsys_assets.serving.requests import MAX_K
+from recsys_assets.serving.triton import Addresses, Triton
+
+UNKNOWN_USER = "canary: a user whom training has never seen"
+ANONYMOUS = ""
+_USUAL_K = 10
+_ATTEMPTS = 4
+_KS = (1, 37, MAX_K)
+_REFUSED_KS = (-1, 0, MAX_K + 1)
+
+
+@dataclass(frozen=True)
+class Canary:
+    """One request, and what the answer must not hold."""
+
+    user_id: str
+    k: int
+    seen: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with the answer to one request; empty where nothing is."""
+
+    user_id: str
+    k: int
+    faults: tuple[str, ...]
+
+
+def canaries(purchased: Mapping[str, Sequence[str]]) -> list[Canary]:
+    """Requests for known users (with what they have bought), an unknown and an anonymous one."""
+    known = [Canary(user, _USUAL_K, frozenset(items)) for user, items in purchased.items()]
+    strangers = [Canary(user, _USUAL_K, frozenset()) for user in (UNKNOWN_USER, ANONYMOUS)]
+    odd = [replace(canary, k=k) for canary in (*known[:1], *strangers) for k in _KS]
+    return known + strangers + odd
+
+
+def check_release(
+    releases: Releases, release: int, server: Triton, requests: Sequence[Canary], timestamp: int
+) -> list[Finding]:
+    """Serves the release with a temporary server and inspects its answers.
+
+    Args:
+        releases: where the release is.
+        release: its number.
+        server: a server that is not running, over a repository of its own.
+        requests: what to ask.
+        timestamp: the time of the requests, epoch seconds.
+
+    Returns:
+        One finding for each request, then one for each `k` that must be refused.
+    """
+    folder = releases.fetch(release)
+    catalogue = frozenset(item_ids(folder, release))
+    with _serving(folder, release, server) as fault:
+        if fault:
+            return [Finding(ANONYMOUS, 1, (fault,))]
+        with RecommendClient(str(server.addresses.grpc)) as client:
+            findings = [
+                Finding(
+                    canary.user_id,
+                    canary.k,
+                    _ask(client, canary, release, catalogue, timestamp),
+                )
+                for canary in requests
+            ]
+            return findings + [_ask_refused(client, k, timestamp) for k in _REFUSED_KS]
+
+
+def temporary_server(live: Triton) -> Triton:
+    """A server like the live one, on free ports and in a folder of its own.
+
+    Should a killed check have left such a server running, it is stopped.
+    """
+    folder = live.folder / "canary"
+    http, grpc, metrics = _free_addresses(3)
+    server = replace(
+        live,
+        folder=folder,
+        repository=folder / "models",
+        addresses=Addresses(http, grpc, metrics),
+    )
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+    return server
+
+
+@contextmanager
+def _serving(folder: Path, release: int, server: Triton) -> Iterator[str]:
+    """Runs the server over the release; yields why it cannot serve it, if so."""
+    add_version(folder / "models", server.repository, release)
+    write_configs(folder / "templates", server.repository, release)
+    try:
+        server.start()
+        try:
+            load(str(server.addresses.grpc), release)
+        except PromotionError as error:
+            yield str(error)
+        else:
+            yield ""
+    finally:
+        server.stop()
+
+
+def _ask(
+    client: RecommendClient,
+    canary: Canary,
+    release: int,
+    catalogue: frozenset[str],
+    timestamp: int,
+) -> tuple[str, ...]:
+    from tritonclient.utils import InferenceServerException
+
+    for attempt in range(_ATTEMPTS):
+        # One slow reply of the store on a busy machine is no fault of the release.
+        time.sleep(attempt * PAUSE_SECONDS)
+        try:
+            answer = client.recommend(canary.user_id, timestamp, k=canary.k)
+        except InferenceServerException as error:
+            return (f"not answered: {error.message()}",)
+        if not answer.degraded:
+            break
+    return tuple(_faults(answer, canary, release, catalogue))
+
+
+def _faults(
+    answer: Recommendation, canary: Canary, release: int, catalogue: frozenset[str]
+) -> Iterator[str]:
+    items = set(answer.item_ids)
+    wanted = min(canary.k, len(catalogue - canary.seen))
+    # A Bloom filter leaves out some unseen items too, which shows in a small catalogue only.
+    if not min(wanted, len(catalogue) // 2) <= len(answer.item_ids) <= canary.k:
+        yield f"{len(answer.item_ids)} items instead of {wanted}"
+    if len(items) != len(answer.item_ids):
+        yield "an item appears twice"
+    if not items <= catalogue:
+        yield f"{min(items - catalogue)!r} is not in the catalogue"
+    if items & canary.seen:
+        yield f"{len(items & canary.seen)} items that the user has bought"
+    if not all(math.isfinite(score) for score in answer.scores):
+        yield "a score that is not finite"
+    if answer.release != release:
+        yield f"release {answer.release} answered"
+    if answer.degraded:
+        yield "degraded: the online store was not reached"
+
+
+def _ask_refused(client: RecommendClient, k: int, timestamp: int) -> Finding:
+    from tritonclient.utils import InferenceServerException
+
+    try:
+        client.recommend(ANONYMOUS, timestamp, k=k)
+    except InferenceServerException:
+        return Finding(ANONYMOUS, k, ())
+    return Finding(ANONYMOUS, k, ("answered instead of refused",))
+
+
+def _free_addresses(count: int) -> list[Address]:
+    """Loopback ports that nothing uses at this moment."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [Address("127.0.0.1", probe.getsockname()[1]) for probe in sockets]

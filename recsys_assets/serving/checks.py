@@ -1,0 +1,52 @@
+"""Checks of serving assets. Wiring only: see `canary.py`."""
+
+from itertools import islice
+
+import dagster as dg
+
+from recsys_assets.resources import StoreResource
+from recsys_assets.serving.assets import triton_model_repository
+from recsys_assets.serving.resources import ServingResource
+
+_KNOWN_USERS = 5
+
+
+@dg.asset_check(
+    asset=triton_model_repository,
+    blocking=True,
+    additional_deps=["seen_items", "online_features"],
+    description=(
+        "A temporary Triton serves the new release and answers known, unknown and anonymous "
+        "users: right shape, release number, finite scores, nothing bought before, not degraded; "
+        "absurd k refused. Only a release that passes can be promoted."
+    ),
+)
+def canary_answers(store: StoreResource, serving: ServingResource) -> dg.AssetCheckResult:
+    """Asks the newest release before anybody else does."""
+    from recsys_assets.serving.canary import canaries, check_release, temporary_server
+    from recsys_assets.serving.history import purchased_items
+    from recsys_assets.serving.release import Releases
+    from recsys_assets.serving.summary import findings_as_markdown
+
+    releases = Releases(store.get())
+    release = releases.latest()
+    purchased = purchased_items(store.get(), serving.history_through)
+    findings = check_release(
+        releases,
+        release,
+        temporary_server(serving.triton()),
+        canaries(dict(islice(purchased.items(), _KNOWN_USERS))),
+        serving.request_time(),
+    )
+    faulty = [finding for finding in findings if finding.faults]
+    if not faulty:
+        releases.approve(release)
+    return dg.AssetCheckResult(
+        passed=not faulty,
+        metadata={
+            "release": release,
+            "requests": len(findings),
+            "faulty": len(faulty),
+            "findings": dg.MetadataValue.md(findings_as_markdown(findings)),
+        },
+    )

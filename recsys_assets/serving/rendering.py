@@ -1,0 +1,218 @@
+"""A release from what the graph has made: the Triton repository, its data, and the manifest.
+
+    releases/<n>/manifest.json         what it is made of
+                 templates/<model>/    config templates, for promotion
+                 models/<model>/       a model repository that any Triton can serve as it is
+                       query/<n>/      model.py, two_tower/, user_columns.json
+                       retrieve/<n>/   model.py, item_index/, stage.json
+                       rank/<n>/       model.py, dlrm/, stage.json, and by row of the index
+                                       items.parquet, item_text_embeddings.npy, item_ids.json,
+                                       promotions.npz
+
+Nothing is looked up again when a release is loaded: the files of one number belong together.
+"""
+
+import hashlib
+import json
+import py_compile
+import shutil
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys_assets.features.attributes import user_columns
+from recsys_assets.retrieval.candidates import CANDIDATES, ENOUGH
+from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
+from recsys_assets.retrieval.item_tower import ITEM_IDS, read_embeddings
+from recsys_assets.retrieval.training_data import text_embeddings
+from recsys_assets.serving.diversity import Diversity, Sampling
+from recsys_assets.serving.pipeline import (
+    ITEMS,
+    PROMOTIONS,
+    STAGE,
+    TEXT_EMBEDDINGS,
+    USER_COLUMNS,
+)
+from recsys_assets.serving.release import MANIFEST, Releases
+from recsys_assets.serving.repository import STAGES, write_configs, write_identity
+from recsys_assets.storage import MissingArtifact
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "triton_repo"
+ARTIFACTS = ("two_tower", "item_embeddings", "item_index", "dlrm")
+# What inference does not read: weights to fine-tune from, and the tower that made the index.
+_NOT_SERVED = ("weights.*", "item_tower.onnx", "_COMPLETE")
+_VOCABULARY = "encoding.json"
+# A release knows the plan for two weeks; what is promoted later counts as not promoted.
+_PLAN_BEFORE, _PLAN_AHEAD = 8 * 86_400, 14 * 86_400
+
+
+class InconsistentRelease(ValueError):
+    """The parts at hand do not belong together."""
+
+
+@dataclass(frozen=True)
+class ServingConfig:
+    """How candidates are found and arranged; part of the release."""
+
+    candidates: int = CANDIDATES
+    enough: int = ENOUGH
+    diversity: Diversity = field(default_factory=lambda: Diversity(trade_off=0.8, pool=50))
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, seed=0))
+
+
+def render(
+    releases: Releases, snapshot_day: str, config: ServingConfig, templates: Path = TEMPLATES
+) -> int:
+    """Makes the next release of the current artifacts; returns its number.
+
+    Args:
+        releases: where to.
+        snapshot_day: item features are those known at the end of this day, YYYY-MM-DD.
+        config: candidates, diversity and sampling.
+        templates: the sources of the Triton models, `triton_repo/`.
+
+    Raises:
+        MissingArtifact, MissingPartition: a part has not been materialized.
+        InconsistentRelease: index and embeddings are not of the same items.
+    """
+    parts = _Parts.current(releases)
+    with releases.new() as draft:
+        release = int(draft.version)
+        _copy_sources(templates, draft.path, release)
+        folders = {stage: draft.path / "models" / stage / str(release) for stage in STAGES}
+        parts.copy("two_tower", folders["query"])
+        parts.copy("item_index", folders["retrieve"])
+        parts.copy("dlrm", folders["rank"])
+        columns = user_columns(releases.store)
+        _write_json(folders["query"] / USER_COLUMNS, columns)
+        _write_items(releases, parts, snapshot_day, folders["rank"])
+        _write_json(
+            folders["retrieve"] / STAGE, {"candidates": config.candidates, "enough": config.enough}
+        )
+        arrangement = {"diversity": asdict(config.diversity), "sampling": asdict(config.sampling)}
+        _write_json(folders["rank"] / STAGE, arrangement)
+        write_identity(draft.path / "models", release)
+        write_configs(draft.path / "templates", draft.path / "models", release)
+        manifest = _manifest(draft.path, release, parts, snapshot_day)
+        _write_json(draft.path / MANIFEST, manifest)
+    return release
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """One version of each artifact, read once so that no two are taken at different times."""
+
+    versions: dict[str, str]
+    folders: dict[str, Path]
+
+    @classmethod
+    def current(cls, releases: Releases) -> "_Parts":
+        versions, folders = {}, {}
+        for name in ARTIFACTS:
+            artifact = releases.store.artifact(name)
+            version = artifact.current()
+            if version is None:
+                raise MissingArtifact(name, None, artifact.url)
+            versions[name], folders[name] = version, artifact.fetch(version)
+        return cls(versions, folders)
+
+    def copy(self, name: str, stage: Path) -> None:
+        """Copies what is served of one artifact into a stage's folder."""
+        ignored = shutil.ignore_patterns(*_NOT_SERVED)
+        shutil.copytree(self.folders[name], stage / name, ignore=ignored)
+
+    def item_ids(self) -> list[str]:
+        """Items by row, the same for index and embeddings."""
+        embeddings, ids = read_embeddings(self.folders["item_embeddings"])
+        indexed = json.loads((self.folders["item_index"] / ITEM_IDS).read_text())
+        if indexed != ids or len(embeddings) != len(ids):
+            raise InconsistentRelease(
+                f"item_index {self.versions['item_index']} and item_embeddings "
+                f"{self.versions['item_embeddings']} hold different items: materialize both again"
+            )
+        return ids
+
+
+def _copy_sources(templates: Path, draft: Path, release: int) -> None:
+    """Copies templates and `model.py` files, compiled.
+
+    Bytecode is compiled here because a `__pycache__` that appears in a version folder counts as
+    a change of the model, for which Triton would load the version being served anew.
+    """
+    for config in templates.glob("*/config.pbtxt"):
+        target = draft / "templates" / config.parent.name
+        target.mkdir(parents=True)
+        shutil.copyfile(config, target / config.name)
+    for stage in STAGES:
+        model = draft / "models" / stage / str(release) / "model.py"
+        model.parent.mkdir(parents=True)
+        shutil.copyfile(templates / stage / "model.py", model)
+        py_compile.compile(
+            str(model),
+            dfile="model.py",
+            doraise=True,
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        )
+
+
+def _write_items(releases: Releases, parts: _Parts, snapshot_day: str, folder: Path) -> None:
+    """What the ranker keeps in memory, in the order of the index's rows."""
+    ids = parts.item_ids()
+    history = ItemHistory.load(releases.store, snapshot_day)
+    rows = _rows_of(ids, history.item_ids)
+    moment = midnight_after(snapshot_day)
+    columns = history.snapshot(moment)
+    text = text_embeddings(releases.store, history.item_ids)
+    pq.write_table(
+        pa.table({name: pa.array(values[rows]) for name, values in columns.items()}),
+        folder / ITEMS,
+    )
+    np.save(folder / TEXT_EMBEDDINGS, text[rows])
+    plan = history.promotions.between(moment - _PLAN_BEFORE, moment + _PLAN_AHEAD)
+    plan.reordered(rows).save(folder / PROMOTIONS)
+    _write_json(folder / ITEM_IDS, ids)
+
+
+def _rows_of(ids: list[str], catalogue: np.ndarray) -> np.ndarray:
+    """Where each of `ids` stands in the catalogue, int64 [n]."""
+    position = {item: row for row, item in enumerate(catalogue.tolist())}
+    unknown = [item for item in ids if item not in position]
+    if unknown:
+        raise InconsistentRelease(
+            f"{len(unknown)} indexed items are not in the table items, {unknown[0]!r} among them: "
+            "materialize item_embeddings and item_index again"
+        )
+    return np.array([position[item] for item in ids], dtype=np.int64)
+
+
+def _manifest(draft: Path, release: int, parts: _Parts, snapshot_day: str) -> dict[str, Any]:
+    digests = {
+        str(file.relative_to(draft)): {"bytes": file.stat().st_size, "sha256": _sha256(file)}
+        for file in sorted(draft.rglob("*"))
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    vocabularies = {
+        name: _sha256(parts.folders[name] / _VOCABULARY) for name in ("two_tower", "dlrm")
+    }
+    return {
+        "release": release,
+        "rendered_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "artifacts": parts.versions,
+        "vocabularies": vocabularies,
+        "item_features_day": snapshot_day,
+        "files": digests,
+    }
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _write_json(file: Path, value: object) -> None:
+    file.write_text(json.dumps(value, indent=None if isinstance(value, list) else 1))

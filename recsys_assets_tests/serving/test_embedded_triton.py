@@ -1,0 +1,311 @@
+"""A real Triton and a real Valkey, with releases that need no trained models."""
+
+import json
+import re
+import subprocess
+import threading
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+import redis
+import tritonclient.grpc as grpc
+from tritonclient.utils import InferenceServerException
+
+from recsys_assets.serving import services
+from recsys_assets.serving.canary import canaries, check_release, temporary_server
+from recsys_assets.serving.client import RecommendClient
+from recsys_assets.serving.promotion import PromotionError, promote, rollback
+from recsys_assets.serving.seen_items import SeenItems
+from recsys_assets.serving.triton import Triton
+from recsys_assets.serving.valkey import Valkey
+from recsys_assets_tests.serving.tiny_release import AT, publish_tiny_release
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def releases(running):
+    return services.releases(running)
+
+
+@pytest.fixture(scope="module")
+def live(running):
+    return services.live_server(running)
+
+
+@pytest.fixture(scope="module")
+def first(releases, live):
+    release = publish_tiny_release(releases)
+    promote(releases, live, release)
+    return release
+
+
+@pytest.fixture
+def client(running, first):
+    with RecommendClient(running.triton_grpc) as client:
+        yield client
+
+
+@pytest.fixture
+def store(running):
+    return redis.Redis.from_url(running.online_store_url)
+
+
+def until(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def release_that_answers(client):
+    return client.recommend("ann", AT).release
+
+
+def degraded_rows(running):
+    url = f"http://{running.triton_metrics}/metrics"
+    metrics = subprocess.run(["curl", "-sS", url], check=True, capture_output=True, text=True)
+    counts = re.findall(r"^recsys_degraded_rows_total\{.*\} (\S+)$", metrics.stdout, re.M)
+    return sum(map(float, counts))
+
+
+class TestAnswers:
+    def test_over_grpc(self, client, first):
+        answer = client.recommend("ann", AT, device="web", k=7)
+        assert len(answer.item_ids) == len(set(answer.item_ids)) == len(answer.scores) == 7
+        assert answer.scores == sorted(answer.scores, reverse=True)
+        assert answer.release == first
+        assert not answer.degraded
+
+    def test_over_http_the_same(self, client, running):
+        with RecommendClient(running.triton_http, http=True) as over_http:
+            assert over_http.recommend("ann", AT) == client.recommend("ann", AT)
+
+    def test_over_http_with_curl(self, client, running):
+        body = {
+            "inputs": [
+                {"name": "user_id", "shape": [1, 1], "datatype": "BYTES", "data": ["ann"]},
+                {"name": "device", "shape": [1, 1], "datatype": "BYTES", "data": ["web"]},
+                {"name": "timestamp", "shape": [1, 1], "datatype": "INT64", "data": [AT]},
+                {"name": "k", "shape": [1, 1], "datatype": "INT32", "data": [3]},
+            ]
+        }
+        url = f"http://{running.triton_http}/v2/models/recommend/infer"
+        reply = subprocess.run(
+            ["curl", "-sS", "-X", "POST", "-d", json.dumps(body), url],
+            check=True,
+            capture_output=True,
+        )
+        outputs = {output["name"]: output for output in json.loads(reply.stdout)["outputs"]}
+        expected = client.recommend("ann", AT, device="web", k=3)
+        assert outputs["item_id"]["data"] == expected.item_ids
+        assert outputs["item_id"]["shape"] == [1, 3]
+        assert outputs["score"]["datatype"] == "FP32"
+        assert outputs["release"] == {
+            "name": "release",
+            "datatype": "INT64",
+            "shape": [1, 1],
+            "data": [expected.release],
+        }
+        assert outputs["degraded"]["data"] == [False]
+
+    def test_features_from_the_online_store_reach_the_ranker(self, client, store):
+        before = client.recommend("carl", AT)
+        store.set("spend:carl", "1000")
+        after = client.recommend("carl", AT)
+        assert after.item_ids == before.item_ids
+        assert np.array(after.scores) == pytest.approx(np.array(before.scores) + 1000)
+
+    def test_bought_items_are_left_out(self, client, store):
+        bought = client.recommend("dora", AT, k=200).item_ids
+        SeenItems(store).replace_all({"dora": bought})
+        assert not set(client.recommend("dora", AT, k=200).item_ids) & set(bought)
+
+    def test_unknown_and_anonymous_users_are_answered_by_context(self, client):
+        for user in ("nobody has ever seen me", "", "☃" * 1000):
+            here, there = (client.recommend(user, AT, device=d) for d in ("web", "mobile"))
+            assert len(here.item_ids) == 10
+            assert not here.degraded
+            assert here.item_ids != there.item_ids
+
+    def test_rows_of_a_batch_are_answered_as_if_alone(self, client, running):
+        users = ["ann", "", "bob"]
+        inputs = []
+        for name, datatype, values in (
+            ("user_id", "BYTES", np.array([[user.encode()] for user in users], dtype=object)),
+            ("device", "BYTES", np.array([[b""]] * 3, dtype=object)),
+            ("timestamp", "INT64", np.full((3, 1), AT)),
+            ("k", "INT32", np.full((3, 1), 4, dtype=np.int32)),
+        ):
+            inputs.append(grpc.InferInput(name, [3, 1], datatype))
+            inputs[-1].set_data_from_numpy(values)
+        with grpc.InferenceServerClient(running.triton_grpc) as raw:
+            rows = raw.infer("recommend", inputs).as_numpy("item_id")
+        alone = [client.recommend(user, AT, k=4).item_ids for user in users]
+        assert [[item.decode() for item in row] for row in rows] == alone
+
+
+class TestBadRequests:
+    @pytest.mark.parametrize("k", [0, -1, 201, 2**31 - 1])
+    def test_absurd_k(self, client, k):
+        with pytest.raises(InferenceServerException, match=f"k is {k}: ask for 1 to 200 items"):
+            client.recommend("ann", AT, k=k)
+        assert client.recommend("ann", AT).item_ids
+
+    def test_a_missing_input(self, running, first):
+        user = grpc.InferInput("user_id", [1, 1], "BYTES")
+        user.set_data_from_numpy(np.array([[b"ann"]], dtype=object))
+        with (
+            grpc.InferenceServerClient(running.triton_grpc) as raw,
+            pytest.raises(InferenceServerException, match="expected 4 inputs but got 1"),
+        ):
+            raw.infer("recommend", [user])
+
+    def test_an_overlong_user_id(self, client):
+        with pytest.raises(InferenceServerException, match="at most 4096 are accepted"):
+            client.recommend("x" * 5000, AT)
+
+
+class TestOutage:
+    def test_answers_go_on_degraded_and_heal(self, client, running):
+        valkey = Valkey.of(running)
+        pid = valkey.daemon.pid
+        try:
+            subprocess.run(["kill", "-9", str(pid)], check=True)
+            until(lambda: client.recommend("ann", AT).degraded)
+            started = time.perf_counter()
+            answers = [client.recommend("ann", AT) for _ in range(100)]
+            assert all(answer.degraded and len(answer.item_ids) == 10 for answer in answers)
+            assert not client.recommend("", AT).degraded
+            assert (time.perf_counter() - started) / 100 < 0.05
+            assert services.status(running)[1].state == "degraded"
+            assert degraded_rows(running) > 100
+        finally:
+            valkey.start()
+        until(lambda: not client.recommend("ann", AT).degraded)
+        assert {service.state for service in services.status(running)} == {"healthy"}
+
+
+class TestDeadModelProcess:
+    def test_it_is_noticed_and_up_heals_it(self, client, running):
+        pids = subprocess.run(
+            [
+                "pgrep",
+                "-s",
+                str(Triton.of(running).daemon.pid),
+                "-f",
+                "python_backend_stub.*/rank/",
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split()
+        subprocess.run(["kill", "-9", *pids], check=True)
+        until(lambda: services.status(running)[1].state == "failing")
+        assert "`recsys up`" in services.status(running)[1].detail
+        services.up(running)
+        assert services.status(running)[1].state == "healthy"
+        assert len(client.recommend("ann", AT).item_ids) == 10
+
+
+class TestPromotion:
+    def test_there_is_nothing_to_go_back_to_at_first(self, releases, live, first):
+        with pytest.raises(PromotionError, match="no earlier release"):
+            rollback(releases, live)
+
+    def test_forth_and_back(self, client, releases, live, first):
+        second = publish_tiny_release(releases)
+        promoted = promote(releases, live, second)
+        assert (promoted.release, promoted.previous) == (second, first)
+        assert release_that_answers(client) == second
+        assert rollback(releases, live).release == first
+        assert release_that_answers(client) == first
+
+    def test_a_release_that_cannot_be_loaded_changes_nothing(self, client, releases, live, first):
+        serving = releases.promoted()
+        broken = publish_tiny_release(releases, broken=True)
+        with pytest.raises(PromotionError, match=f"release {broken} cannot be served"):
+            promote(releases, live, broken)
+        assert release_that_answers(client) == serving.release
+        assert releases.promoted() == serving
+
+    def test_under_load_no_request_fails_and_none_mixes_releases(
+        self, running, releases, live, first
+    ):
+        promote(releases, live, publish_tiny_release(releases))
+        outcomes: Counter[str] = Counter()
+        done = threading.Event()
+
+        def ask(number: int) -> None:
+            with RecommendClient(running.triton_grpc) as client:
+                while not done.is_set():
+                    try:
+                        answer = client.recommend(f"user {number}", AT)
+                    except InferenceServerException as error:
+                        outcomes[f"failed: {error}"] += 1
+                        continue
+                    of_release = {int(item.split("-")[0]) for item in answer.item_ids}
+                    outcomes["sound" if of_release == {answer.release} else "mixed"] += 1
+
+        clients = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+        for thread in clients:
+            thread.start()
+        switched = []
+        for _ in range(2):
+            switched.append(promote(releases, live, publish_tiny_release(releases)).release)
+            time.sleep(0.5)
+            switched.append(rollback(releases, live).release)
+            time.sleep(0.5)
+        done.set()
+        for thread in clients:
+            thread.join()
+        assert set(outcomes) == {"sound"}
+        assert outcomes["sound"] > 100
+        assert len(set(switched)) == 3
+
+    def test_only_the_last_two_releases_stay_in_the_repository(self, releases, live, first):
+        promoted = [promote(releases, live, publish_tiny_release(releases)) for _ in range(2)][-1]
+        for stage in ("query", "retrieve", "rank"):
+            found = {path.name for path in (live.repository / stage).iterdir() if path.is_dir()}
+            assert found == {str(promoted.release), str(promoted.previous)}
+
+    def test_a_restarted_server_serves_what_was_promoted(self, running, releases, first):
+        Triton.of(running).stop()
+        assert services.status(running)[1].state == "stopped"
+        services.up(running)
+        with RecommendClient(running.triton_grpc) as client:
+            assert release_that_answers(client) == releases.promoted().release
+
+    def test_up_again_finds_everything_running(self, running, first):
+        before = [service.pid for service in services.status(running)]
+        assert [service.pid for service in services.up(running)] == before
+
+
+class TestCanary:
+    def test_a_sound_release_passes(self, running, releases, store):
+        release = publish_tiny_release(releases)
+        bought = {"ann": [f"{release}-1", f"{release}-2"]}
+        SeenItems(store).replace_all(bought)
+        server = temporary_server(Triton.of(running))
+        findings = check_release(releases, release, server, canaries(bought), AT)
+        assert [finding for finding in findings if finding.faults] == []
+        assert len(findings) == 15
+        assert server.daemon.pid is None
+
+    def test_bought_items_in_an_answer_are_found(self, running, releases, store):
+        release = publish_tiny_release(releases)
+        bought = {"ann": [f"{release}-{row}" for row in range(1000)]}
+        SeenItems(store).replace_all({})
+        server = temporary_server(Triton.of(running))
+        findings = check_release(releases, release, server, canaries(bought), AT)
+        faults = {fault for finding in findings for fault in finding.faults}
+        assert "10 items that the user has bought" in faults
+
+    def test_a_release_that_cannot_be_loaded_is_found(self, running, releases):
+        release = publish_tiny_release(releases, broken=True)
+        server = temporary_server(Triton.of(running))
+        (finding,) = check_release(releases, release, server, canaries({}), AT)
+        assert "cannot be served" in finding.faults[0]
+        assert server.daemon.pid is None

@@ -1,0 +1,108 @@
+import json
+import os
+import signal
+import socket
+import sys
+from dataclasses import replace
+
+import pytest
+
+from recsys_assets.serving.processes import Address, Daemon, ServiceError
+from recsys_assets.serving.triton import Triton
+from recsys_assets.serving.valkey import Valkey
+from recsys_assets.settings import load_settings
+
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    daemon = Daemon("sleeper", tmp_path / "sleeper.pid", tmp_path / "sleeper.log")
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture
+def taken_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_process_is_found_again_and_stopped(daemon):
+    pid = daemon.start(SLEEPER, os.environ)
+    assert replace(daemon).pid == pid
+    assert os.getsid(pid) == pid, "it must outlive the terminal that started it"
+    assert daemon.stop()
+    assert daemon.pid is None
+    assert not daemon.stop()
+
+
+def test_one_that_ignores_the_request_to_end_is_killed(daemon):
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "print('deaf', flush=True); time.sleep(60)"
+    )
+    daemon.start([sys.executable, "-c", code], os.environ)
+    daemon.wait_until(lambda: "deaf" in daemon.log_file.read_text(), seconds=10)
+    assert daemon.stop(seconds=0.3)
+
+
+def test_a_pid_that_belongs_to_another_process_by_now_is_left_alone(daemon):
+    daemon.pid_file.write_text(json.dumps({"pid": os.getpid(), "started": 1}))
+    assert daemon.pid is None
+    assert not daemon.stop()
+
+
+def test_a_killed_process_is_not_running(daemon):
+    pid = daemon.start(SLEEPER, os.environ)
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(ServiceError, match="sleeper ended while starting"):
+        daemon.wait_until(lambda: False, seconds=5)
+
+
+def test_the_error_of_a_failed_start_shows_the_log(daemon):
+    daemon.start([sys.executable, "-c", "raise SystemExit('no such model')"], os.environ)
+    with pytest.raises(ServiceError, match="no such model"):
+        daemon.wait_until(lambda: False, seconds=5)
+
+
+def test_one_that_is_not_ready_in_time_is_stopped(daemon):
+    daemon.start(SLEEPER, os.environ)
+    with pytest.raises(ServiceError, match="not ready within 0 s"):
+        daemon.wait_until(lambda: False, seconds=0.2)
+    assert daemon.pid is None
+
+
+def test_a_taken_port_of_valkey_is_named_with_a_remedy(settings, taken_port):
+    valkey = replace(Valkey.of(settings), address=Address("127.0.0.1", taken_port))
+    with pytest.raises(ServiceError, match=rf"127\.0\.0\.1:{taken_port}.*RECSYS_ONLINE_STORE_URL"):
+        valkey.start()
+
+
+@pytest.mark.parametrize("name", ["http", "grpc", "metrics"])
+def test_a_taken_port_of_triton_is_named_with_a_remedy(settings, taken_port, name):
+    triton = Triton.of(settings)
+    addresses = replace(triton.addresses, **{name: Address("127.0.0.1", taken_port)})
+    with pytest.raises(ServiceError, match=f":{taken_port}.*RECSYS_TRITON_{name.upper()}"):
+        replace(triton, addresses=addresses).start()
+
+
+def test_an_online_store_elsewhere_is_not_ours_to_start():
+    settings = load_settings({"RECSYS_ONLINE_STORE_URL": "rediss://store.example:6379"})
+    with pytest.raises(ServiceError, match="run the store at that URL yourself"):
+        Valkey.of(settings)
+
+
+def test_a_missing_models_environment_is_named_with_a_remedy(settings, tmp_path):
+    triton = replace(Triton.of(settings), python=tmp_path / "python")
+    with pytest.raises(ServiceError, match="RECSYS_MODELS_PYTHON"):
+        triton.start()
+
+
+def test_an_environment_without_triton_is_refused(settings):
+    """The environment that runs the tests has no Triton, and numpy 2."""
+    from pathlib import Path
+
+    triton = replace(Triton.of(settings), python=Path(sys.executable))
+    with pytest.raises(ServiceError, match="nvidia-pytriton is not installed"):
+        triton.start()

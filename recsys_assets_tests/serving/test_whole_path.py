@@ -1,0 +1,131 @@
+"""From artifacts in their real formats to answers: render, canary check, promotion, requests."""
+
+import struct
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import redis
+
+from recsys_assets.features.backfill import snapshot_schema
+from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
+from recsys_assets.features.reader import PROJECT, entity_key, field_name
+from recsys_assets.serving import services
+from recsys_assets.serving.benchmark import measure
+from recsys_assets.serving.canary import canaries, check_release, temporary_server
+from recsys_assets.serving.client import RecommendClient
+from recsys_assets.serving.history import purchased_items
+from recsys_assets.serving.promotion import promote_approved
+from recsys_assets.serving.rendering import ServingConfig, render
+from recsys_assets.serving.seen_items import SeenItems
+from recsys_assets.serving.triton import Triton
+from recsys_assets.storage import Store
+from recsys_assets_tests.serving.untrained_models import publish_untrained_models
+
+pytestmark = pytest.mark.integration
+
+DAY = "2017-09-30"
+AT = 1_506_816_000
+ITEMS = [f"item {n}" for n in range(400)]
+BOUGHT = ITEMS[:40]
+
+
+def write_tables(store: Store) -> None:
+    rng = np.random.default_rng(0)
+    categories = [f"category {n % 7}" for n in range(len(ITEMS))]
+    none = pa.array([None] * len(ITEMS), pa.string())
+    store.table("items").write(
+        pa.table(
+            {
+                "item_id": ITEMS,
+                "text": ITEMS,
+                "category_l1": categories,
+                "category_l2": categories,
+                "category_l3": none,
+                "brand": none,
+                "price": np.ones(len(ITEMS)),
+                "image": none,
+            }
+        )
+    )
+    store.table("users").write(pa.table({"user_id": ["ann", "bob"], "age": ["30-39", None]}))
+    vectors = rng.normal(size=(len(ITEMS), 8)).astype(np.float32)
+    embeddings = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 8)
+    store.table("item_text_embeddings").write(pa.table({"item_id": ITEMS, "embedding": embeddings}))
+    known_at = pa.array([datetime(2017, 10, 1, tzinfo=UTC)] * 40, pa.timestamp("us", tz="UTC"))
+    activity = {name: rng.integers(1, 9, size=40) for name in ITEM_FEATURES.columns}
+    store.table("item_features").write(
+        pa.table({"item_id": BOUGHT, "event_timestamp": known_at, **activity}), DAY
+    )
+    store.table("item_promotions").write(snapshot_schema(ITEM_PROMOTIONS).empty_table())
+    store.table("interactions").write(
+        pa.table(
+            {
+                "user_id": ["ann"] * 40,
+                "item_id": BOUGHT,
+                "timestamp": known_at,
+                "event": ["purchase"] * 40,
+            }
+        ),
+        DAY,
+    )
+
+
+@pytest.fixture(scope="module")
+def promoted(running):
+    store = Store(running.storage_url)
+    write_tables(store)
+    publish_untrained_models(store, DAY, running.models_python)
+    client = redis.Redis.from_url(running.online_store_url)
+    history = purchased_items(store, DAY)
+    SeenItems(client).replace_all(history)
+    releases = services.releases(running)
+    release = render(releases, DAY, ServingConfig())
+    server = temporary_server(Triton.of(running))
+    findings = check_release(releases, release, server, canaries(history), AT)
+    assert [finding for finding in findings if finding.faults] == []
+    releases.approve(release)
+    return promote_approved(releases, services.live_server(running), None)
+
+
+@pytest.fixture
+def client(running, promoted):
+    with RecommendClient(running.triton_grpc) as client:
+        yield client
+
+
+def test_history_is_left_out(client):
+    answer = client.recommend("ann", AT, k=200)
+    assert len(answer.item_ids) == 200
+    assert not set(answer.item_ids) & set(BOUGHT)
+    assert not answer.degraded
+
+
+def test_features_in_feasts_layout_change_the_answer(client, running):
+    before = client.recommend("bob", AT)
+    double = b"\x29" + struct.pack("<d", 500.0)  # feast.types.Value with field 5, a double
+    key = entity_key("user_id", "bob") + PROJECT.encode()
+    store = redis.Redis.from_url(running.online_store_url)
+    store.hset(key, field_name("user_features", "spend_28d"), double)
+    assert client.recommend("bob", AT).scores != before.scores
+
+
+def test_strangers_are_answered_by_context(client):
+    for user in ("nobody", ""):
+        morning = client.recommend(user, AT)
+        evening = client.recommend(user, AT + 18 * 3600)
+        assert len(morning.item_ids) == len(set(morning.item_ids)) == 10
+        assert np.isfinite(morning.scores).all()
+        assert morning.scores != evening.scores
+        assert not morning.degraded
+
+
+def test_status_is_healthy(running, promoted):
+    assert [service.state for service in services.status(running)] == ["healthy", "healthy"]
+
+
+def test_latency_can_be_measured(running, promoted):
+    latency = measure(running.triton_grpc, ["ann", "bob", ""], AT, requests=50)
+    assert latency.requests == 50
+    assert 0 < latency.p50_ms <= latency.p99_ms <= latency.max_ms
