@@ -7,7 +7,7 @@ ORCHESTRATION := $(VENVS)/orchestration/bin
 export DAGSTER_HOME ?= $(CURDIR)/var/dagster
 export PATH := $(CURDIR)/$(ORCHESTRATION):$(PATH)
 
-.PHONY: help setup demo ui up down test test-fast check format lock bench bench-serving clean
+.PHONY: help setup demo ui up down test test-fast check format lock bench bench-serving bench-quality clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,10 +49,13 @@ format: setup ## Format the code and mend what the linter can
 lock: setup ## Resolve the dependencies anew into requirements/
 	scripts/lock
 
-bench: bench-serving ## All benchmarks
+bench: bench-serving bench-quality ## All benchmarks
 
 bench-serving: setup ## Latency of the served ensemble, one warm client
 	python -m recsys_assets.serving.benchmark
+
+bench-quality: setup ## Spread of the evaluation over three seeds, on the demo's data
+	python -m recsys_assets.bench_quality
 
 clean: ## Remove everything that was built (var/)
 	rm -rf var

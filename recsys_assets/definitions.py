@@ -1,0 +1,99 @@
+"""The asset graph on one page. `build_definitions` is the only place that assembles it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from recsys_assets.content import assets as content_assets
+from recsys_assets.content import checks as content_checks
+from recsys_assets.content.resources import TextEncoderResource
+from recsys_assets.evaluation import assets as evaluation_assets
+from recsys_assets.evaluation import checks as evaluation_checks
+from recsys_assets.evaluation.resources import EvaluationWindow
+from recsys_assets.events import assets as events_assets
+from recsys_assets.events import checks as events_checks
+from recsys_assets.events.resources import SourceResource
+from recsys_assets.features import assets as features_assets
+from recsys_assets.features import checks as features_checks
+from recsys_assets.progress import progress_logger
+from recsys_assets.ranking import assets as ranking_assets
+from recsys_assets.ranking import checks as ranking_checks
+from recsys_assets.resources import StoreResource
+from recsys_assets.retrieval import assets as retrieval_assets
+from recsys_assets.retrieval import checks as retrieval_checks
+from recsys_assets.retrieval.pipes import ModelsEnvironment
+from recsys_assets.retrieval.resources import TrainingSpan, VectorIndex
+from recsys_assets.serving import assets as serving_assets
+from recsys_assets.serving import checks as serving_checks
+from recsys_assets.serving.resources import ServingResource
+from recsys_assets.settings import Settings, load_settings
+
+ASSET_MODULES = (
+    events_assets,
+    features_assets,
+    content_assets,
+    retrieval_assets,
+    ranking_assets,
+    evaluation_assets,
+    serving_assets,
+)
+CHECK_MODULES = (
+    events_checks,
+    features_checks,
+    content_checks,
+    retrieval_checks,
+    ranking_checks,
+    evaluation_checks,
+    serving_checks,
+)
+
+# Everything from raw events to a release that answers, for a first start or a full retrain.
+initial_pipeline = dg.define_asset_job(
+    "initial_pipeline",
+    selection=dg.AssetSelection.all(),
+    description="Builds the recommender from raw events to a promoted release.",
+)
+# What a new day brings: its events, its features, and the online values made from them.
+daily_update = dg.define_asset_job(
+    "daily_update",
+    selection=dg.AssetSelection.assets("online_features").upstream()
+    | dg.AssetSelection.groups("events"),
+    description="Ingests one day, computes its features and refreshes the online store.",
+)
+daily_update_schedule = dg.build_schedule_from_partitioned_job(
+    daily_update, hour_of_day=1, minute_of_hour=0
+)
+
+
+def default_resources(settings: Settings) -> dict[str, Any]:
+    """The resources of a deployment by key."""
+    return {
+        "store": StoreResource(url=settings.storage_url),
+        "source": SourceResource.from_settings(settings),
+        "text_encoder": TextEncoderResource.from_settings(settings),
+        "models": ModelsEnvironment(python=str(settings.models_python)),
+        "training_span": TrainingSpan.from_settings(settings),
+        "vector_index": VectorIndex.from_settings(settings),
+        "evaluation_window": EvaluationWindow.from_settings(settings),
+        "serving": ServingResource.from_settings(settings),
+    }
+
+
+def build_definitions(
+    settings: Settings, resources: Mapping[str, Any] | None = None
+) -> dg.Definitions:
+    """The whole graph; `resources` replaces single entries, as tests and other deployments do."""
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules(ASSET_MODULES),
+        asset_checks=dg.load_asset_checks_from_modules(CHECK_MODULES),
+        jobs=[initial_pipeline, daily_update],
+        schedules=[daily_update_schedule],
+        resources={**default_resources(settings), **(resources or {})},
+        # A step process would spend 8-15 s on imports; heavy work runs in Spark or through Pipes.
+        executor=dg.in_process_executor,
+        loggers={"console": progress_logger},
+    )
+
+
+defs = build_definitions(load_settings())

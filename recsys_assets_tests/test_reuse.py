@@ -1,0 +1,105 @@
+"""Which assets of a small graph are made again, and why."""
+
+import dagster as dg
+import pytest
+
+from recsys_assets.reuse import assets_to_materialize
+
+DAYS = ["2017-01-01", "2017-01-02", "2017-01-03"]
+SETTINGS = {"recsys/today": "2017-01-04"}
+
+
+def graph(code_version="1", checks_pass=True):
+    daily = dg.DailyPartitionsDefinition("2017-01-01", end_date="2017-02-01")
+
+    @dg.asset(partitions_def=daily, backfill_policy=dg.BackfillPolicy.single_run())
+    def events() -> dg.MaterializeResult:
+        return dg.MaterializeResult()
+
+    @dg.asset(deps=[events], code_version=code_version)
+    def model() -> dg.MaterializeResult:
+        return dg.MaterializeResult()
+
+    @dg.asset(deps=[model])
+    def release() -> dg.MaterializeResult:
+        return dg.MaterializeResult()
+
+    @dg.asset_check(asset=model, blocking=True)
+    def better() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=checks_pass)
+
+    return dg.Definitions(
+        [events, model, release],
+        asset_checks=[better],
+        jobs=[dg.define_asset_job("all_assets", "*")],
+        executor=dg.in_process_executor,
+    )
+
+
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def run(definitions, instance, days=DAYS, settings=SETTINGS):
+    tags = {
+        "dagster/asset_partition_range_start": days[0],
+        "dagster/asset_partition_range_end": days[-1],
+        **settings,
+    }
+    job = definitions.resolve_job_def("all_assets")
+    return job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+
+
+def names(definitions, instance, days=DAYS, settings=SETTINGS):
+    keys = assets_to_materialize(definitions, instance, days, settings)
+    return [key.to_user_string() for key in keys]
+
+
+def test_everything_is_made_at_first(instance):
+    assert names(graph(), instance) == ["events", "model", "release"]
+
+
+def test_nothing_is_made_twice(instance):
+    run(graph(), instance)
+
+    assert names(graph(), instance) == []
+
+
+def test_a_missing_day_is_made_with_all_that_follows(instance):
+    run(graph(), instance, DAYS[:2])
+
+    assert names(graph(), instance) == ["events", "model", "release"]
+
+
+def test_new_code_is_run_with_all_that_follows(instance):
+    run(graph("1"), instance)
+
+    assert names(graph("2"), instance) == ["model", "release"]
+
+
+def test_other_settings_make_other_assets(instance):
+    run(graph(), instance)
+
+    assert names(graph(), instance, settings={"recsys/today": "2017-01-05"}) == [
+        "events",
+        "model",
+        "release",
+    ]
+
+
+def test_a_newer_upstream_makes_what_follows_old(instance):
+    definitions = graph()
+    run(definitions, instance)
+    definitions.resolve_job_def("all_assets").execute_in_process(
+        instance=instance, asset_selection=[dg.AssetKey("model")], tags=SETTINGS
+    )
+
+    assert names(definitions, instance) == ["release"]
+
+
+def test_what_a_blocking_check_rejected_is_made_again(instance):
+    assert not run(graph(checks_pass=False), instance).success
+
+    assert names(graph(), instance) == ["model", "release"]
