@@ -26,6 +26,7 @@ from recsys_assets.slates import default_moment, item_texts, print_slate
 from recsys_assets.storage import Store, write_atomically
 
 _KNOWN_USERS = 5
+_DAILY_TABLES = ("interactions", "quarantined_interactions", "user_features", "item_features")
 _METRICS = {
     "recall@10": "recall_at_10",
     "recall@100": "recall_at_100",
@@ -65,7 +66,7 @@ def run_demo(settings: Settings) -> bool:
     serving = _latency(settings)
     summary = {
         "durations_s": {**durations, "this_run": round(time.monotonic() - began, 1)},
-        "rows": _rows(metadata),
+        "rows": _rows(settings, metadata),
         "evaluation": _evaluation(settings),
         "index_recall_at_100": metadata["item_index"]["recall_at_100"],
         "parity": metadata["online_features"]["parity"],
@@ -173,11 +174,14 @@ def _evaluation(settings: Settings) -> dict[str, dict[str, float]]:
     }
 
 
-def _rows(metadata: dict[str, dict[str, Any]]) -> dict[str, int]:
-    return {
+def _rows(settings: Settings, metadata: dict[str, dict[str, Any]]) -> dict[str, int]:
+    """Rows of every table: of daily ones over all days of the demo."""
+    store, days = Store(settings.storage_url), _days(settings)
+    daily = {name: store.table(name).row_count(days) for name in _DAILY_TABLES}
+    return daily | {
         name: values["dagster/row_count"]
         for name, values in metadata.items()
-        if "dagster/row_count" in values
+        if "dagster/row_count" in values and name not in daily
     }
 
 

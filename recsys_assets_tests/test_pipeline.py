@@ -99,6 +99,7 @@ def test_the_summary_has_all_figures(summary):
     assert summary["serving"]["requests"] > 0
     assert summary["serving"]["p50_ms"] <= summary["serving"]["p99_ms"]
     assert summary["rows"]["training_examples"] > 1000
+    assert summary["rows"]["interactions"] > summary["rows"]["training_examples"]
     assert summary["durations_s"]["two_tower"] > 0
     assert summary["versions"]["dagster"]
 

@@ -20,7 +20,7 @@ def plot_evaluation(table: pa.Table, models: set[str], segment: str = "all") -> 
     rows = [row for row in table.to_pylist() if row["segment"] == segment][::-1]
     names = [row["method"] for row in rows]
     colours = [_MODEL if name in models else _BASELINE for name in names]
-    figure = Figure(figsize=(11, 0.42 * len(rows) + 1.2), layout="constrained")
+    figure = Figure(figsize=(10, 0.42 * len(rows) + 1.2), layout="constrained")
     panels = figure.subplots(1, len(_PANELS), sharey=True)
     for axes, (column, title) in zip(panels, _PANELS.items(), strict=True):
         values = [row[column] for row in rows]

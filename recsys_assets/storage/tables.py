@@ -68,6 +68,15 @@ class Table:
             raise ValueError(f"table {self.name!r}: no day was asked for")
         return pa.concat_tables(parts)
 
+    def row_count(self, days: Iterable[str]) -> int:
+        """Rows of the given partitions, from the files' footers alone.
+
+        Raises:
+            MissingPartition: a partition has not been written.
+        """
+        with ThreadPoolExecutor(_READERS) as pool:
+            return sum(pool.map(self._rows_of_one, days))
+
     def days(self) -> list[str]:
         """Days that have a partition, in order."""
         found = [name.removeprefix(_DAY) for name in children(self.url) if name.startswith(_DAY)]
@@ -76,6 +85,14 @@ class Table:
     def has(self, day: str | None = None) -> bool:
         """Whether a partition, or the unpartitioned table, has been written."""
         return exists(self.path(day))
+
+    def _rows_of_one(self, day: str) -> int:
+        filesystem, path = open_url(self.path(day))
+        try:
+            with filesystem.open_input_file(path) as source:
+                return int(pq.read_metadata(source).num_rows)
+        except FileNotFoundError:
+            raise MissingPartition(self.name, day, self.url) from None
 
     def _read_one(self, day: str | None, columns: list[str] | None) -> pa.Table:
         filesystem, path = open_url(self.path(day))

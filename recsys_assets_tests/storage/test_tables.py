@@ -65,3 +65,12 @@ def test_a_folder_may_have_spaces_and_umlauts(tmp_path):
 
     assert table.read()["item_id"].to_pylist() == ["a"]
     assert (folder / "tables/events/data.parquet").exists()
+
+
+def test_rows_are_counted_over_days(table):
+    table.write(pa.table({"item_id": ["a", "b"]}), "2017-01-01")
+    table.write(pa.table({"item_id": ["c"]}), "2017-01-02")
+
+    assert table.row_count(["2017-01-01", "2017-01-02"]) == 3
+    with pytest.raises(MissingPartition, match="2017-01-03"):
+        table.row_count(["2017-01-03"])
