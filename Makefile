@@ -4,7 +4,6 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENVS := .venvs
 ORCHESTRATION := $(VENVS)/orchestration/bin
-export DAGSTER_HOME ?= $(CURDIR)/var/dagster
 export PATH := $(CURDIR)/$(ORCHESTRATION):$(PATH)
 
 .PHONY: help setup demo ui up down test test-fast check format lock bench bench-serving bench-quality clean
