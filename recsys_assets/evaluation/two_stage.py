@@ -17,13 +17,6 @@ from recsys_assets.retrieval.candidates import CANDIDATES, DEEPER, ENOUGH
 Columns = Mapping[str, np.ndarray]
 
 
-class QueryEncoder(Protocol):
-    """`retrieval.query_tower.QueryTower`."""
-
-    def embed(self, columns: Columns, timestamps: np.ndarray) -> np.ndarray:
-        """User columns [n] and int64 epoch seconds [n] to float32 [n, d]."""
-
-
 class CandidateIndex(Protocol):
     """`retrieval.index.ItemIndex`."""
 

@@ -83,8 +83,3 @@ class NegativeSampler:
             probability = np.exp(self.distribution.log_probability(popularity))
             self._cumulative[day] = np.cumsum(probability) / probability.sum()
         return self._cumulative[day]
-
-
-def popularity_of(columns: dict[str, np.ndarray]) -> np.ndarray:
-    """The column of item features that negatives are drawn by."""
-    return columns[_POPULARITY]

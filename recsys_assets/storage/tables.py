@@ -39,10 +39,6 @@ class Table:
         """URL of the Parquet object of one partition, or of the whole unpartitioned table."""
         return f"{self.url}/{_DAY}{day}/{_FILE}" if day else f"{self.url}/{_FILE}"
 
-    def local_path(self, day: str | None = None) -> str:
-        """The same within its file system: a plain path on disk, bucket/key on S3."""
-        return open_url(self.path(day))[1]
-
     @property
     def glob(self) -> str:
         """URL pattern of all daily partitions, for engines that read by themselves."""
