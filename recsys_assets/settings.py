@@ -38,6 +38,11 @@ class Settings:
     `today` is the first day that history does not hold: features, models and the online store
     know events of days before it. On live data it is the current UTC day; recorded sources have
     a fixed one, so that the same graph runs on last year's data and on tonight's.
+
+    A purchase counts for an answer if it follows within `attribution_hours`. Drift on k of n days
+    (`drift_days`) starts a fine-tune, unless one was started less than `cooldown_days` before;
+    everything is trained anew every `retrain_every_days`, and after that many
+    `rejections_before_retrain` in a row. Alerts are also posted to `alert_url`, if there is one.
     """
 
     home: Path
@@ -56,6 +61,12 @@ class Settings:
     packaged_data: Path
     index_kind: str
     offline_store: str
+    attribution_hours: int
+    drift_days: tuple[int, int]
+    cooldown_days: int
+    retrain_every_days: int
+    rejections_before_retrain: int
+    alert_url: str | None
 
     @property
     def train_through(self) -> date:
@@ -100,6 +111,12 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         ),
         index_kind=_choice(environ, "RECSYS_INDEX", INDEX_KINDS, "hnsw"),
         offline_store=_choice(environ, "RECSYS_OFFLINE_STORE", OFFLINE_STORES, "duckdb"),
+        attribution_hours=_positive(environ, "RECSYS_ATTRIBUTION_HOURS", 24),
+        drift_days=_k_of_n(environ, "RECSYS_DRIFT_DAYS", "2/3"),
+        cooldown_days=_positive(environ, "RECSYS_COOLDOWN_DAYS", 4),
+        retrain_every_days=_positive(environ, "RECSYS_RETRAIN_EVERY_DAYS", 7),
+        rejections_before_retrain=_positive(environ, "RECSYS_REJECTIONS_BEFORE_RETRAIN", 3),
+        alert_url=_alert_url(environ),
     )
 
 
@@ -117,6 +134,20 @@ def _positive(environ: Mapping[str, str], variable: str, default: int) -> int:
     if not value.isdecimal() or int(value) < 1:
         raise InvalidSetting(variable, value, "give a whole number of at least 1")
     return int(value)
+
+
+def _k_of_n(environ: Mapping[str, str], variable: str, default: str) -> tuple[int, int]:
+    value = environ.get(variable) or default
+    k, _, n = value.partition("/")
+    if not (k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
+        raise InvalidSetting(variable, value, "give k/n days, such as 2/3, with 1 <= k <= n")
+    return int(k), int(n)
+
+
+def _alert_url(environ: Mapping[str, str]) -> str | None:
+    if not environ.get("RECSYS_ALERT_URL"):
+        return None
+    return _url(environ, "RECSYS_ALERT_URL", "", ("http", "https"))
 
 
 def _url(environ: Mapping[str, str], variable: str, default: str, schemes: tuple[str, ...]) -> str:

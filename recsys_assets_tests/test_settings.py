@@ -43,11 +43,51 @@ def test_a_folder_becomes_a_url(tmp_path):
         ("RECSYS_EVALUATION_DAYS", "0"),
         ("RECSYS_INDEX", "annoy"),
         ("RECSYS_OFFLINE_STORE", "file"),
+        ("RECSYS_ATTRIBUTION_HOURS", "0"),
+        ("RECSYS_ATTRIBUTION_HOURS", "1.5"),
+        ("RECSYS_DRIFT_DAYS", "2"),
+        ("RECSYS_DRIFT_DAYS", "4/3"),
+        ("RECSYS_DRIFT_DAYS", "0/3"),
+        ("RECSYS_DRIFT_DAYS", "two/3"),
+        ("RECSYS_COOLDOWN_DAYS", "-1"),
+        ("RECSYS_RETRAIN_EVERY_DAYS", "weekly"),
+        ("RECSYS_REJECTIONS_BEFORE_RETRAIN", "0"),
+        ("RECSYS_ALERT_URL", "hooks.example/x"),
+        ("RECSYS_ALERT_URL", "ftp://hooks.example"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(variable, value):
     with pytest.raises(InvalidSetting, match=f"{variable}='{value}'"):
         load_settings({variable: value})
+
+
+def test_defaults_of_the_loop():
+    settings = load_settings({})
+
+    assert settings.attribution_hours == 24
+    assert settings.drift_days == (2, 3)
+    assert (settings.cooldown_days, settings.retrain_every_days) == (4, 7)
+    assert settings.rejections_before_retrain == 3
+    assert settings.alert_url is None
+
+
+def test_the_loop_can_be_set():
+    settings = load_settings(
+        {
+            "RECSYS_ATTRIBUTION_HOURS": "48",
+            "RECSYS_DRIFT_DAYS": "3/3",
+            "RECSYS_COOLDOWN_DAYS": "1",
+            "RECSYS_RETRAIN_EVERY_DAYS": "28",
+            "RECSYS_REJECTIONS_BEFORE_RETRAIN": "5",
+            "RECSYS_ALERT_URL": "https://hooks.example/x",
+        }
+    )
+
+    assert settings.attribution_hours == 48
+    assert settings.drift_days == (3, 3)
+    assert (settings.cooldown_days, settings.retrain_every_days) == (1, 28)
+    assert settings.rejections_before_retrain == 5
+    assert settings.alert_url == "https://hooks.example/x"
 
 
 def test_own_data_needs_a_place():

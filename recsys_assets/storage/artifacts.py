@@ -58,7 +58,7 @@ class Artifact:
     def new_version(self) -> Iterator[Draft]:
         """Writes the next version; it becomes current on success, and leaves no trace on error."""
         version = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"
-        with tempfile.TemporaryDirectory(prefix=f"{self.name}-") as folder:
+        with tempfile.TemporaryDirectory(prefix="artifact-") as folder:
             draft = Draft(Path(folder) / version, version)
             draft.path.mkdir()
             yield draft
