@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys_assets.features.attributes import ATTRIBUTE_TABLES, attribute_rows, user_columns
@@ -24,27 +23,26 @@ from recsys_assets.features.declarations import (
     FirstTime,
 )
 from recsys_assets.features.lineage import Sources, column_sources
-from recsys_assets.features.plots import examples_per_week
 from recsys_assets.partitions import daily
 from recsys_assets.resources import StoreResource
 from recsys_assets.settings import Settings, load_settings
-from recsys_assets.storage import Store
 
 _GROUP = "features"
 _OWNERS = ["team:data-platform"]
 _SINGLE_RUN = dg.BackfillPolicy.single_run()
-_VIEWS = [*ATTRIBUTE_TABLES, *(features.name for features in FEATURE_SETS)]
+VIEWS = [*ATTRIBUTE_TABLES, *(features.name for features in FEATURE_SETS)]
 _PARITY_ENTITIES = 1_000
 _FEW_DAYS = 7
 _FIRST_SOLD = ITEM_FEATURES.of(FirstTime)[0]
 
 
-def _settings(store: StoreResource) -> Settings:
+def deployment(store: StoreResource) -> Settings:
     """The deployment's settings, over the storage of this run."""
     return replace(load_settings(), storage_url=store.url)
 
 
-def _lineage(sources: Mapping[str, Sources]) -> dg.TableColumnLineage:
+def column_lineage(sources: Mapping[str, Sources]) -> dg.TableColumnLineage:
+    """Dagster's column lineage of columns, each with the asset columns it is made from."""
     return dg.TableColumnLineage(
         {
             column: [dg.TableColumnDep(dg.AssetKey(asset), name) for asset, name in found]
@@ -87,7 +85,7 @@ def _attribute_asset(name: str, entities: str) -> dg.AssetsDefinition:
                 "rows": rows.num_rows,
                 "dagster/uri": store.get().table(name).path(),
                 "dagster/column_schema": dg.TableSchema(fields),
-                "dagster/column_lineage": _lineage({n: [(entities, n)] for n in names}),
+                "dagster/column_lineage": column_lineage({n: [(entities, n)] for n in names}),
                 "missing_by_attribute": {n: rows.column(n).null_count for n in names},
             }
         )
@@ -128,7 +126,7 @@ def _schema(features: FeatureSet) -> dg.TableSchema:
                 dg.TableColumn("first_time", "int64", "First purchase ever, epoch seconds"),
             ]
         ),
-        "dagster/column_lineage": _lineage(
+        "dagster/column_lineage": column_lineage(
             {
                 "item_id": [("interactions", "item_id")],
                 "first_time": [("interactions", "timestamp"), ("interactions", "event")],
@@ -160,7 +158,7 @@ def _feature_asset(features: FeatureSet, deps: list[Any], description: str) -> d
         description=description,
         metadata={
             "dagster/column_schema": _schema(features),
-            "dagster/column_lineage": _lineage(column_sources(features)),
+            "dagster/column_lineage": column_lineage(column_sources(features)),
         },
     )
     def snapshots(context: dg.AssetExecutionContext, store: StoreResource) -> None:
@@ -200,7 +198,7 @@ item_features = _feature_asset(
     "the value that is valid at the moment of the request.",
     metadata={
         "dagster/column_schema": _schema(ITEM_PROMOTIONS),
-        "dagster/column_lineage": _lineage(column_sources(ITEM_PROMOTIONS)),
+        "dagster/column_lineage": column_lineage(column_sources(ITEM_PROMOTIONS)),
     },
 )
 def item_promotions(store: StoreResource) -> dg.MaterializeResult:
@@ -256,7 +254,7 @@ def feature_registry(store: StoreResource) -> dg.MaterializeResult:
     """Applies the feature repository."""
     from recsys_assets.features.feature_store import apply_repository
 
-    settings = _settings(store)
+    settings = deployment(store)
     return dg.MaterializeResult(
         metadata={
             "registered": apply_repository(settings),
@@ -266,89 +264,12 @@ def feature_registry(store: StoreResource) -> dg.MaterializeResult:
     )
 
 
-_EXAMPLE_COLUMNS = {
-    "user_id": [("interactions", "user_id")],
-    "item_id": [("interactions", "item_id")],
-    "timestamp": [("interactions", "timestamp")],
-    "device": [("interactions", "device")],
-    "split": [("interactions", "timestamp")],
-}
-
-
-@dg.asset(
-    group_name=_GROUP,
-    owners=_OWNERS,
-    kinds={"feast", "duckdb", "parquet"},
-    code_version="1",
-    deps=["interactions", "feature_registry", *_VIEWS],
-    description="Each user's first purchase of each item in the training span, with all features "
-    "as of its own moment: joined point in time by Feast, so that no example knows of its own "
-    "event or a later one.",
-    metadata={
-        "dagster/column_schema": dg.TableSchema(
-            [
-                *(dg.TableColumn(name) for name in _EXAMPLE_COLUMNS),
-                *(
-                    dg.TableColumn(name, dtype, features.descriptions[name])
-                    for features in FEATURE_SETS
-                    for name, dtype in features.columns.items()
-                ),
-            ]
-        )
-    },
-)
-def training_examples(
-    context: dg.AssetExecutionContext, store: StoreResource
-) -> dg.MaterializeResult:
-    """Finds first purchases, joins features, writes the table."""
-    from recsys_assets.features import training_examples as module
-    from recsys_assets.features.feature_store import open_feature_store
-
-    settings, tables = _settings(store), store.get()
-    entities = module.example_entities(tables, settings.first_day, settings.today)
-    parts: list[pa.Table] = []
-    for part in module.training_examples(open_feature_store(settings), entities):
-        parts.append(part)
-        context.log.info(f"{sum(p.num_rows for p in parts)} of {entities.num_rows} examples")
-    examples = pa.concat_tables(parts)
-    tables.table("training_examples").write(examples)
-    return dg.MaterializeResult(metadata=_example_metadata(tables, examples))
-
-
-def _example_metadata(tables: Store, examples: pa.Table) -> dict[str, Any]:
-    splits = pc.value_counts(examples["split"]).to_pylist()
-    lineage = {
-        **_EXAMPLE_COLUMNS,
-        **{name: [(view, name)] for view in _VIEWS for name in _view_columns(tables, view)},
-    }
-    return {
-        "dagster/row_count": examples.num_rows,
-        "rows": examples.num_rows,
-        "dagster/uri": tables.table("training_examples").path(),
-        "dagster/column_schema": dg.TableSchema(
-            [dg.TableColumn(field.name, str(field.type)) for field in examples.schema]
-        ),
-        "dagster/column_lineage": _lineage(lineage),
-        "rows_by_split": {str(found["values"]): found["counts"] for found in splits},
-        "first_example": dg.MetadataValue.timestamp(pc.min(examples["timestamp"]).as_py()),
-        "last_example": dg.MetadataValue.timestamp(pc.max(examples["timestamp"]).as_py()),
-        "examples_per_week": dg.MetadataValue.md(examples_per_week(examples["timestamp"])),
-    }
-
-
-def _view_columns(tables: Store, view: str) -> list[str]:
-    declared = {features.name: list(features.columns) for features in FEATURE_SETS}
-    if view in declared:
-        return declared[view]
-    return tables.table(view).read().column_names[2:]
-
-
 @dg.asset(
     group_name=_GROUP,
     owners=_OWNERS,
     kinds={"feast", "valkey"},
     code_version="1",
-    deps=["feature_registry", *_VIEWS],
+    deps=["feature_registry", *VIEWS],
     check_specs=[
         dg.AssetCheckSpec(
             "offline_equals_online",
@@ -367,13 +288,19 @@ def online_features(
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Materializes, then compares a sample with the offline tables."""
     from recsys_assets.features.feature_store import open_feature_store
-    from recsys_assets.features.online import connect, materialize
+    from recsys_assets.features.online import connect, fingerprint, materialize
     from recsys_assets.features.parity import sampled_parity
     from recsys_assets.features.reader import OnlineUserFeatures
 
-    settings, tables = _settings(store), store.get()
+    settings, tables = deployment(store), store.get()
     feature_store = open_feature_store(settings)
-    sent = materialize(feature_store, settings.online_store_url, settings.first_day, settings.today)
+    sent = materialize(
+        feature_store,
+        settings.online_store_url,
+        settings.first_day,
+        settings.today,
+        fingerprint(tables),
+    )
     client = connect(settings.online_store_url)
     reader = OnlineUserFeatures(client, user_columns(tables))
     parity = sampled_parity(feature_store, reader, tables, sent.end, _PARITY_ENTITIES)

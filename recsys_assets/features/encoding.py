@@ -56,6 +56,14 @@ class Vocabulary:
         frequent = ((value, count) for value, count in counts.items() if count >= min_count)
         return cls(tuple(value for value, _ in sorted(frequent, key=lambda e: (-e[1], e[0]))))
 
+    def extended(self, values: np.ndarray) -> "Vocabulary":
+        """With rows for the strings of `values` that have none, after those of today.
+
+        Row numbers that are in use keep their meaning, so trained rows stay where they are.
+        """
+        fresh = [value for value in Vocabulary.fit(values).values if value not in self._rows]
+        return Vocabulary(self.values + tuple(fresh))
+
     def __len__(self) -> int:
         """Rows of an embedding table, the unknown row included."""
         return len(self.values) + 1
@@ -154,6 +162,15 @@ class Encoding:
             },
             {name: Normaliser.fit(columns[name]) for name in numeric},
         )
+
+    def extended(self, columns: Columns) -> "Encoding":
+        """With the vocabularies of the given columns extended; normalisers stay as they are.
+
+        Raises:
+            KeyError: the encoding has no such column.
+        """
+        added = {name: self.vocabularies[name].extended(v) for name, v in columns.items()}
+        return Encoding({**self.vocabularies, **added}, self.normalisers)
 
     @property
     def dense_width(self) -> int:

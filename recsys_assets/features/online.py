@@ -1,10 +1,12 @@
 """Brings the online store to the values as of a moment, through Feast.
 
-A marker in the online store says through which moment it is complete. While it stands, a new day
-costs a day: only snapshots written since are sent. An emptied or replaced store has no marker, so
-the next materialization sends the last value of every entity, and heals it.
+A marker in the online store says through which moment it is complete, and another one of which
+attributes and promotion plan. While they stand, a new day costs a day: only snapshots and
+promotions since are sent. An emptied or replaced store has no markers, so the next
+materialization sends the last value of every entity, and heals it.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -13,11 +15,14 @@ import redis
 
 from recsys_assets.features.attributes import ATTRIBUTE_TABLES
 from recsys_assets.features.declarations import DAILY_FEATURE_SETS, ITEM_PROMOTIONS
+from recsys_assets.storage import MissingPartition, Store
+from recsys_assets.storage.filesystem import read_bytes
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 MARKER = "recsys:online_features:through"
+_SOURCES = "recsys:online_features:sources"
 _SECONDS = 60.0
 _EPOCH = datetime(1970, 1, 2, tzinfo=UTC)
 
@@ -47,13 +52,43 @@ def connect(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, socket_connect_timeout=5.0, socket_timeout=_SECONDS)
 
 
+def complete_through(client: redis.Redis) -> datetime | None:
+    """The moment as of which the store holds all values; None while that is not known."""
+    marker = client.get(MARKER)
+    return datetime.fromisoformat(marker.decode()) if isinstance(marker, bytes) else None
+
+
+def fingerprint(store: Store) -> str:
+    """Names the content of attributes and promotion plan, which are not written day by day.
+
+    Raises:
+        MissingPartition: one of them has not been materialized.
+    """
+    digest = hashlib.sha256()
+    for name in (*ATTRIBUTE_TABLES, ITEM_PROMOTIONS.name):
+        table = store.table(name)
+        content = read_bytes(table.path())
+        if content is None:
+            raise MissingPartition(name, None, table.url)
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()
+
+
 def materialize(
-    feature_store: "FeatureStore", url: str, history_start: date, today: date
+    feature_store: "FeatureStore", url: str, history_start: date, today: date, sources: str
 ) -> Materialization:
     """Sends the values as of `today` 00:00 UTC.
 
     Going back to an earlier day sends all of history up to it; entities first seen after that
     day then keep the values of the later one, for Feast has no deletion by time.
+
+    Args:
+        feature_store: an opened store whose registry holds the views.
+        url: of the online store.
+        history_start: first day of history.
+        today: the first day that history does not hold.
+        sources: `fingerprint` of the offline store; where it has changed, attributes and the
+            whole promotion plan are sent again.
 
     Raises:
         OnlineStoreUnreachable: the store does not answer.
@@ -61,17 +96,21 @@ def materialize(
     end = _midnight(today)
     client = connect(url)
     try:
-        marker = client.get(MARKER)
-        through = datetime.fromisoformat(bytes(marker).decode()) if marker else None
+        through = complete_through(client)
         start = through if through and through <= end else _midnight(history_start)
+        known = client.get(_SOURCES)
+        unchanged = start == through and known == sources.encode()
         # Until all is sent, the store is complete through no moment.
         client.delete(MARKER)
-        feature_store.materialize(
-            _midnight(history_start), end, feature_views=list(ATTRIBUTE_TABLES)
-        )
+        if not unchanged:
+            feature_store.materialize(
+                _midnight(history_start), end, feature_views=list(ATTRIBUTE_TABLES)
+            )
         # What is valid today may have begun before history did.
-        feature_store.materialize(_EPOCH, end, feature_views=[ITEM_PROMOTIONS.name])
+        promoted_since = start if unchanged else _EPOCH
+        feature_store.materialize(promoted_since, end, feature_views=[ITEM_PROMOTIONS.name])
         feature_store.materialize(start, end, feature_views=[f.name for f in DAILY_FEATURE_SETS])
+        client.set(_SOURCES, sources)
         client.set(MARKER, end.isoformat())
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise OnlineStoreUnreachable(url, error) from error

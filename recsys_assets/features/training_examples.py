@@ -5,7 +5,7 @@ The features of an example come from a point-in-time join: the last snapshot who
 their day, so an example sees events of days before its own and never itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,8 @@ import pyarrow as pa
 from recsys_assets.features.backfill import TIMESTAMP, days_between
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    import polars as pl
+    from feast import FeatureService, FeatureStore
 
     from recsys_assets.storage import Store
 
@@ -56,22 +57,57 @@ def example_entities(store: "Store", first_day: date, today: date) -> pa.Table:
     """
     import polars as pl
 
-    days = days_between(first_day, today - timedelta(days=1))
+    first = _first_purchases(store, first_day, today - timedelta(days=1))
+    is_validation = pl.col("event_timestamp") >= _midnight(today - timedelta(days=VALIDATION_DAYS))
+    split = pl.when(is_validation).then(pl.lit("validation")).otherwise(pl.lit("train"))
+    return first.with_columns(split=split).to_arrow().cast(_ENTITIES)
+
+
+def entities_of_days(store: "Store", first_day: date, days: Sequence[str]) -> pa.Table:
+    """Like `example_entities`, of the given days alone: what users bought then for the first time.
+
+    Args:
+        store: Holds `interactions` of every day from `first_day` on.
+        first_day: First event day.
+        days: Ascending and without a gap, YYYY-MM-DD.
+
+    Returns:
+        As `example_entities`, every row with split "train".
+    """
+    import polars as pl
+
+    first = _first_purchases(store, first_day, date.fromisoformat(days[-1]))
+    of_days = first.filter(pl.col("event_timestamp") >= _midnight(date.fromisoformat(days[0])))
+    return of_days.with_columns(split=pl.lit("train")).to_arrow().cast(_ENTITIES)
+
+
+def by_day(examples: pa.Table, days: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+    """The examples of each of the days, by their timestamp; a day without any has no rows."""
+    import polars as pl
+
+    frame = pl.DataFrame(examples)
+    day_of = frame["timestamp"].dt.strftime("%Y-%m-%d")
+    for day in days:
+        yield day, frame.filter(day_of == day).to_arrow().cast(examples.schema)
+
+
+def _first_purchases(store: "Store", first_day: date, last_day: date) -> "pl.DataFrame":
+    """user_id, item_id, event_timestamp and device of first purchases, ordered by time."""
+    import polars as pl
+
     columns = ["user_id", "item_id", "timestamp", "event", "device"]
+    days = days_between(first_day, last_day)
     events = pl.DataFrame(store.table("interactions").read(days, columns))
     purchases = events.filter(pl.col("event") == "purchase").sort(
         "timestamp", "user_id", "item_id", maintain_order=True
     )
-    validation = datetime.combine(today, datetime.min.time(), UTC) - timedelta(days=VALIDATION_DAYS)
-    is_validation = pl.col("timestamp") >= pl.lit(validation)
-    first = purchases.unique(["user_id", "item_id"], keep="first", maintain_order=True).select(
-        "user_id",
-        "item_id",
-        pl.col("timestamp").alias("event_timestamp"),
-        "device",
-        split=pl.when(is_validation).then(pl.lit("validation")).otherwise(pl.lit("train")),
+    return purchases.unique(["user_id", "item_id"], keep="first", maintain_order=True).select(
+        "user_id", "item_id", pl.col("timestamp").alias("event_timestamp"), "device"
     )
-    return first.to_arrow().cast(_ENTITIES)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, datetime.min.time(), UTC)
 
 
 def join_features(feature_store: "FeatureStore", entities: pa.Table, features: object) -> pa.Table:
@@ -104,9 +140,12 @@ def training_examples(
     and nine months of Complete Journey.
 
     Yields:
-        user_id, item_id, timestamp, device, split, then the feature columns.
+        user_id, item_id, timestamp, device, split, then the feature columns; of no entities one
+        table without rows.
     """
     service = feature_store.get_feature_service("ranking")
+    if not entities.num_rows:
+        yield _no_examples(service)
     for start in range(0, entities.num_rows, chunk_rows):
         chunk = entities.slice(start, chunk_rows)
         joined = join_features(feature_store, chunk, service)
@@ -118,3 +157,18 @@ def training_examples(
         yield joined.set_column(
             names.index("timestamp"), "timestamp", joined["timestamp"].cast(TIMESTAMP)
         )
+
+
+def _no_examples(service: "FeatureService") -> pa.Table:
+    """The columns of examples, for Feast joins nothing to nothing."""
+    from feast.type_map import feast_value_type_to_pa
+
+    fields = [
+        field.with_name("timestamp") if field.name == "event_timestamp" else field
+        for field in _ENTITIES
+    ]
+    for view in service.feature_view_projections:
+        for feature in view.features:
+            kind = feast_value_type_to_pa(feature.dtype.to_value_type())
+            fields.append(pa.field(feature.name, kind))
+    return pa.schema(fields).empty_table()

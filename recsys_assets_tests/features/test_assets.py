@@ -8,11 +8,16 @@ import polars as pl
 import pytest
 import redis
 
-from recsys_assets.features import assets, checks
+from recsys_assets.features import assets, checks, example_assets
 from recsys_assets.features.attributes import user_columns
 from recsys_assets.features.backfill import days_between
 from recsys_assets.features.feature_store import open_feature_store
-from recsys_assets.features.online import MARKER, OnlineStoreUnreachable, materialize
+from recsys_assets.features.online import (
+    MARKER,
+    OnlineStoreUnreachable,
+    fingerprint,
+    materialize,
+)
 from recsys_assets.features.parity import offline_online_parity, sampled_parity
 from recsys_assets.features.reader import OnlineUserFeatures
 from recsys_assets.features.time_travel import features_as_of
@@ -49,19 +54,23 @@ def environment(valkey, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(environment, spark):
-    """All feature assets and their checks, run once over all days."""
-    store = Store(environment.storage_url)
-    write_history(store)
+def job(environment):
     definitions = dg.Definitions(
-        assets=dg.load_assets_from_modules([assets]),
+        assets=dg.load_assets_from_modules([assets, example_assets]),
         asset_checks=dg.load_asset_checks_from_modules([checks]),
         jobs=[dg.define_asset_job("features", dg.AssetSelection.groups("features"))],
         resources={"store": StoreResource(url=environment.storage_url)},
         executor=dg.in_process_executor,
     )
+    return definitions.resolve_job_def("features")
+
+
+@pytest.fixture(scope="module")
+def run(environment, job, spark):
+    """All feature assets and their checks, run once over all days."""
+    write_history(Store(environment.storage_url))
     with dg.DagsterInstance.ephemeral() as instance:
-        yield definitions.resolve_job_def("features").execute_in_process(
+        yield job.execute_in_process(
             instance=instance,
             tags={
                 "dagster/asset_partition_range_start": DAYS[0],
@@ -107,6 +116,33 @@ def test_examples_are_first_purchases(examples):
 
     assert examples.height == len(found)
     assert found == bought
+
+
+def test_daily_examples_are_joined_as_training_examples_are(run, environment, examples):
+    table = Store(environment.storage_url).table("daily_examples")
+    known = [day for day in DAYS if day < TODAY.isoformat()]
+    daily = pl.DataFrame(table.read(known))
+
+    assert set(daily["split"]) == {"train"}
+    keys = ["timestamp", "user_id", "item_id"]
+    assert daily.drop("split").sort(keys).equals(examples.drop("split").sort(keys))
+
+
+def test_a_day_on_which_nobody_bought_anything_new_has_no_examples(run, job, environment):
+    table = Store(environment.storage_url).table("daily_examples")
+    quiet = next(day for day in DAYS if table.read([day]).num_rows == 0)
+    schema = table.read([quiet]).schema
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        again = job.execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey("daily_examples")],
+            partition_key=quiet,
+        )
+
+    assert again.success
+    assert table.read([quiet]).num_rows == 0
+    assert table.read([quiet]).schema == schema
 
 
 def test_an_example_has_the_promotion_of_its_own_moment(examples):
@@ -185,8 +221,10 @@ def test_a_wrong_online_value_is_noticed(feature_store, environment):
 def test_one_more_day_sends_only_what_is_new(feature_store, environment):
     url = environment.online_store_url
 
-    later = materialize(feature_store, url, FIRST_DAY, LAST_DAY)
-    again = materialize(feature_store, url, FIRST_DAY, TODAY)
+    sources = fingerprint(Store(environment.storage_url))
+
+    later = materialize(feature_store, url, FIRST_DAY, LAST_DAY, sources)
+    again = materialize(feature_store, url, FIRST_DAY, TODAY, sources)
 
     assert (later.start, later.complete) == (midnight(TODAY), False)
     assert (again.start, again.complete) == (midnight(FIRST_DAY), True)
@@ -195,7 +233,7 @@ def test_one_more_day_sends_only_what_is_new(feature_store, environment):
 def test_an_emptied_store_is_filled_again(feature_store, environment):
     with redis.Redis.from_url(environment.online_store_url) as client:
         client.flushall()
-        sent = materialize(feature_store, environment.online_store_url, FIRST_DAY, TODAY)
+        sent = materialize(feature_store, environment.online_store_url, FIRST_DAY, TODAY, "same")
 
         assert sent.complete
         assert client.get(MARKER) == midnight(TODAY).isoformat().encode()
@@ -207,7 +245,7 @@ def test_a_store_that_is_down_is_named(feature_store):
     url = f"redis://127.0.0.1:{free_port()}/0"
 
     with pytest.raises(OnlineStoreUnreachable, match=r"recsys up.*RECSYS_ONLINE_STORE_URL"):
-        materialize(feature_store, url, FIRST_DAY, TODAY)
+        materialize(feature_store, url, FIRST_DAY, TODAY, "same")
 
 
 def test_views_are_described_as_of_now(feature_store):

@@ -77,6 +77,26 @@ def test_a_column_can_take_anothers_vocabulary():
     assert encoding.encode_ids({"favourite": text("tea")}).tolist() == [[2]]
 
 
+def test_an_extended_vocabulary_keeps_the_rows_that_are_in_use():
+    vocabulary = Vocabulary.fit(text("b", "b", "a"))
+
+    extended = vocabulary.extended(text("d", "a", "c", "", "d"))
+
+    assert extended.values == ("b", "a", "d", "c")
+    assert vocabulary.extended(text("a", "b")) == vocabulary
+
+
+def test_an_encoding_is_extended_by_column():
+    encoding = Encoding.fit({"c": text("a"), "d": text("a"), "x": np.ones(2)}, ["c", "d"], ["x"])
+
+    extended = encoding.extended({"c": text("new")})
+
+    assert extended.cardinalities == {"c": 3, "d": 2}
+    assert extended.normalisers == encoding.normalisers
+    with pytest.raises(KeyError, match="e"):
+        encoding.extended({"e": text("new")})
+
+
 def test_json_brings_back_the_same_encoding(tmp_path):
     columns = {"c": text("ä", "b", "b"), "x": np.array([1.0, 2.0, np.nan])}
     encoding = Encoding.fit(columns, ["c"], ["x"])

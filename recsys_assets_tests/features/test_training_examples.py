@@ -1,14 +1,17 @@
 """Which examples there are; the join of features is tested in `test_assets.py`."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pyarrow as pa
 import pytest
 
 from recsys_assets.features.training_examples import (
     RowsLost,
+    by_day,
+    entities_of_days,
     example_entities,
     join_features,
+    training_examples,
 )
 from recsys_assets.storage import Store
 from recsys_assets_tests.features.tiny_history import FIRST_DAY, make_events, write_history
@@ -28,9 +31,14 @@ class LosingStore:
 
 
 @pytest.fixture(scope="module")
-def entities(tmp_path_factory):
+def store(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("events").as_uri())
     write_history(store)
+    return store
+
+
+@pytest.fixture(scope="module")
+def entities(store):
     return example_entities(store, FIRST_DAY, TODAY).to_pylist()
 
 
@@ -49,3 +57,49 @@ def test_each_first_purchase_stands_once_in_order_of_time(entities):
     assert found == first
     assert len(entities) == len(first)
     assert [row["event_timestamp"] for row in entities] == sorted(first.values())
+
+
+def test_the_first_purchases_of_some_days_are_those_of_all_days_on_them(store, entities):
+    days = ["2017-01-10", "2017-01-11"]
+    found = entities_of_days(store, FIRST_DAY, days).to_pylist()
+
+    expected = [row for row in entities if row["event_timestamp"].date().isoformat() in days]
+    assert found == [{**row, "split": "train"} for row in expected]
+    assert len(found) > 1
+
+
+def test_a_day_ends_before_the_midnight_that_begins_the_next():
+    moments = [datetime(2017, 1, 10, 23, 59, 59, 999_999, UTC), datetime(2017, 1, 11, tzinfo=UTC)]
+    rows = pa.table({"timestamp": pa.array(moments, pa.timestamp("us", "UTC"))})
+
+    parts = dict(by_day(rows, ["2017-01-09", "2017-01-10", "2017-01-11"]))
+
+    assert [part["timestamp"].to_pylist() for part in parts.values()] == [
+        [],
+        moments[:1],
+        moments[1:],
+    ]
+    assert all(part.schema == rows.schema for part in parts.values())
+
+
+def test_a_day_on_which_nothing_new_was_bought_has_examples_without_rows(store):
+    from feast import Entity, FeatureService, FeatureView, Field, FileSource
+    from feast.types import Float64, String
+
+    user = Entity(name="user", join_keys=["user_id"])
+    fields = [Field(name="age", dtype=String), Field(name="spend_7d", dtype=Float64)]
+    source = FileSource(path="unused", timestamp_field="event_timestamp")
+    view = FeatureView(name="users", entities=[user], schema=fields, source=source)
+
+    class Registered:
+        def get_feature_service(self, name):
+            return FeatureService(name=name, features=[view])
+
+    day = "2017-03-01"
+    quiet = example_entities(store, FIRST_DAY, TODAY)[:0]
+    (examples,) = training_examples(Registered(), quiet)
+    assert examples.column_names == [
+        *("user_id", "item_id", "timestamp", "device", "split", "age", "spend_7d")
+    ]
+    assert examples.schema.field("spend_7d").type == pa.float64()
+    assert [(of, rows.num_rows) for of, rows in by_day(examples, [day])] == [(day, 0)]
