@@ -5,11 +5,14 @@ Values are per request, so that segments and intervals are means over any subset
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from recsys_assets.evaluation.slates import PADDING
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -27,7 +30,7 @@ class Estimate:
     high: float
 
 
-def hits(slates: np.ndarray, relevant: sparse.csr_matrix) -> np.ndarray:
+def hits(slates: np.ndarray, relevant: "sparse.csr_matrix") -> np.ndarray:
     """Which places of the slates hold a relevant item: bool [requests, k]."""
     n, items = relevant.shape
     if slates.shape[0] != n:

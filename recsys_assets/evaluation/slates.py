@@ -4,9 +4,12 @@ A method with fewer than k items to show pads with -1, which is never a hit.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 PADDING = -1
 DEPTH = 300  # how deep every method's slate is kept
@@ -17,7 +20,7 @@ Scorer = Callable[[int, int], np.ndarray]
 
 
 def rank(
-    scorer: Scorer, excluded: sparse.csr_matrix, tie_break: np.ndarray, k: int = DEPTH
+    scorer: Scorer, excluded: "sparse.csr_matrix", tie_break: np.ndarray, k: int = DEPTH
 ) -> np.ndarray:
     """The k best items of each request over the whole catalogue.
 
@@ -60,7 +63,7 @@ def _best(scores: np.ndarray, position: np.ndarray, k: int) -> np.ndarray:
     return candidates[np.lexsort((position[candidates], -scores[candidates]))]
 
 
-def slate_faults(slates: np.ndarray, excluded: sparse.csr_matrix) -> dict[str, int]:
+def slate_faults(slates: np.ndarray, excluded: "sparse.csr_matrix") -> dict[str, int]:
     """Counts what a slate must never hold: an excluded item, an item twice, a gap."""
     n, items = excluded.shape
     shown = slates != PADDING

@@ -107,6 +107,12 @@ def household_weights(user_id: np.ndarray, timestamp: np.ndarray, power: float) 
     return weights / weights.mean()
 
 
+def example_weights(examples: Examples, half_life_days: float, power: float) -> np.ndarray:
+    """Weights float64 [n] by which examples are drawn: of recency times of the household."""
+    recency = recency_weights(examples.timestamp, half_life_days)
+    return recency * household_weights(examples.user["user_id"], examples.timestamp, power)
+
+
 def snapshot_moments(
     timestamp: np.ndarray, random: np.random.Generator, max_age_days: int
 ) -> np.ndarray:

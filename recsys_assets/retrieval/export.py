@@ -35,21 +35,26 @@ def export_onnx(
 
 
 def save_weights(model: Any, file: Path) -> None:
-    """Writes a model's weights in their order; `load_weights` needs a model built alike.
+    """Writes a model's weights in their order, for a model that is built alike to go on from.
 
     Not Keras' own HDF5: Merlin names all embedding tables the same, which it refuses.
     """
-    np.savez(file, *model.get_weights())
+    write_weights(model.get_weights(), file)
 
 
-def load_weights(model: Any, file: Path) -> None:
-    """Reads what `save_weights` wrote.
+def write_weights(weights: Sequence[np.ndarray], file: Path) -> None:
+    """Writes arrays in their order."""
+    np.savez(file, *weights)
+
+
+def read_weights(file: Path) -> list[np.ndarray]:
+    """Reads what `save_weights` or `write_weights` wrote.
 
     Raises:
-        ValueError: the model is built otherwise.
+        FileNotFoundError: there is no such file.
     """
     with np.load(file, allow_pickle=False) as stored:
-        model.set_weights([stored[f"arr_{n}"] for n in range(len(stored.files))])
+        return [stored[f"arr_{n}"] for n in range(len(stored.files))]
 
 
 def largest_difference(

@@ -1,6 +1,7 @@
 """Vector index over item embeddings by inner product, with FAISS. Runs in both environments."""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def build(embeddings: np.ndarray, kind: str) -> Any:
         raise ValueError(f"index kind {kind!r} is not known: choose one of {', '.join(KINDS)}")
     if not np.isfinite(embeddings).all():
         raise ValueError("item embeddings hold values that are not finite: train two_tower again")
+    faiss.omp_set_num_threads(os.cpu_count() or 1)  # searching may have set it to one
     dimensions = embeddings.shape[1]
     index: Any
     if kind == "flat":

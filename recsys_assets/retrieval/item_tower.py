@@ -43,12 +43,25 @@ class ItemTower:
             float32 [n, d] of unit length.
         """
         batch = self._encoding.transform(with_age(columns, np.array([moment])))
+        return self.embed_encoded(batch.ids, batch.dense, text)
+
+    def embed_encoded(self, ids: np.ndarray, numbers: np.ndarray, text: np.ndarray) -> np.ndarray:
+        """Embeds n items that are encoded already, each as of a moment of its own.
+
+        Args:
+            ids: int32 [n, columns].
+            numbers: float32 [n, width].
+            text: float32 [n, t].
+
+        Returns:
+            float32 [n, d] of unit length.
+        """
         parts = [
             self._session.run(
                 None,
                 {
-                    "ids": batch.ids[start : start + _BLOCK],
-                    "numbers": batch.dense[start : start + _BLOCK],
+                    "ids": ids[start : start + _BLOCK],
+                    "numbers": numbers[start : start + _BLOCK],
                     "text": text[start : start + _BLOCK],
                 },
             )[0]

@@ -1,0 +1,248 @@
+"""The ranker with the examples it learns from. Runs in the models environment."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from recsys_assets.features.encoding import UNKNOWN, Encoding, ModelEncoding
+from recsys_assets.ranking import dlrm
+from recsys_assets.ranking.hyperparameters import DlrmParameters
+from recsys_assets.ranking.negatives import NegativeDistribution, NegativeSampler
+from recsys_assets.retrieval import batches as drawing
+from recsys_assets.retrieval.examples import Examples, example_weights, snapshot_moments
+from recsys_assets.retrieval.export import export_onnx, largest_difference, save_weights
+from recsys_assets.retrieval.tastes import Purchases, TasteHistory, Tastes
+from recsys_assets.retrieval.training_data import TrainingData
+
+RANKER = "ranker.onnx"
+_PREDICT_BLOCK = 16_384
+_CHECKED_ROWS = 256
+_VALIDATION_SEED = 7
+
+
+class Trainer:
+    """A model with its data.
+
+    Args:
+        data: of the whole span, which says what was bought and what was known of items.
+        encoding: of the model.
+        parameters: see there.
+        bought: the examples to learn from; all by default.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        encoding: ModelEncoding,
+        parameters: DlrmParameters,
+        bought: Examples | None = None,
+    ) -> None:
+        import tensorflow as tf
+
+        tf.keras.utils.set_random_seed(parameters.seed)
+        self.random = np.random.default_rng(parameters.seed)
+        self.data, self.encoding, self.parameters = data, encoding, parameters
+        self.catalogue = drawing.encode_catalogue(encoding, data.history, data.text)
+        self.masks = drawing.Masks(
+            parameters.mask_id, parameters.mask_attribute, parameters.mask_user
+        )
+        self.bought = data.examples if bought is None else bought
+        self.queries = drawing.encode_queries(encoding, self.bought)
+        self.purchases = Purchases.from_table(data.purchases, encoding, data.history)
+        self.tastes = TasteHistory(self.purchases)
+        self.distribution = NegativeDistribution(parameters.exponent, parameters.uniform_share)
+        names, self.sampler = _sampler(data, self.distribution)
+        self.users = np.searchsorted(names, self.bought.user["user_id"].astype(str))
+        self.model = dlrm.build(encoding, parameters)
+
+    def epoch(self, *, with_validation: bool) -> float:
+        """One pass; returns the mean loss."""
+        weights = example_weights(
+            self.bought, self.parameters.half_life_days, self.parameters.household_power
+        )
+        if not with_validation:
+            weights = weights * ~self.bought.validation
+        return self.fit(drawing.draw(weights, self.parameters.positives_per_epoch, self.random))
+
+    def fit(self, rows: np.ndarray) -> float:
+        """One pass over examples by their numbers, int64 [n]; returns the mean loss."""
+        import tensorflow as tf
+
+        inputs, label = next(self._batches(rows[: self.parameters.batch_positives]))
+        signature = (
+            {n: tf.TensorSpec([None, v.shape[1]], v.dtype) for n, v in inputs.items()},
+            tf.TensorSpec([None, 1], label.dtype),
+        )
+        dataset = tf.data.Dataset.from_generator(
+            lambda: self._batches(rows), output_signature=signature
+        )
+        return float(self.model.fit(dataset.prefetch(2), verbose=0).history["loss"][0])
+
+    def _batches(self, rows: np.ndarray) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+        each = 1 + self.parameters.negatives
+        for part in drawing.batches(rows, self.parameters.batch_positives):
+            timestamps = self.bought.timestamp[part]
+            drawn, usable = self.sampler.draw(
+                self.users[part], timestamps, self.parameters.negatives, self.random
+            )
+            items = np.concatenate([self.bought.item[part][:, None], drawn], axis=1).ravel()
+            kept = np.concatenate([np.ones((len(part), 1), bool), usable], axis=1).ravel()
+            label = np.tile([1.0] + [0.0] * self.parameters.negatives, len(part))
+            # A purchase and its negatives see one snapshot, else its age would tell them apart.
+            moments = snapshot_moments(
+                timestamps, self.random, self.parameters.max_snapshot_age_days
+            )
+            asked = drawing.mask_queries(self.queries, part, self.encoding, self.masks, self.random)
+            owner = np.repeat(np.arange(len(part)), each)[kept]
+            items = items[kept]
+            yield (
+                dlrm.features(
+                    self.encoding,
+                    asked.ids[owner],
+                    asked.dense[owner],
+                    drawing.mask_items(self.catalogue.ids[items], self.masks, self.random),
+                    drawing.encode_items(
+                        self.encoding,
+                        self.data.history,
+                        items,
+                        moments[owner],
+                        timestamps[owner],
+                        timestamps[owner],
+                    ),
+                    self.catalogue.text[items],
+                    self._affinity(asked.user[owner], items, moments[owner]),
+                ),
+                label[kept].astype(np.float32)[:, None],
+            )
+
+    def build(self) -> list[tuple[int, ...]]:
+        """Makes the model's weights, which Keras does on its first call; returns their shapes."""
+        self.predict(self.bought.take(np.arange(1)))
+        return [tuple(weight.shape) for weight in self.model.weights]
+
+    def start_from(self, weights: Sequence[np.ndarray]) -> None:
+        """Takes weights, in the order of `build`, in the place of random ones."""
+        self.model.set_weights(list(weights))
+
+    def validation(self) -> tuple[Examples, np.ndarray]:
+        """Purchases of the validation week, each with negatives, and label bool [n].
+
+        The negatives come from the distribution that training draws from, by a seed of their
+        own, so that they are the same in every training.
+        """
+        rows = np.flatnonzero(self.bought.validation)
+        week = self.bought.take(rows)
+        drawn, usable = self.sampler.draw(
+            self.users[rows],
+            week.timestamp,
+            self.parameters.negatives,
+            np.random.default_rng(_VALIDATION_SEED),
+        )
+        items = np.concatenate([week.item[:, None], drawn], axis=1)
+        kept = np.concatenate([np.ones((len(week), 1), bool), usable], axis=1)
+        owner, column = np.nonzero(kept)
+        return replace(week.take(owner), item=items[kept]), column == 0
+
+    def predict(self, examples: Examples) -> np.ndarray:
+        """log(P / (1 - P)) float64 [n] by TensorFlow, item features as of each example."""
+        queries = drawing.encode_queries(self.encoding, examples)
+        parts = []
+        for rows in drawing.batches(np.arange(len(examples)), _PREDICT_BLOCK):
+            parts.append(self._log_odds(self._features(queries, examples, rows)))
+        rest = np.arange(sum(map(len, parts)), len(examples))
+        if len(rest):
+            parts.append(self._log_odds(self._features(queries, examples, rest)))
+        return np.concatenate(parts).astype(np.float64)
+
+    def _features(
+        self, queries: drawing.QueryArrays, examples: Examples, rows: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        items, timestamps = examples.item[rows], examples.timestamp[rows]
+        return dlrm.features(
+            self.encoding,
+            queries.ids[rows],
+            queries.dense[rows],
+            self.catalogue.ids[items],
+            drawing.encode_items(
+                self.encoding, self.data.history, items, timestamps, timestamps, timestamps
+            ),
+            self.catalogue.text[items],
+            self._affinity(queries.ids[rows, 0].astype(np.int64), items, timestamps),
+        )
+
+    def _affinity(self, user: np.ndarray, items: np.ndarray, moments: np.ndarray) -> np.ndarray:
+        return self.tastes.affinities(user, self.catalogue.ids[items, 1:], moments)
+
+    def _log_odds(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        return np.asarray(dlrm.log_odds(self.model, inputs))
+
+    def save(self, folder: Path) -> float:
+        """Writes ONNX, encoding, tastes, and weights for fine-tuning.
+
+        Returns:
+            The largest difference between ONNX and TensorFlow.
+        """
+        self.encoding.save(folder / "encoding.json")
+        Tastes.of(self.purchases).save(folder)
+        save_weights(self.model, folder / "weights.npz")
+        query, item = self.encoding.query, self.encoding.item
+        inputs = [
+            ("query_ids", np.int32, len(query.vocabularies)),
+            ("query_numbers", np.float32, query.dense_width),
+            ("item_ids", np.int32, len(item.vocabularies)),
+            ("item_numbers", np.float32, item.dense_width),
+            ("item_text", np.float32, self.catalogue.text.shape[1]),
+            ("affinity", np.float32, self.tastes.affinity_width),
+        ]
+        export_onnx(
+            lambda *arrays: dlrm.log_odds(self.model, dlrm.features(self.encoding, *arrays)),
+            inputs,
+            folder / RANKER,
+        )
+        return self.difference_from(folder / RANKER, self.encoding)
+
+    def difference_from(self, file: Path, encoding: ModelEncoding) -> float:
+        """Largest difference of an exported ranker from the model as it is now.
+
+        Args:
+            file: the exported ranker.
+            encoding: of the exported ranker: the model's own, or the one that it extends. Ids
+                that it does not know are its unknown rows.
+
+        Raises:
+            ExportDiffers: it is not the same function.
+        """
+        query, item = encoding.query, encoding.item
+        newest = np.arange(len(self.bought))[-_CHECKED_ROWS:]
+        some = self.bought.take(newest)
+        arrays = self._features(
+            drawing.encode_queries(self.encoding, some), some, np.arange(len(some))
+        )
+        feeds = {
+            "query_ids": _known(arrays, query),
+            "item_ids": _known(arrays, item),
+            **{name: arrays[name] for name in dlrm.VECTORS},
+        }
+        return largest_difference(file, self.predict(some), feeds, limit=1e-3)
+
+
+def _known(arrays: dict[str, np.ndarray], encoding: Encoding) -> np.ndarray:
+    """Ids int32 [n, columns], those beyond the encoding's vocabularies as unknown."""
+    columns = [
+        np.where(arrays[name] < size, arrays[name], UNKNOWN)
+        for name, size in encoding.cardinalities.items()
+    ]
+    return np.hstack(columns).astype(np.int32)
+
+
+def _sampler(
+    data: TrainingData, distribution: NegativeDistribution
+) -> tuple[np.ndarray, NegativeSampler]:
+    """The names of users by number, sorted, and a sampler that knows what each user bought."""
+    bought = data.examples
+    names, users = np.unique(bought.user["user_id"].astype(str), return_inverse=True)
+    keys = users.astype(np.int64) * len(data.history.item_ids) + bought.item
+    order = np.argsort(keys)
+    return names, NegativeSampler(data.history, distribution, keys[order], bought.timestamp[order])

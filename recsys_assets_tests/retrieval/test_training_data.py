@@ -1,0 +1,81 @@
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from recsys_assets.features.training_examples import VALIDATION_DAYS
+from recsys_assets.retrieval.examples import DAY_SECONDS
+from recsys_assets.retrieval.item_history import midnight_after
+from recsys_assets.retrieval.training_data import load_training_data
+from recsys_assets.storage import MissingPartition
+from recsys_assets_tests.models_environment import DAYS, FIRST_DAY, THROUGH, write_store
+
+
+def day(number):
+    return (FIRST_DAY + timedelta(days=number)).date().isoformat()
+
+
+NEXT = day(DAYS)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return write_store(tmp_path)
+
+
+def add_events(store, of_day, rows=3):
+    events = store.table("interactions").read([THROUGH]).slice(0, rows)
+    moment = pa.array([FIRST_DAY + timedelta(days=DAYS, hours=9)] * rows, pa.timestamp("us", "UTC"))
+    column = events.column_names.index("timestamp")
+    store.table("interactions").write(events.set_column(column, "timestamp", moment), of_day)
+
+
+def add_examples(store, of_day, rows=3):
+    found = store.table("training_examples").read().slice(0, rows)
+    moment = pa.array([FIRST_DAY + timedelta(days=DAYS, hours=9)] * rows, pa.timestamp("us", "UTC"))
+    column = found.column_names.index("timestamp")
+    store.table("daily_examples").write(found.set_column(column, "timestamp", moment), of_day)
+
+
+def test_daily_examples_follow_those_of_the_initial_span(store):
+    add_events(store, NEXT)
+    add_examples(store, NEXT)
+
+    before, after = (load_training_data(store, through) for through in (THROUGH, NEXT))
+
+    assert len(after.examples) == len(before.examples) + 3
+    assert len(after.purchases) == len(before.purchases) + 3
+    assert after.through == NEXT
+
+
+def test_a_day_without_its_examples_is_named(store):
+    add_events(store, NEXT)
+
+    with pytest.raises(MissingPartition, match=f"partition {NEXT} of table 'daily_examples'"):
+        load_training_data(store, NEXT)
+
+
+def test_a_day_without_events_needs_no_examples(store):
+    add_events(store, NEXT, rows=0)
+
+    assert load_training_data(store, NEXT).examples.timestamp.max() < midnight_after(THROUGH)
+
+
+@pytest.mark.parametrize("through", [THROUGH, day(DAYS - 4)])
+def test_nothing_after_the_last_day_is_known(store, through):
+    end = midnight_after(through)
+    data = load_training_data(store, through)
+
+    assert data.examples.timestamp.max() < end
+    assert pc.max(data.purchases.column("timestamp")).as_py().timestamp() < end
+    assert (data.history.activity.keys % (1 << 34)).max() <= end
+
+
+@pytest.mark.parametrize("through", [THROUGH, day(DAYS - 4)])
+def test_the_last_days_up_to_that_one_validate(store, through):
+    examples = load_training_data(store, through).examples
+    start = midnight_after(through) - VALIDATION_DAYS * DAY_SECONDS
+
+    assert np.array_equal(examples.validation, examples.timestamp >= start)
