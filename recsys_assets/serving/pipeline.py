@@ -9,7 +9,7 @@ What belongs here: the order of steps. What a step does is in `retrieval/`, `ran
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -33,7 +33,6 @@ ITEMS = "items.parquet"  # attributes and activity of every item
 TEXT_EMBEDDINGS = "item_text_embeddings.npy"
 PROMOTIONS = "promotions.npz"  # the plan for the days to come
 STAGE = "stage.json"  # settings of a stage
-# How much deeper the search goes each time; the evaluation does the same.
 # Marks the end of a row of candidates that is shorter than the tensor.
 NO_ROW = -1
 
@@ -60,6 +59,13 @@ class Index(Protocol):
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows int64 [n, k] and scores float32 [n, k], best first."""
+
+
+class Seen(Protocol):
+    """`serving.seen_items.SeenItems`."""
+
+    def seen(self, user_ids: Sequence[str], item_ids: Sequence[Sequence[str]]) -> list[np.ndarray]:
+        """For each user, which of the given items the user has bought: bool [m_i]."""
 
 
 class Scorer(Protocol):
@@ -133,7 +139,7 @@ class RetrieveStage:
 
     index: Index
     item_ids: list[str]
-    seen_items: SeenItems
+    seen_items: Seen
     candidates: int
     enough: int
     circuit: Circuit = field(default_factory=Circuit)
@@ -197,6 +203,19 @@ class RetrieveStage:
         return unseen, np.zeros_like(known)
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """The candidates of one request as the ranker sees them, and which of them are shown.
+
+    `rows` int64 [m] are items in the order retrieved, `scores` float32 [m] belong to them, and
+    `shown` int64 [<= k] are positions among them in the order shown.
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
+    shown: np.ndarray
+
+
 @dataclass
 class RankStage:
     """From candidates to the items shown: ranker, diversity, sampling.
@@ -235,35 +254,57 @@ class RankStage:
         )
 
     def run(self, inputs: Tensors) -> dict[str, np.ndarray]:
-        """Ranks the candidates of n requests.
+        """Ranks the candidates of n requests: `outputs` of what `rank` gives."""
+        return self.outputs(inputs, self.rank(inputs))
+
+    def rank(self, inputs: Tensors) -> list[Ranking]:
+        """Scores and orders the candidates of n requests.
 
         Args:
             inputs: `timestamp` int64 [n, 1], `k` int32 [n, 1], `user_columns` bytes [n, 1],
-                `row` int64 [n, candidates], `degraded` bool [n, 1].
+                `row` int64 [n, candidates].
+        """
+        return [
+            self.ranking(
+                _from_json(inputs["user_columns"][i, 0]),
+                int(inputs["timestamp"][i, 0]),
+                row[row != NO_ROW],
+                int(inputs["k"][i, 0]),
+            )
+            for i, row in enumerate(inputs["row"])
+        ]
+
+    def outputs(self, inputs: Tensors, rankings: list[Ranking]) -> dict[str, np.ndarray]:
+        """The items shown to n requests.
+
+        Args:
+            inputs: `k` int32 [n, 1], `degraded` bool [n, 1].
+            rankings: n of them.
 
         Returns:
             `item_id` [n, max k], `score` float32 [n, max k] as the ranker gave it, and
             `degraded`. Should a row have fewer items, it ends in empty ids with score 0.
         """
-        count, width = inputs["row"].shape[0], int(inputs["k"].max())
-        item_id = np.full((count, width), "", dtype=object)
-        score = np.zeros((count, width), dtype=np.float32)
-        for i in range(count):
-            columns = _from_json(inputs["user_columns"][i, 0])
-            candidates = inputs["row"][i][inputs["row"][i] != NO_ROW]
-            rows, scores = self._best(
-                columns, int(inputs["timestamp"][i, 0]), candidates, int(inputs["k"][i, 0])
-            )
-            item_id[i, : len(rows)] = self.item_ids[rows]
-            score[i, : len(rows)] = scores
+        shape = (len(rankings), int(inputs["k"].max()))
+        item_id = np.full(shape, "", dtype=object)
+        score = np.zeros(shape, dtype=np.float32)
+        for i, ranking in enumerate(rankings):
+            shown = ranking.shown
+            item_id[i, : len(shown)] = self.item_ids[ranking.rows[shown]]
+            score[i, : len(shown)] = ranking.scores[shown]
         return {"item_id": item_id, "score": score, "degraded": inputs["degraded"]}
 
-    def _best(
-        self, columns: Columns, timestamp: int, candidates: np.ndarray, k: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Item rows and scores in the order shown, at most k."""
+    def ranking(self, columns: Columns, timestamp: int, candidates: np.ndarray, k: int) -> Ranking:
+        """Scores and orders the candidates of one request.
+
+        Args:
+            columns: the user's context, one row each.
+            timestamp: of the request, epoch seconds.
+            candidates: item rows int64 [m], as retrieved.
+            k: how many are shown at most.
+        """
         if len(candidates) == 0:
-            return candidates, np.empty(0, dtype=np.float32)
+            return Ranking(candidates, np.empty(0, dtype=np.float32), candidates)
         scores = self.ranker.score(columns, timestamp, candidates)
         order = scores
         if self.sampling.temperature > 0:
@@ -272,7 +313,7 @@ class RankStage:
         positions = arrange(
             order, self.vectors[candidates], min(k, len(candidates)), self.diversity
         )
-        return candidates[positions], scores[positions]
+        return Ranking(candidates, scores, positions)
 
 
 def read_columns(file: Path) -> Columns:

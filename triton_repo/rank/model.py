@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from recsys_assets.serving.pipeline import RankStage
-from recsys_assets.serving.triton_stage import StageModel
+from recsys_assets.serving.triton_stage import RankModel
 
 
-class TritonPythonModel(StageModel):
+class TritonPythonModel(RankModel):
     """The last stage of `recommend`."""
 
     @staticmethod

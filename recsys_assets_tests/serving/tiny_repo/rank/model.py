@@ -7,7 +7,7 @@ import numpy as np
 
 from recsys_assets.serving.diversity import Diversity, Sampling
 from recsys_assets.serving.pipeline import RankStage
-from recsys_assets.serving.triton_stage import StageModel
+from recsys_assets.serving.triton_stage import RankModel
 
 
 class TinyRanker:
@@ -17,7 +17,7 @@ class TinyRanker:
         return (np.nan_to_num(user_columns["spend"][0]) - rows).astype(np.float32)
 
 
-class TritonPythonModel(StageModel):
+class TritonPythonModel(RankModel):
     @staticmethod
     def load(folder: Path) -> RankStage:
         vectors = np.load(folder / "vectors.npy")
