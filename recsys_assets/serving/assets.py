@@ -1,9 +1,13 @@
 """Serving assets. Wiring only: see `seen_items.py`, `rendering.py` and `promotion.py`."""
 
 import time
+from collections.abc import Iterator
+from datetime import date
 
 import dagster as dg
 
+from recsys_assets.features.assets import deployment
+from recsys_assets.partitions import daily
 from recsys_assets.resources import StoreResource
 from recsys_assets.retrieval.candidates import CANDIDATES
 from recsys_assets.serving.diversity import Diversity, Sampling
@@ -24,9 +28,14 @@ class ServingParameters(dg.Config):
 
 
 class Promotion(dg.Config):
-    """Which release to promote: the newest one unless given."""
+    """Which release to promote (the newest one unless given), and why.
+
+    After the switch the release is watched for some seconds, and taken back if it fails.
+    """
 
     release: int | None = None
+    cause: str = "promoted_release was materialized"
+    watched_seconds: float = 5.0
 
 
 @dg.asset(
@@ -66,8 +75,60 @@ def seen_items(store: StoreResource, serving: ServingResource) -> dg.Materialize
 @dg.asset(
     group_name="serving",
     owners=_OWNERS,
-    kinds={"python", "triton"},
+    kinds={"feast", "valkey"},
     code_version="1",
+    partitions_def=daily,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    deps=["interactions", "user_features", "item_features", "feature_registry"],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "offline_equals_online",
+            asset="online_refresh",
+            description="All features of some users and items: what the point-in-time join gives "
+            "as of the end of the day equals what is served.",
+        )
+    ],
+    description=(
+        "The online store brought to the end of a day: feature values by Feast, and the day's "
+        "purchases in the filters of seen items. Never goes back: a day that the store has "
+        "passed changes nothing."
+    ),
+)
+def online_refresh(
+    context: dg.AssetExecutionContext, store: StoreResource, serving: ServingResource
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Sends the snapshots of the run's days and adds their purchases."""
+    from recsys_assets.serving.circuit import connect_for_bulk
+    from recsys_assets.serving.history import purchased_on
+    from recsys_assets.serving.online_refresh import refresh, unsent_days
+    from recsys_assets.serving.seen_items import SeenItems
+
+    days = sorted(context.partition_keys)
+    settings = deployment(store)
+    bought = purchased_on(store.get(), unsent_days(store.get(), serving.online_store_url, days))
+    SeenItems(connect_for_bulk(serving.online_store_url)).add(bought)
+    sent = refresh(settings, store.get(), date.fromisoformat(days[-1]))
+    yield dg.MaterializeResult(
+        metadata={
+            "users_who_bought": len(bought),
+            "as_of": dg.MetadataValue.timestamp(sent.as_of),
+            "all_of_history_sent": sent.complete,
+            "seconds": round(sent.seconds, 1),
+        }
+    )
+    figures = {"compared": sent.parity.compared, "different": sent.parity.different}
+    yield dg.AssetCheckResult(
+        passed=sent.parity.different == 0,
+        check_name="offline_equals_online",
+        metadata={**figures, "examples": sent.parity.examples},
+    )
+
+
+@dg.asset(
+    group_name="serving",
+    owners=_OWNERS,
+    kinds={"python", "triton"},
+    code_version="2",
     deps=[
         "two_tower",
         "item_embeddings",
@@ -86,11 +147,14 @@ def seen_items(store: StoreResource, serving: ServingResource) -> dg.Materialize
     ),
 )
 def triton_model_repository(
-    config: ServingParameters, store: StoreResource, serving: ServingResource
+    context: dg.AssetExecutionContext,
+    config: ServingParameters,
+    store: StoreResource,
+    serving: ServingResource,
 ) -> dg.MaterializeResult:
     """Renders the next release from the current artifacts."""
     from recsys_assets.serving.release import Releases
-    from recsys_assets.serving.rendering import ServingConfig, render
+    from recsys_assets.serving.rendering import Origin, Parts, ServingConfig, render
     from recsys_assets.serving.summary import files_as_markdown
 
     releases = Releases(store.get())
@@ -100,7 +164,13 @@ def triton_model_repository(
         diversity=Diversity(config.diversity_trade_off, config.diversity_pool),
         sampling=Sampling(config.sampling_temperature, config.sampling_seed),
     )
-    release = render(releases, serving.history_through, parameters)
+    release = render(
+        releases,
+        Parts.current(store.get()),
+        serving.history_through,
+        Origin(trained_through=serving.history_through, run_id=context.run.run_id),
+        parameters,
+    )
     manifest = releases.manifest(release)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(str(release)),
@@ -121,27 +191,48 @@ def triton_model_repository(
     owners=_OWNERS,
     kinds={"python", "triton"},
     code_version="1",
-    deps=[triton_model_repository, seen_items, "online_features"],
+    deps=[triton_model_repository, seen_items, "online_features", "release_candidate"],
     description=(
         "The release that Triton answers with. Promotion switches all stages in one step without "
         "a failed request; the release before stays loaded for a rollback."
     ),
 )
 def promoted_release(
-    config: Promotion, store: StoreResource, serving: ServingResource
+    context: dg.AssetExecutionContext,
+    config: Promotion,
+    store: StoreResource,
+    serving: ServingResource,
 ) -> dg.MaterializeResult:
-    """Promotes a release that has passed its canary check."""
-    from recsys_assets.serving.promotion import promote_approved
-    from recsys_assets.serving.release import Releases
+    """Promotes a release that has passed its checks."""
+    from recsys_assets.lineage_events import report_changes
+    from recsys_assets.serving.guard import Guard, known_users
+    from recsys_assets.serving.promotion import (
+        GuardTripped,
+        promote_approved,
+        require_judged_against_live,
+    )
+    from recsys_assets.serving.release import Reason, Releases
 
     started = time.monotonic()
-    promoted = promote_approved(Releases(store.get()), serving.live_server(), config.release)
+    releases = Releases(store.get())
+    reason = Reason(context.run.tags.get("recsys/why", config.cause), f"run {context.run.run_id}")
+    guard = Guard(config.watched_seconds, known_users(store.get()), serving.online_store_url)
+    try:
+        release = config.release
+        if release is None:
+            # A run that is tried again goes on with what its first try has made.
+            release = releases.made_by(context.run.run_id, context.run.root_run_id)
+            if release is not None:
+                require_judged_against_live(releases, release)
+        promoted = promote_approved(releases, serving.live_server(), release, reason, guard)
+    except GuardTripped:
+        report_changes(context.instance, releases)  # it was live for a moment
+        raise
+    report_changes(context.instance, releases, before=promoted.number)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(str(promoted.release)),
         metadata={
-            "release": promoted.release,
-            "previous": promoted.previous if promoted.previous is not None else "none",
-            "promoted_at": promoted.promoted_at,
+            **promoted.as_metadata(),
             "seconds": time.monotonic() - started,
             "triton": serving.triton_grpc,
         },

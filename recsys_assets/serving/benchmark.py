@@ -36,9 +36,9 @@ class Latency:
 def measure(
     grpc_address: str, users: Sequence[str], timestamp: int, requests: int = 1000, k: int = 10
 ) -> Latency:
-    """Sends `requests` requests one after another."""
+    """Sends `requests` requests one after another, as probes, whose answers are not logged."""
     milliseconds, degraded = [], 0
-    with RecommendClient(grpc_address) as client:
+    with RecommendClient(grpc_address, probe=True) as client:
         for number, user in enumerate(islice(cycle(users), _WARM_UP + requests)):
             start = time.perf_counter()
             answer = client.recommend(user, timestamp, k=k)

@@ -9,13 +9,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from recsys_assets.serving.benchmark import measure
 from recsys_assets.serving.circuit import PAUSE_SECONDS
 from recsys_assets.serving.client import Recommendation, RecommendClient
 from recsys_assets.serving.processes import Address
-from recsys_assets.serving.promotion import PromotionError, load
 from recsys_assets.serving.release import Releases
 from recsys_assets.serving.repository import add_version, item_ids, write_configs
 from recsys_assets.serving.requests import MAX_K
+from recsys_assets.serving.switching import PromotionError, load
 from recsys_assets.serving.triton import Addresses, Triton
 
 UNKNOWN_USER = "canary: a user whom training has never seen"
@@ -24,6 +25,7 @@ _USUAL_K = 10
 _ATTEMPTS = 4
 _KS = (1, 37, MAX_K)
 _REFUSED_KS = (-1, 0, MAX_K + 1)
+_TIMED_REQUESTS = 100
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,34 @@ class Finding:
     faults: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class CanaryReport:
+    """What a release answered, and how fast.
+
+    Attributes:
+        findings: one for each request, then one for each `k` that must be refused.
+        latency_ms_p50: median over warm requests one after another; None if the release has
+            faults, whose answers are not worth timing.
+        latency_ms_p99: likewise.
+    """
+
+    findings: tuple[Finding, ...]
+    latency_ms_p50: float | None
+    latency_ms_p99: float | None
+
+    @property
+    def latency(self) -> dict[str, float]:
+        """What was measured of the latency, by name: both figures or nothing."""
+        if self.latency_ms_p50 is None or self.latency_ms_p99 is None:
+            return {}
+        return {"latency_ms_p50": self.latency_ms_p50, "latency_ms_p99": self.latency_ms_p99}
+
+    @property
+    def faulty(self) -> tuple[Finding, ...]:
+        """The findings with faults; a sound release has none."""
+        return tuple(finding for finding in self.findings if finding.faults)
+
+
 def canaries(purchased: Mapping[str, Sequence[str]]) -> list[Canary]:
     """Requests for known users (with what they have bought), an unknown and an anonymous one."""
     known = [Canary(user, _USUAL_K, frozenset(items)) for user, items in purchased.items()]
@@ -54,8 +84,8 @@ def canaries(purchased: Mapping[str, Sequence[str]]) -> list[Canary]:
 
 def check_release(
     releases: Releases, release: int, server: Triton, requests: Sequence[Canary], timestamp: int
-) -> list[Finding]:
-    """Serves the release with a temporary server and inspects its answers.
+) -> CanaryReport:
+    """Serves the release with a temporary server, inspects its answers and times them.
 
     Args:
         releases: where the release is.
@@ -63,25 +93,20 @@ def check_release(
         server: a server that is not running, over a repository of its own.
         requests: what to ask.
         timestamp: the time of the requests, epoch seconds.
-
-    Returns:
-        One finding for each request, then one for each `k` that must be refused.
     """
     folder = releases.fetch(release)
     catalogue = frozenset(item_ids(folder, release))
     with _serving(folder, release, server) as fault:
         if fault:
-            return [Finding(ANONYMOUS, 1, (fault,))]
-        with RecommendClient(str(server.addresses.grpc)) as client:
-            findings = [
-                Finding(
-                    canary.user_id,
-                    canary.k,
-                    _ask(client, canary, release, catalogue, timestamp),
-                )
-                for canary in requests
-            ]
-            return findings + [_ask_refused(client, k, timestamp) for k in _REFUSED_KS]
+            return CanaryReport((Finding(ANONYMOUS, 1, (fault,)),), None, None)
+        address = str(server.addresses.grpc)
+        findings = tuple(_findings(address, requests, release, catalogue, timestamp))
+        report = CanaryReport(findings, None, None)
+        if report.faulty:
+            return report
+        users = [canary.user_id for canary in requests]
+        latency = measure(address, users, timestamp, _TIMED_REQUESTS)
+        return replace(report, latency_ms_p50=latency.p50_ms, latency_ms_p99=latency.p99_ms)
 
 
 def temporary_server(live: Triton) -> Triton:
@@ -117,6 +142,21 @@ def _serving(folder: Path, release: int, server: Triton) -> Iterator[str]:
             yield ""
     finally:
         server.stop()
+
+
+def _findings(
+    address: str,
+    requests: Sequence[Canary],
+    release: int,
+    catalogue: frozenset[str],
+    timestamp: int,
+) -> Iterator[Finding]:
+    with RecommendClient(address, probe=True) as client:
+        for canary in requests:
+            faults = _ask(client, canary, release, catalogue, timestamp)
+            yield Finding(canary.user_id, canary.k, faults)
+        for k in _REFUSED_KS:
+            yield _ask_refused(client, k, timestamp)
 
 
 def _ask(

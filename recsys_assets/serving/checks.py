@@ -22,31 +22,31 @@ _KNOWN_USERS = 5
     ),
 )
 def canary_answers(store: StoreResource, serving: ServingResource) -> dg.AssetCheckResult:
-    """Asks the newest release before anybody else does."""
+    """Asks the newest release of initial models before anybody else does."""
     from recsys_assets.serving.canary import canaries, check_release, temporary_server
     from recsys_assets.serving.history import purchased_items
     from recsys_assets.serving.release import Releases
     from recsys_assets.serving.summary import findings_as_markdown
 
     releases = Releases(store.get())
-    release = releases.latest()
+    release = releases.latest_initial()
     purchased = purchased_items(store.get(), serving.history_through)
-    findings = check_release(
+    report = check_release(
         releases,
         release,
         temporary_server(serving.triton()),
         canaries(dict(islice(purchased.items(), _KNOWN_USERS))),
         serving.request_time(),
     )
-    faulty = [finding for finding in findings if finding.faults]
-    if not faulty:
+    if not report.faulty:
         releases.approve(release)
     return dg.AssetCheckResult(
-        passed=not faulty,
+        passed=not report.faulty,
         metadata={
             "release": release,
-            "requests": len(findings),
-            "faulty": len(faulty),
-            "findings": dg.MetadataValue.md(findings_as_markdown(findings)),
+            "requests": len(report.findings),
+            "faulty": len(report.faulty),
+            **report.latency,
+            "findings": dg.MetadataValue.md(findings_as_markdown(report.findings)),
         },
     )

@@ -1,18 +1,29 @@
 """What each user has bought, from the interactions."""
 
+from collections.abc import Sequence
+
 from recsys_assets.storage import Store
 
 
 def purchased_items(store: Store, through: str) -> dict[str, list[str]]:
     """Distinct items that each user bought on days up to `through` (YYYY-MM-DD), included."""
+    return purchased_on(
+        store, [day for day in store.table("interactions").days() if day <= through]
+    )
+
+
+def purchased_on(store: Store, days: Sequence[str]) -> dict[str, list[str]]:
+    """Distinct items that each user bought on the given days.
+
+    Raises:
+        MissingPartition: a day has not been materialized.
+    """
     import polars as pl
 
-    table = store.table("interactions")
-    days = [day for day in table.days() if day <= through]
     if not days:
         return {}
     columns = ["user_id", "item_id", "event"]
-    events = pl.DataFrame(table.read(days, columns=columns))
+    events = pl.DataFrame(store.table("interactions").read(days, columns=columns))
     bought = (
         events.filter(pl.col("event") == "purchase")
         .group_by("user_id")

@@ -57,6 +57,10 @@ def require_free_port(address: Address, service: str, variable: str) -> None:
             ) from None
 
 
+class EndedWhileStarting(ServiceError):
+    """A process ended before it was ready."""
+
+
 @dataclass(frozen=True)
 class Daemon:
     """One detached process, known by its pid file.
@@ -101,16 +105,36 @@ class Daemon:
         staging.replace(self.pid_file)
         return process.pid
 
+    def find(self, ready: Callable[[], bool], seconds: float) -> int | None:
+        """Pid of the running process once it is ready.
+
+        Returns:
+            None if none runs, or if the one found was about to end: a killed process is still
+            there for a moment.
+
+        Raises:
+            ServiceError: it was not ready in time, and was stopped.
+        """
+        pid = self.pid
+        if pid is None:
+            return None
+        try:
+            self.wait_until(ready, seconds)
+        except EndedWhileStarting:
+            return None
+        return pid
+
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
         """Waits until the process is ready; stops it if it does not get there.
 
         Raises:
-            ServiceError: it ended, or took longer than `seconds`; with the end of its log.
+            EndedWhileStarting: it ended; with the end of its log.
+            ServiceError: it took longer than `seconds`; likewise.
         """
         deadline = time.monotonic() + seconds
         while not ready():
             if self.pid is None:
-                raise ServiceError(f"{self.name} ended while starting. {self._log_tail()}")
+                raise EndedWhileStarting(f"{self.name} ended while starting. {self._log_tail()}")
             if time.monotonic() > deadline:
                 self.stop()
                 raise ServiceError(

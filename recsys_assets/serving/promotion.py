@@ -1,86 +1,162 @@
-"""Switching a running Triton server from one release to another, in one step.
+"""Which release is live: promoted, watched, taken back, and served again after a restart.
 
-The new version folders are laid beside the old ones, the ensemble's config is rewritten, and ONE
-load of the ensemble brings the new stages with it: until that load is done every request is
-answered by the old release, then by the new one. Stages of the old one stay loaded as they are,
-so that going back loads nothing.
+The store says which release is live, in one record that is replaced as a whole; the server is
+brought to it. So whatever is killed between the two, `serve_promoted` makes them agree again: with
+the old release if the record had not been replaced yet, with the new one otherwise.
 """
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from recsys_assets.serving.client import MODEL, RecommendClient, is_live
-from recsys_assets.serving.processes import ServiceError
-from recsys_assets.serving.release import Promoted, Releases
-from recsys_assets.serving.repository import add_version, remove_versions, write_configs
-
-# Any time will do for the request that proves which release answers.
-_PROBE_TIME = 1_500_000_000
-_LOAD_SECONDS = 300.0
-
-
-class PromotionError(ServiceError):
-    """A release could not be promoted; the one before it is served as if nothing had been."""
-
-
-@dataclass(frozen=True)
-class LiveServer:
-    """A running Triton server: its gRPC address and the model repository it serves."""
-
-    grpc: str
-    repository: Path
+from recsys_assets.retrieval.item_history import midnight_after
+from recsys_assets.serving.guard import Guard, GuardReport, watch_promotion
+from recsys_assets.serving.integrity import verify
+from recsys_assets.serving.release import Releases
+from recsys_assets.serving.release_events import UNRECORDED, Action, Promoted, Reason
+from recsys_assets.serving.switching import (
+    LiveServer,
+    PromotionError,
+    exclusive,
+    load_beside,
+    prove,
+    require_live,
+    switch,
+    unload,
+)
 
 
-def promote(releases: Releases, server: LiveServer, release: int) -> Promoted:
+class NothingServed(PromotionError):
+    """Neither the wanted release nor the one before it could be loaded."""
+
+
+class GuardTripped(PromotionError):
+    """A release was promoted and taken back: `report` says why, `serving` what is live now."""
+
+    def __init__(self, report: GuardReport, serving: Promoted, outcome: str) -> None:
+        super().__init__(
+            f"release {report.release} did not prove itself: {report.tripped}. {outcome}"
+        )
+        self.report = report
+        self.serving = serving
+
+
+def promote_approved(
+    releases: Releases, server: LiveServer, release: int | None, reason: Reason, guard: Guard
+) -> Promoted:
+    """Promotes `release`, or the newest one if None, provided that it has passed its checks.
+
+    Raises:
+        CorruptRelease, PromotionError: as `promote_watched`, and if the release has not passed.
+    """
+    wanted = releases.latest() if release is None else release
+    base = releases.manifest(wanted).get("base_release")
+    rejection = releases.rejection(wanted)
+    if rejection is not None:
+        raise PromotionError(f"release {wanted} has been rejected: {rejection}")
+    if not releases.is_approved(wanted):
+        remedy = (
+            "run the check canary_answers of triton_model_repository"
+            if base is None
+            else "materialize release_candidate again, which judges a new one"
+        )
+        raise PromotionError(f"release {wanted} has not passed its canary check: {remedy}")
+    return promote_watched(releases, server, wanted, reason, guard)
+
+
+def require_judged_against_live(releases: Releases, release: int) -> None:
+    """Refuses a candidate whose judgement another change of the live release has overtaken.
+
+    Raises:
+        MissingRelease: the store has no such release.
+        PromotionError: it was held against a release that is not live any more.
+    """
+    base, live = releases.manifest(release).get("base_release"), releases.promoted()
+    if base is not None and live is not None and live.release not in (base, release):
+        raise PromotionError(
+            f"release {release} was held against release {base}, but release {live.release} is "
+            "live by now: fine-tune again, or `recsys promote` it all the same"
+        )
+
+
+def promote_watched(
+    releases: Releases, server: LiveServer, release: int, reason: Reason, guard: Guard
+) -> Promoted:
+    """Promotes a release, watches it, and goes back by itself if the guard trips.
+
+    Raises:
+        CorruptRelease, PromotionError: as `promote`.
+        GuardTripped: the release was live for a moment; it has been rejected.
+    """
+    promoted = promote(releases, server, release, reason)
+    timestamp = midnight_after(releases.manifest(release)["item_features_day"])
+    report = watch_promotion(server.grpc, release, guard, timestamp)
+    if not report.tripped:
+        return promoted
+    if promoted.previous is None:
+        releases.reject(release, f"guard: {report.tripped}")
+        raise GuardTripped(report, promoted, "There is no earlier release to go back to.")
+    cause = f"release {release} did not prove itself: {report.tripped}"
+    restored = rollback(releases, server, Reason(cause, "promotion guard"), release)
+    raise GuardTripped(report, restored, f"Release {restored.release} is live again.")
+
+
+def promote(
+    releases: Releases, server: LiveServer, release: int, reason: Reason = UNRECORDED
+) -> Promoted:
     """Makes `release` the one that is served, and records it.
 
     Raises:
         MissingRelease: the store has no such release.
+        CorruptRelease: its files are not what was rendered; names the first such file.
         PromotionError: the server does not load it, or does not answer with it.
     """
-    _require_live(server)
-    with _exclusive(server.repository):
+    require_live(server)
+    verify(releases.fetch(release), releases.manifest(release))
+    with exclusive(server.repository):
         serving = releases.promoted()
         if serving is not None and serving.release == release:
-            _switch(releases, server, release, _loaded(serving))
+            switch(releases, server, release, _loaded(serving))
             return serving
         before = (*serving.before, serving.release) if serving else ()
-        _switch_or_restore(releases, server, release, serving)
-        return releases.record(release, before)
+        return _change(releases, server, _Step(release, before, reason, "promoted", serving))
 
 
-def promote_approved(releases: Releases, server: LiveServer, release: int | None) -> Promoted:
-    """Promotes `release`, or the newest one if None, provided that it has passed its checks.
+def rollback(
+    releases: Releases,
+    server: LiveServer,
+    reason: Reason,
+    expected_release: int | None = None,
+) -> Promoted:
+    """Goes back to the release that was promoted before the present one, which is rejected.
 
-    Raises:
-        PromotionError: as `promote`, and if the release has not passed.
-    """
-    wanted = releases.latest() if release is None else release
-    releases.manifest(wanted)
-    if not releases.is_approved(wanted):
-        raise PromotionError(
-            f"release {wanted} has not passed its canary check: run the check canary_answers of "
-            "triton_model_repository"
-        )
-    return promote(releases, server, wanted)
-
-
-def rollback(releases: Releases, server: LiveServer) -> Promoted:
-    """Goes back to the release that was promoted before the present one.
+    Args:
+        releases: the releases.
+        server: the server that is to go back.
+        reason: why.
+        expected_release: what is to be taken back; if another release is live by now, nothing is.
 
     Raises:
-        PromotionError: there is none, or it does not answer.
+        PromotionError: there is none, it does not answer, or another release is live.
     """
-    _require_live(server)
-    with _exclusive(server.repository):
+    require_live(server)
+    with exclusive(server.repository):
         serving = releases.promoted()
         if serving is None or serving.previous is None:
             raise PromotionError("there is no earlier release to go back to")
-        _switch_or_restore(releases, server, serving.previous, serving)
-        return releases.record(serving.previous, serving.before[:-1])
+        if expected_release is not None and serving.release != expected_release:
+            raise PromotionError(
+                f"release {expected_release} was to be taken back, but release "
+                f"{serving.release} is live: nothing has been changed"
+            )
+        before = serving.before[:-1]
+        step = _Step(serving.previous, before, reason, "rolled back", serving)
+        try:
+            changed = _change(releases, server, step)
+        except NothingServed:  # so nobody is disturbed by beginning anew with the earlier one alone
+            unload(server)
+            switch(releases, server, step.release, {step.release})
+            changed = releases.record(step.release, before, reason, "rolled back")
+        releases.reject(serving.release, f"rolled back: {reason.cause}")
+        return changed
 
 
 def serve_promoted(releases: Releases, server: LiveServer) -> Promoted | None:
@@ -88,16 +164,31 @@ def serve_promoted(releases: Releases, server: LiveServer) -> Promoted | None:
 
     For a server that has just started, and for one whose model process has died: Triton never
     starts such a process again, except when the model is unloaded and loaded.
+
+    Raises:
+        MissingRelease: the promoted release is gone from the store.
+        PromotionError: it cannot be loaded any more, or the server has died.
     """
-    with _exclusive(server.repository):
+    with exclusive(server.repository):
         serving = releases.promoted()
         if serving is not None:
             try:
-                _switch(releases, server, serving.release, _loaded(serving))
+                switch(releases, server, serving.release, _loaded(serving))
             except PromotionError:
-                _unload(server)
-                _switch(releases, server, serving.release, _loaded(serving))
+                unload(server)
+                _load_anew(releases, server, serving)
         return serving
+
+
+def _load_anew(releases: Releases, server: LiveServer, serving: Promoted) -> None:
+    try:
+        switch(releases, server, serving.release, _loaded(serving))
+    except PromotionError as error:
+        if serving.previous is None:
+            raise
+        raise PromotionError(
+            f"{error}. `recsys rollback --reason <why>` goes back to release {serving.previous}"
+        ) from error
 
 
 def _loaded(serving: Promoted) -> set[int]:
@@ -105,67 +196,77 @@ def _loaded(serving: Promoted) -> set[int]:
     return {serving.release} | ({serving.previous} if serving.previous is not None else set())
 
 
-def _switch_or_restore(
-    releases: Releases, server: LiveServer, release: int, serving: Promoted | None
-) -> None:
-    """Switches; on failure puts the release back that was served."""
+@dataclass(frozen=True)
+class _Step:
+    """A change of the live release to be made: what to, the record of it, and what is live."""
+
+    release: int
+    before: tuple[int, ...]
+    reason: Reason
+    action: Action
+    serving: Promoted | None
+
+    @property
+    def loaded(self) -> set[int]:
+        """What stays loaded: the new release and the one that it takes the place of."""
+        return {self.release} | ({self.serving.release} if self.serving else set())
+
+
+def _change(releases: Releases, server: LiveServer, step: _Step) -> Promoted:
+    """Switches and records; whatever fails, what was live is served again."""
     try:
-        _switch(releases, server, release, {release, serving.release if serving else release})
+        _bring(releases, server, step)
+        return releases.record(step.release, step.before, step.reason, step.action)
+    except (PromotionError, OSError) as error:
+        _restore(releases, server, step.serving, error)
+        if isinstance(error, PromotionError):
+            raise
+        raise PromotionError(f"release {step.release} cannot be served: {error}") from error
+
+
+def _bring(releases: Releases, server: LiveServer, step: _Step) -> None:
+    """Loads the release and switches to it; the live one answers until it is sound."""
+    if step.serving is not None and not _is_ready(server, step.release, step.serving):
+        load_beside(releases, server, step.release, step.serving.release)
+    switch(releases, server, step.release, step.loaded)
+
+
+def _is_ready(server: LiveServer, release: int, serving: Promoted) -> bool:
+    """Whether a release that was kept loaded still answers."""
+    if release not in _loaded(serving):
+        return False
+    try:
+        prove(server.grpc, release)
     except PromotionError:
-        if serving is None:
-            _unload(server)
-        else:
-            _switch(releases, server, serving.release, _loaded(serving))
-        raise
+        return False
+    return True
 
 
-def _switch(releases: Releases, server: LiveServer, release: int, loaded: set[int]) -> None:
-    for number in loaded:
-        add_version(releases.fetch(number) / "models", server.repository, number)
-    remove_versions(server.repository, loaded)
-    write_configs(releases.fetch(release) / "templates", server.repository, release)
-    load(server.grpc, release)
-
-
-def load(grpc_address: str, release: int) -> None:
-    """Loads the ensemble and proves by a real inference that `release` answers.
-
-    Raises:
-        PromotionError: the load failed, or another release answered.
-    """
-    import tritonclient.grpc as grpc
-    from tritonclient.utils import InferenceServerException
-
+def _restore(
+    releases: Releases, server: LiveServer, serving: Promoted | None, cause: Exception
+) -> None:
     try:
-        with grpc.InferenceServerClient(grpc_address) as client:
-            client.load_model(MODEL, client_timeout=_LOAD_SECONDS)
-        with RecommendClient(grpc_address) as client:
-            answered = client.recommend("", _PROBE_TIME, k=1).release
-    except InferenceServerException as error:
-        raise PromotionError(f"release {release} cannot be served: {error.message()}") from error
-    if answered != release:
-        raise PromotionError(f"release {release} was loaded, but release {answered} answers")
+        if serving is None:
+            unload(server)
+        else:
+            switch(releases, server, serving.release, _loaded(serving))
+    except (PromotionError, OSError) as error:
+        live = serving.release if serving else "none"
+        raise NothingServed(
+            f"{cause}; nor could what was live before (release {live}) be loaded again: {error}. "
+            "It is still the promoted one: `recsys up` brings it back"
+        ) from cause
 
 
-def _unload(server: LiveServer) -> None:
-    import tritonclient.grpc as grpc
-
-    with grpc.InferenceServerClient(server.grpc) as client:
-        client.unload_model(MODEL, unload_dependents=True)
-
-
-def _require_live(server: LiveServer) -> None:
-    if not is_live(server.grpc):
-        raise PromotionError(
-            f"no Triton answers at {server.grpc}: start it (`recsys up` starts the embedded one), "
-            "or correct RECSYS_TRITON_GRPC"
-        )
-
-
-@contextmanager
-def _exclusive(repository: Path) -> Iterator[None]:
-    """One promotion at a time; the kernel ends the hold of a killed one."""
-    repository.mkdir(parents=True, exist_ok=True)
-    with (repository.parent / "promotion.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+__all__ = [
+    "GuardTripped",
+    "LiveServer",
+    "NothingServed",
+    "PromotionError",
+    "promote",
+    "promote_approved",
+    "promote_watched",
+    "require_judged_against_live",
+    "rollback",
+    "serve_promoted",
+]

@@ -6,20 +6,27 @@ rename, on a file system. It is never changed afterwards. What a release is made
 `rendering.py`; how one gets into a server in `promotion.py`.
 """
 
-import fcntl
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pyarrow import fs
 
+from recsys_assets.serving.release_events import (
+    UNRECORDED,
+    Action,
+    Promoted,
+    Reason,
+    changes,
+    last_change,
+    read_rejection,
+    record_change,
+    write_rejection,
+)
+from recsys_assets.serving.release_writing import MANIFEST, new_on_disk, new_on_s3
 from recsys_assets.storage import Draft, Store
 from recsys_assets.storage.filesystem import (
     children,
@@ -27,34 +34,15 @@ from recsys_assets.storage.filesystem import (
     exists,
     open_url,
     read_bytes,
-    upload_folder,
     write_atomically,
 )
 
-MANIFEST = "manifest.json"
-_POINTER = "promoted.json"
 _APPROVED = "approved"
-_CLAIMS = "claims"
-_STAGING = ".staging-"
-_HISTORY = 50
+_NEWEST = 20
 
 
 class MissingRelease(LookupError):
     """A release that is not in the store."""
-
-
-@dataclass(frozen=True)
-class Promoted:
-    """The promoted release and those that were promoted before it, oldest first."""
-
-    release: int
-    before: tuple[int, ...]
-    promoted_at: str
-
-    @property
-    def previous(self) -> int | None:
-        """What a rollback goes back to."""
-        return self.before[-1] if self.before else None
 
 
 @dataclass(frozen=True)
@@ -86,6 +74,22 @@ class Releases:
             )
         return numbers[-1]
 
+    def latest_initial(self) -> int:
+        """The newest release of `triton_model_repository`.
+
+        Others are candidates, which are held against a live release before they are approved.
+
+        Raises:
+            MissingRelease: there is none.
+        """
+        for number in reversed(self.numbers()):
+            if self.manifest(number).get("base_release") is None:
+                return number
+        raise MissingRelease(
+            f"there is no release of initial models at {self.url}: materialize "
+            "triton_model_repository"
+        )
+
     def manifest(self, release: int) -> dict[str, Any]:
         """What a release is made of.
 
@@ -99,6 +103,19 @@ class Releases:
                 "materialize triton_model_repository"
             )
         return dict(json.loads(data))
+
+    def part(self, release: int, name: str) -> Path:
+        """A local folder with the artifact that a part of a release was made of.
+
+        Unlike the release itself it holds what training goes on from. `name` is one of
+        `rendering.PARTS`.
+
+        Raises:
+            MissingRelease: there is no such release.
+            MissingArtifact: the artifact is gone.
+        """
+        made_of = self.manifest(release)["artifacts"][name]
+        return self.store.artifact(made_of["artifact"]).fetch(made_of["version"])
 
     def fetch(self, release: int) -> Path:
         """A local folder with a release: the stored one, or a cached copy of a remote one.
@@ -116,6 +133,14 @@ class Releases:
             download_folder(url, local)
         return local
 
+    def made_by(self, *run_ids: str | None) -> int | None:
+        """Of the newest releases the last one that any of the runs has rendered, or None."""
+        runs = {run_id for run_id in run_ids if run_id is not None}
+        for number in reversed(self.numbers()[-_NEWEST:]):
+            if self.manifest(number).get("run_id") in runs:
+                return number
+        return None
+
     def approve(self, release: int) -> None:
         """Records that a release has passed the checks that promotion asks for."""
         self.manifest(release)
@@ -125,6 +150,15 @@ class Releases:
         """Whether a release has passed its checks."""
         return exists(f"{self.url}/{_APPROVED}/{release}")
 
+    def reject(self, release: int, reason: str) -> None:
+        """Records that a release is not to be promoted; it is kept, and named with the reason."""
+        self.manifest(release)
+        write_rejection(self.url, release, reason)
+
+    def rejection(self, release: int) -> str | None:
+        """Why a release is not to be promoted; None if nothing speaks against it."""
+        return read_rejection(self.url, release)
+
     @contextmanager
     def new(self) -> Iterator[Draft]:
         """Writes the next release: fill the draft's folder; it is published on leaving.
@@ -132,89 +166,33 @@ class Releases:
         The number belongs to this caller alone. On an error, or a kill, nothing is visible.
         On a file system renderings wait for each other; on S3 a number once claimed is not
         given again, so numbers may have gaps.
+
+        Raises:
+            DiskFull: there is no space for it.
         """
         filesystem, path = open_url(self.url)
-        if isinstance(filesystem, fs.LocalFileSystem):
-            with _locked(Path(path)):
-                yield from self._new_on_disk(Path(path))
-        else:
-            yield from self._new_on_s3(path)
+        on_disk = isinstance(filesystem, fs.LocalFileSystem)
+        writing = new_on_disk(Path(path), self.numbers) if on_disk else new_on_s3(self.url)
+        with writing as draft:
+            yield draft
 
     def promoted(self) -> Promoted | None:
         """The promoted release, or None before the first promotion."""
-        data = read_bytes(f"{self.url}/{_POINTER}")
-        if data is None:
-            return None
-        record = json.loads(data)
-        return Promoted(record["release"], tuple(record["before"]), record["promoted_at"])
+        return last_change(self.url)
 
-    def record(self, release: int, before: tuple[int, ...]) -> Promoted:
-        """Records a promotion in one atomic write."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        promoted = Promoted(release, before[-_HISTORY:], now)
-        write_atomically(f"{self.url}/{_POINTER}", json.dumps(asdict(promoted)).encode())
-        return promoted
+    def history(self) -> list[Promoted]:
+        """All changes of the promoted release, from the first to the one in force."""
+        return changes(self.url)
 
-    def _new_on_disk(self, root: Path) -> Iterator[Draft]:
-        for leftover in root.glob(f"{_STAGING}*"):  # of a killed rendering: we hold the lock
-            shutil.rmtree(leftover)
-        number = max(self.numbers(), default=0) + 1
-        staging = root / f"{_STAGING}{number}"
-        staging.mkdir()
-        try:
-            yield Draft(staging, str(number))
-            _sync(staging)
-            staging.rename(root / str(number))
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-
-    def _new_on_s3(self, path: str) -> Iterator[Draft]:
-        number = self._claim_on_s3(path)
-        url = f"{self.url}/{number}"
-        with tempfile.TemporaryDirectory(prefix="release-") as folder:
-            draft = Draft(Path(folder), str(number))
-            yield draft
-            manifest = (draft.path / MANIFEST).read_bytes()
-            (draft.path / MANIFEST).unlink()
-            upload_folder(draft.path, url)
-            write_atomically(f"{url}/{MANIFEST}", manifest)
-
-    def _claim_on_s3(self, path: str) -> int:
-        """Takes the next number by a conditional write, which only one caller can win."""
-        import boto3
-
-        client = boto3.client("s3")
-        bucket, _, prefix = path.partition("/")
-        claims = f"{self.url}/{_CLAIMS}"
-        number = max((int(name) for name in children(claims)), default=0) + 1
-        while True:
-            try:
-                client.put_object(
-                    Bucket=bucket, Key=f"{prefix}/{_CLAIMS}/{number}", Body=b"", IfNoneMatch="*"
-                )
-            except client.exceptions.ClientError as error:
-                if error.response["Error"]["Code"] != "PreconditionFailed":
-                    raise
-                number += 1
-            else:
-                return number
+    def record(
+        self,
+        release: int,
+        before: tuple[int, ...],
+        reason: Reason = UNRECORDED,
+        action: Action = "promoted",
+    ) -> Promoted:
+        """Records a change of the promoted release in one atomic write."""
+        return record_change(self.url, release, before, reason, action)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock, which the kernel releases if the process is killed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _sync(folder: Path) -> None:
-    """Flushes the files to disk, so that a rename never makes half-written ones visible."""
-    for file in folder.rglob("*"):
-        if file.is_file():
-            descriptor = os.open(file, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+__all__ = ["MANIFEST", "MissingRelease", "Promoted", "Reason", "Releases"]

@@ -12,10 +12,10 @@
 Nothing is looked up again when a release is loaded: the files of one number belong together.
 """
 
-import hashlib
 import json
 import py_compile
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
 from recsys_assets.retrieval.item_tower import ITEM_IDS, read_embeddings
 from recsys_assets.retrieval.training_data import text_embeddings
 from recsys_assets.serving.diversity import Diversity, Sampling
+from recsys_assets.serving.integrity import digests, sha256
 from recsys_assets.serving.pipeline import (
     ITEMS,
     PROMOTIONS,
@@ -40,10 +41,10 @@ from recsys_assets.serving.pipeline import (
 )
 from recsys_assets.serving.release import MANIFEST, Releases
 from recsys_assets.serving.repository import STAGES, write_configs, write_identity
-from recsys_assets.storage import MissingArtifact
+from recsys_assets.storage import MissingArtifact, Store
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "triton_repo"
-ARTIFACTS = ("two_tower", "item_embeddings", "item_index", "dlrm")
+PARTS = ("two_tower", "item_embeddings", "item_index", "dlrm")
 # What inference does not read: weights to fine-tune from, and the tower that made the index.
 _NOT_SERVED = ("weights.*", "item_tower.onnx", "_COMPLETE")
 _VOCABULARY = "encoding.json"
@@ -65,22 +66,45 @@ class ServingConfig:
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, seed=0))
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a release comes from; part of its manifest.
+
+    Attributes:
+        trained_through: the last day that its models have learned from, YYYY-MM-DD.
+        run_id: of the Dagster run that renders it.
+        base_release: of a candidate, the release that was live and that it was held against.
+        cause: why it was made.
+    """
+
+    trained_through: str
+    run_id: str | None = None
+    base_release: int | None = None
+    cause: str = "initial training"
+
+
 def render(
-    releases: Releases, snapshot_day: str, config: ServingConfig, templates: Path = TEMPLATES
+    releases: Releases,
+    parts: "Parts",
+    snapshot_day: str,
+    origin: Origin,
+    config: ServingConfig,
+    templates: Path = TEMPLATES,
 ) -> int:
-    """Makes the next release of the current artifacts; returns its number.
+    """Makes the next release; returns its number.
 
     Args:
         releases: where to.
+        parts: what it is made of.
         snapshot_day: item features are those known at the end of this day, YYYY-MM-DD.
+        origin: goes into the manifest.
         config: candidates, diversity and sampling.
         templates: the sources of the Triton models, `triton_repo/`.
 
     Raises:
-        MissingArtifact, MissingPartition: a part has not been materialized.
+        MissingPartition: a table has not been materialized.
         InconsistentRelease: index and embeddings are not of the same items.
     """
-    parts = _Parts.current(releases)
     with releases.new() as draft:
         release = int(draft.version)
         _copy_sources(templates, draft.path, release)
@@ -98,28 +122,38 @@ def render(
         _write_json(folders["rank"] / STAGE, arrangement)
         write_identity(draft.path / "models", release)
         write_configs(draft.path / "templates", draft.path / "models", release)
-        manifest = _manifest(draft.path, release, parts, snapshot_day)
+        manifest = _manifest(draft.path, release, parts, snapshot_day, origin)
         _write_json(draft.path / MANIFEST, manifest)
     return release
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """One version of each artifact, read once so that no two are taken at different times."""
+class Parts:
+    """One version of an artifact for each of `PARTS`.
 
+    Read once, so that no two are taken at different times.
+    """
+
+    artifacts: dict[str, str]
     versions: dict[str, str]
     folders: dict[str, Path]
 
     @classmethod
-    def current(cls, releases: Releases) -> "_Parts":
+    def current(cls, store: Store, artifacts: Mapping[str, str] | None = None) -> "Parts":
+        """The current versions of the artifacts of the given names, by part.
+
+        Raises:
+            MissingArtifact: one has not been materialized.
+        """
+        named = {part: (artifacts or {}).get(part, part) for part in PARTS}
         versions, folders = {}, {}
-        for name in ARTIFACTS:
-            artifact = releases.store.artifact(name)
+        for part, name in named.items():
+            artifact = store.artifact(name)
             version = artifact.current()
             if version is None:
                 raise MissingArtifact(name, None, artifact.url)
-            versions[name], folders[name] = version, artifact.fetch(version)
-        return cls(versions, folders)
+            versions[part], folders[part] = version, artifact.fetch(version)
+        return cls(named, versions, folders)
 
     def copy(self, name: str, stage: Path) -> None:
         """Copies what is served of one artifact into a stage's folder."""
@@ -160,7 +194,7 @@ def _copy_sources(templates: Path, draft: Path, release: int) -> None:
         )
 
 
-def _write_items(releases: Releases, parts: _Parts, snapshot_day: str, folder: Path) -> None:
+def _write_items(releases: Releases, parts: Parts, snapshot_day: str, folder: Path) -> None:
     """What the ranker keeps in memory, in the order of the index's rows."""
     ids = parts.item_ids()
     history = ItemHistory.load(releases.store, snapshot_day)
@@ -190,28 +224,24 @@ def _rows_of(ids: list[str], catalogue: np.ndarray) -> np.ndarray:
     return np.array([position[item] for item in ids], dtype=np.int64)
 
 
-def _manifest(draft: Path, release: int, parts: _Parts, snapshot_day: str) -> dict[str, Any]:
-    digests = {
-        str(file.relative_to(draft)): {"bytes": file.stat().st_size, "sha256": _sha256(file)}
-        for file in sorted(draft.rglob("*"))
-        if file.is_file() and "__pycache__" not in file.parts
-    }
+def _manifest(
+    draft: Path, release: int, parts: Parts, snapshot_day: str, origin: Origin
+) -> dict[str, Any]:
     vocabularies = {
-        name: _sha256(parts.folders[name] / _VOCABULARY) for name in ("two_tower", "dlrm")
+        name: sha256(parts.folders[name] / _VOCABULARY) for name in ("two_tower", "dlrm")
     }
     return {
         "release": release,
         "rendered_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "artifacts": parts.versions,
+        **asdict(origin),
+        "artifacts": {
+            part: {"artifact": name, "version": parts.versions[part]}
+            for part, name in parts.artifacts.items()
+        },
         "vocabularies": vocabularies,
         "item_features_day": snapshot_day,
-        "files": digests,
+        "files": digests(draft),
     }
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _write_json(file: Path, value: object) -> None:

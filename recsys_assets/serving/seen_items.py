@@ -74,6 +74,21 @@ class SeenItems:
         pipeline.execute()
         self._remove_except({_key(user).encode() for user in history})
 
+    def add(self, bought: Mapping[str, Sequence[str]]) -> None:
+        """Adds distinct items to the users' filters; a user without one gets it.
+
+        A filter that outgrows its capacity is extended by the store, at the same error rate.
+        Adding the same again changes nothing.
+        """
+        pipeline = self._client.pipeline(transaction=False)
+        for count, (user, items) in enumerate(bought.items(), start=1):
+            capacity = max(MIN_CAPACITY, 2 * len(items))
+            options = ("CAPACITY", capacity, "ERROR", ERROR_RATE, "ITEMS", *items)
+            pipeline.execute_command("BF.INSERT", _key(user), *options)
+            if count % _USERS_PER_ROUND_TRIP == 0:
+                pipeline.execute()
+        pipeline.execute()
+
     def _remove_except(self, kept: set[bytes]) -> None:
         stale = [key for key in self._keys() if key not in kept]
         if stale:

@@ -94,7 +94,7 @@ def _triton_health(triton: Triton, settings: Settings) -> tuple[State, str]:
     if promoted is None:
         return "no release", "materialize promoted_release"
     try:
-        with RecommendClient(settings.triton_grpc) as client:
+        with RecommendClient(settings.triton_grpc, probe=True) as client:
             # A user id, so that the answer needs the online store; any id will do.
             answer = client.recommend("health", int(time.time()), k=1)
     except InferenceServerException as error:

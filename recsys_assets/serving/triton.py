@@ -88,14 +88,14 @@ class Triton:
                 did not come up.
         """
         daemon = self.daemon
-        pid = daemon.pid
+        pid = daemon.find(self.live, _START_SECONDS)
         if pid is None:
             installed = _installed(self.python)
             self._require_free_ports()
             self.repository.mkdir(parents=True, exist_ok=True)
             self._remove_shared_memory()
             pid = daemon.start(self._command(installed), self._environment(installed))
-        daemon.wait_until(self.live, _START_SECONDS)
+            daemon.wait_until(self.live, _START_SECONDS)
         return pid
 
     def stop(self) -> bool:

@@ -59,11 +59,11 @@ class Valkey:
             ServiceError: the port is taken, a package is missing, or it did not come up.
         """
         daemon = self.daemon
-        pid = daemon.pid
+        pid = daemon.find(self.answers, _START_SECONDS)
         if pid is None:
             require_free_port(self.address, "The embedded Valkey", _VARIABLE)
             pid = daemon.start(self._command(), os.environ)
-        daemon.wait_until(self.answers, _START_SECONDS)
+            daemon.wait_until(self.answers, _START_SECONDS)
         return pid
 
     def stop(self) -> bool:

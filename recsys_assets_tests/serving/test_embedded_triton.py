@@ -17,12 +17,15 @@ from recsys_assets.serving import services
 from recsys_assets.serving.canary import canaries, check_release, temporary_server
 from recsys_assets.serving.client import RecommendClient
 from recsys_assets.serving.promotion import PromotionError, promote, rollback
+from recsys_assets.serving.release import Reason
 from recsys_assets.serving.seen_items import SeenItems
 from recsys_assets.serving.triton import Triton
 from recsys_assets.serving.valkey import Valkey
 from recsys_assets_tests.serving.tiny_release import AT, publish_tiny_release
 
 pytestmark = pytest.mark.integration
+
+BECAUSE = Reason("a test", "pytest")
 
 
 @pytest.fixture(scope="module")
@@ -213,14 +216,14 @@ class TestDeadModelProcess:
 class TestPromotion:
     def test_there_is_nothing_to_go_back_to_at_first(self, releases, live, first):
         with pytest.raises(PromotionError, match="no earlier release"):
-            rollback(releases, live)
+            rollback(releases, live, BECAUSE)
 
     def test_forth_and_back(self, client, releases, live, first):
         second = publish_tiny_release(releases)
         promoted = promote(releases, live, second)
         assert (promoted.release, promoted.previous) == (second, first)
         assert release_that_answers(client) == second
-        assert rollback(releases, live).release == first
+        assert rollback(releases, live, BECAUSE).release == first
         assert release_that_answers(client) == first
 
     def test_a_release_that_cannot_be_loaded_changes_nothing(self, client, releases, live, first):
@@ -256,7 +259,7 @@ class TestPromotion:
         for _ in range(2):
             switched.append(promote(releases, live, publish_tiny_release(releases)).release)
             time.sleep(0.5)
-            switched.append(rollback(releases, live).release)
+            switched.append(rollback(releases, live, BECAUSE).release)
             time.sleep(0.5)
         done.set()
         for thread in clients:
@@ -289,9 +292,10 @@ class TestCanary:
         bought = {"ann": [f"{release}-1", f"{release}-2"]}
         SeenItems(store).replace_all(bought)
         server = temporary_server(Triton.of(running))
-        findings = check_release(releases, release, server, canaries(bought), AT)
-        assert [finding for finding in findings if finding.faults] == []
-        assert len(findings) == 15
+        report = check_release(releases, release, server, canaries(bought), AT)
+        assert report.faulty == ()
+        assert len(report.findings) == 15
+        assert 0 < report.latency["latency_ms_p50"] <= report.latency["latency_ms_p99"]
         assert server.daemon.pid is None
 
     def test_bought_items_in_an_answer_are_found(self, running, releases, store):
@@ -299,13 +303,14 @@ class TestCanary:
         bought = {"ann": [f"{release}-{row}" for row in range(1000)]}
         SeenItems(store).replace_all({})
         server = temporary_server(Triton.of(running))
-        findings = check_release(releases, release, server, canaries(bought), AT)
-        faults = {fault for finding in findings for fault in finding.faults}
+        report = check_release(releases, release, server, canaries(bought), AT)
+        faults = {fault for finding in report.findings for fault in finding.faults}
+        assert report.latency == {}
         assert "10 items that the user has bought" in faults
 
     def test_a_release_that_cannot_be_loaded_is_found(self, running, releases):
         release = publish_tiny_release(releases, broken=True)
         server = temporary_server(Triton.of(running))
-        (finding,) = check_release(releases, release, server, canaries({}), AT)
+        (finding,) = check_release(releases, release, server, canaries({}), AT).findings
         assert "cannot be served" in finding.faults[0]
         assert server.daemon.pid is None

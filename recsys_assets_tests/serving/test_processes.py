@@ -37,6 +37,13 @@ def test_a_process_is_found_again_and_stopped(daemon):
     assert not daemon.stop()
 
 
+def test_one_that_dies_while_it_is_looked_at_was_not_found(daemon):
+    assert daemon.find(lambda: True, seconds=1) is None
+    pid = daemon.start(SLEEPER, os.environ)
+    assert daemon.find(lambda: True, seconds=1) == pid
+    assert daemon.find(lambda: os.kill(pid, signal.SIGKILL), seconds=10) is None
+
+
 def test_one_that_ignores_the_request_to_end_is_killed(daemon):
     code = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "

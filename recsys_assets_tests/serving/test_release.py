@@ -7,9 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from recsys_assets.serving.promotion import LiveServer, PromotionError, promote, promote_approved
-from recsys_assets.serving.release import MANIFEST, MissingRelease, Releases
+from recsys_assets.serving.guard import Guard
+from recsys_assets.serving.promotion import (
+    LiveServer,
+    PromotionError,
+    promote,
+    promote_approved,
+    require_judged_against_live,
+)
+from recsys_assets.serving.release import MANIFEST, MissingRelease, Reason, Releases
 from recsys_assets.storage import Store
+
+BECAUSE = Reason("prices have changed", "drift_sensor")
 
 
 @pytest.fixture
@@ -17,9 +26,10 @@ def releases(tmp_path):
     return Releases(Store((tmp_path / "storage").as_uri()))
 
 
-def publish(releases: Releases) -> int:
+def publish(releases: Releases, **manifest: object) -> int:
     with releases.new() as draft:
-        (draft.path / MANIFEST).write_text(json.dumps({"release": int(draft.version)}))
+        described = {"release": int(draft.version), **manifest}
+        (draft.path / MANIFEST).write_text(json.dumps(described))
     return int(draft.version)
 
 
@@ -39,6 +49,32 @@ def test_numbers_rise(releases):
     assert releases.numbers() == [1, 2, 3]
     assert releases.latest() == 3
     assert releases.manifest(2) == {"release": 2}
+
+
+def test_a_candidate_is_no_release_of_initial_models(releases):
+    with pytest.raises(MissingRelease, match="materialize triton_model_repository"):
+        releases.latest_initial()
+    initial = publish(releases)
+    publish(releases, base_release=initial)
+    assert releases.latest_initial() == initial
+
+
+def test_a_run_finds_the_last_release_that_it_or_its_first_try_has_made(releases):
+    for run_id in ("first", "first", "other", None):
+        publish(releases, run_id=run_id)
+    assert releases.made_by("second", "first") == 2
+    assert releases.made_by("second", None) is None
+
+
+def test_a_candidate_is_refused_once_another_release_than_its_base_is_live(releases):
+    base = publish(releases)
+    candidate = publish(releases, base_release=base)
+    for live in (base, candidate):  # the second: promoted before the run was killed
+        releases.record(live, ())
+        require_judged_against_live(releases, candidate)
+    releases.record(publish(releases), ())
+    with pytest.raises(PromotionError, match="held against release 1, but release 3 is live"):
+        require_judged_against_live(releases, candidate)
 
 
 def test_an_error_leaves_nothing(releases):
@@ -91,7 +127,25 @@ def test_an_unapproved_release_is_not_promoted(releases, tmp_path):
     publish(releases)
     server = LiveServer("127.0.0.1:1", tmp_path / "models")
     with pytest.raises(PromotionError, match="release 1 has not passed its canary check"):
-        promote_approved(releases, server, None)
+        promote_approved(releases, server, None, BECAUSE, Guard())
+
+
+def test_a_rejected_release_is_not_promoted(releases, tmp_path):
+    releases.approve(publish(releases))
+    releases.reject(1, "worse than the live release by 0.01 NDCG@10")
+    server = LiveServer("127.0.0.1:1", tmp_path / "models")
+    with pytest.raises(PromotionError, match=r"release 1 has been rejected: worse than the live"):
+        promote_approved(releases, server, None, BECAUSE, Guard())
+
+
+def test_a_rejection_keeps_the_release_and_names_the_reason(releases):
+    publish(releases)
+    assert releases.rejection(1) is None
+    releases.reject(1, "forgets")
+    assert releases.rejection(1) == "forgets"
+    assert releases.numbers() == [1]
+    with pytest.raises(MissingRelease):
+        releases.reject(2, "there is none")
 
 
 def test_promotion_without_a_server_says_how_to_start_it(releases, tmp_path):

@@ -15,7 +15,13 @@ from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
 from recsys_assets.retrieval.item_history import Changes
 from recsys_assets.serving.pipeline import read_columns
 from recsys_assets.serving.release import Releases
-from recsys_assets.serving.rendering import InconsistentRelease, ServingConfig, render
+from recsys_assets.serving.rendering import (
+    InconsistentRelease,
+    Origin,
+    Parts,
+    ServingConfig,
+    render,
+)
 from recsys_assets.storage import MissingArtifact, Store
 
 DAY = "2017-09-30"
@@ -106,12 +112,17 @@ def activity(day: str, rows: dict[str, tuple[float, int]]) -> pa.Table:
     )
 
 
+def rendered(releases: Releases) -> int:
+    parts = Parts.current(releases.store)
+    return render(releases, parts, DAY, Origin(trained_through=DAY), ServingConfig())
+
+
 def rank_folder(releases: Releases, release: int) -> Path:
     return releases.fetch(release) / f"models/rank/{release}"
 
 
 def test_a_release_holds_what_its_stages_load(releases):
-    release = render(releases, DAY, ServingConfig())
+    release = rendered(releases)
     models = releases.fetch(release) / "models"
     served = {str(file.relative_to(models)) for file in models.rglob("*") if file.is_file()}
     assert {name for name in served if "__pycache__" not in name} == {
@@ -145,7 +156,7 @@ def test_a_release_holds_what_its_stages_load(releases):
 
 
 def test_items_are_as_known_at_the_end_of_the_day_in_the_order_of_the_index(releases):
-    folder = rank_folder(releases, render(releases, DAY, ServingConfig()))
+    folder = rank_folder(releases, rendered(releases))
     columns = read_columns(folder / "items.parquet")
     assert columns["item_id"].tolist() == ITEMS
     assert columns["brand"].tolist() == ["y", "", "x"]
@@ -158,7 +169,7 @@ def test_items_are_as_known_at_the_end_of_the_day_in_the_order_of_the_index(rele
 
 
 def test_the_plan_of_the_next_two_weeks_is_in_the_order_of_the_index(releases):
-    folder = rank_folder(releases, render(releases, DAY, ServingConfig()))
+    folder = rank_folder(releases, rendered(releases))
 
     plan = Changes.load(folder / "promotions.npz")
 
@@ -170,16 +181,21 @@ def test_the_plan_of_the_next_two_weeks_is_in_the_order_of_the_index(releases):
 
 
 def test_the_query_stage_reads_the_columns_of_this_source(releases):
-    release = render(releases, DAY, ServingConfig())
+    release = rendered(releases)
     file = releases.fetch(release) / f"models/query/{release}/user_columns.json"
     assert {"age", "last_event_at", "spend_28d"} <= set(json.loads(file.read_text()))
 
 
 def test_the_manifest_names_every_part(releases, store):
-    release = render(releases, DAY, ServingConfig())
+    release = rendered(releases)
     manifest = releases.manifest(release)
     assert manifest["release"] == release
-    assert manifest["artifacts"] == {name: store.artifact(name).current() for name in MODEL_FILES}
+    assert manifest["artifacts"] == {
+        name: {"artifact": name, "version": store.artifact(name).current()} for name in MODEL_FILES
+    }
+    assert manifest["trained_through"] == DAY
+    part = releases.part(release, "dlrm")
+    assert part == store.artifact("dlrm").fetch()
     assert manifest["item_features_day"] == DAY
     assert set(manifest["vocabularies"]) == {"two_tower", "dlrm"}
     tower = manifest["files"]["models/query/1/two_tower/query_tower.onnx"]
@@ -187,10 +203,10 @@ def test_the_manifest_names_every_part(releases, store):
 
 
 def test_a_release_stays_as_it_is_when_an_artifact_is_made_anew(releases, store):
-    release = render(releases, DAY, ServingConfig())
+    release = rendered(releases)
     before = releases.manifest(release)
     publish(store, "dlrm", ITEMS)
-    later = releases.manifest(render(releases, DAY, ServingConfig()))
+    later = releases.manifest(rendered(releases))
     assert releases.manifest(release) == before
     assert later["artifacts"]["dlrm"] != before["artifacts"]["dlrm"]
     assert later["artifacts"]["two_tower"] == before["artifacts"]["two_tower"]
@@ -199,7 +215,7 @@ def test_a_release_stays_as_it_is_when_an_artifact_is_made_anew(releases, store)
 def test_an_index_of_other_items_is_refused(releases, store):
     publish(store, "item_index", ["a", "c", "b"])
     with pytest.raises(InconsistentRelease, match="materialize both again"):
-        render(releases, DAY, ServingConfig())
+        rendered(releases)
     assert releases.numbers() == []
 
 
@@ -207,24 +223,24 @@ def test_an_indexed_item_that_is_not_in_the_catalogue_is_named(releases, store):
     for name in ("item_index", "item_embeddings"):
         publish(store, name, [*ITEMS, "d"])
     with pytest.raises(InconsistentRelease, match="'d' among them"):
-        render(releases, DAY, ServingConfig())
+        rendered(releases)
     assert releases.numbers() == []
 
 
 def test_a_missing_part_is_named(tmp_path):
     with pytest.raises(MissingArtifact, match="two_tower"):
-        render(Releases(Store(tmp_path.as_uri())), DAY, ServingConfig())
+        rendered(Releases(Store(tmp_path.as_uri())))
 
 
 def render_for_ever(url: str) -> None:
     while True:
-        render(Releases(Store(url)), DAY, ServingConfig())
+        rendered(Releases(Store(url)))
 
 
 @pytest.mark.integration
 def test_kills_while_rendering_leave_whole_releases_only(releases, store, tmp_path):
     context = multiprocessing.get_context("spawn")
-    render(releases, DAY, ServingConfig())
+    rendered(releases)
     for milliseconds in (1, 3, 7, 11, 17, 23):
         process = context.Process(target=render_for_ever, args=(store.url,))
         process.start()
@@ -247,15 +263,14 @@ import sys
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from recsys_assets.serving.release import Releases
-from recsys_assets.serving.rendering import ServingConfig, render
 from recsys_assets.storage import Store
-from recsys_assets_tests.serving.test_rendering import DAY, fill
+from recsys_assets_tests.serving.test_rendering import fill, rendered
 
 store = Store("s3://shop/recsys", cache=Path(sys.argv[1]))
 fill(store)
 releases = Releases(store)
 with ThreadPool(3) as pool:
-    numbers = pool.map(lambda _: render(releases, DAY, ServingConfig()), range(3))
+    numbers = pool.map(lambda _: rendered(releases), range(3))
 assert sorted(numbers) == releases.numbers() == [1, 2, 3], numbers
 try:
     with releases.new():
@@ -263,7 +278,7 @@ try:
 except RuntimeError:
     pass
 assert releases.numbers() == [1, 2, 3]
-assert render(releases, DAY, ServingConfig()) == 5, "a claimed number is not given again"
+assert rendered(releases) == 5, "a claimed number is not given again"
 assert (releases.fetch(5) / "models/query/5/two_tower/query_tower.onnx").exists()
 releases.approve(5)
 assert releases.is_approved(5) and not releases.is_approved(1)

@@ -1,5 +1,6 @@
 """From artifacts in their real formats to answers: render, canary check, promotion, requests."""
 
+import json
 import struct
 from datetime import UTC, datetime
 
@@ -10,14 +11,17 @@ import redis
 
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
-from recsys_assets.features.reader import PROJECT, entity_key, field_name
+from recsys_assets.features.reader import PROJECT, OnlineUserFeatures, entity_key, field_name
 from recsys_assets.serving import services
 from recsys_assets.serving.benchmark import measure
 from recsys_assets.serving.canary import canaries, check_release, temporary_server
 from recsys_assets.serving.client import RecommendClient
+from recsys_assets.serving.guard import Guard
 from recsys_assets.serving.history import purchased_items
+from recsys_assets.serving.offline import OfflineRelease, Sessions
 from recsys_assets.serving.promotion import promote_approved
-from recsys_assets.serving.rendering import ServingConfig, render
+from recsys_assets.serving.release import Reason
+from recsys_assets.serving.rendering import Origin, Parts, ServingConfig, render
 from recsys_assets.serving.seen_items import SeenItems
 from recsys_assets.serving.triton import Triton
 from recsys_assets.storage import Store
@@ -81,12 +85,15 @@ def promoted(running):
     history = purchased_items(store, DAY)
     SeenItems(client).replace_all(history)
     releases = services.releases(running)
-    release = render(releases, DAY, ServingConfig())
+    release = render(
+        releases, Parts.current(store), DAY, Origin(trained_through=DAY), ServingConfig()
+    )
     server = temporary_server(Triton.of(running))
-    findings = check_release(releases, release, server, canaries(history), AT)
-    assert [finding for finding in findings if finding.faults] == []
+    assert check_release(releases, release, server, canaries(history), AT).faulty == ()
     releases.approve(release)
-    return promote_approved(releases, services.live_server(running), None)
+    guard = Guard(1.0, ("ann", "bob"), running.online_store_url)
+    reason = Reason("a first release", "pytest")
+    return promote_approved(releases, services.live_server(running), None, reason, guard)
 
 
 @pytest.fixture
@@ -129,3 +136,21 @@ def test_latency_can_be_measured(running, promoted):
     latency = measure(running.triton_grpc, ["ann", "bob", ""], AT, requests=50)
     assert latency.requests == 50
     assert 0 < latency.p50_ms <= latency.p99_ms <= latency.max_ms
+
+
+def test_an_offline_release_answers_as_the_server_does(running, promoted, client):
+    folder = services.releases(running).fetch(promoted.release)
+    offline = OfflineRelease.load(folder, promoted.release)
+    names = json.loads((folder / f"models/query/{promoted.release}/user_columns.json").read_text())
+    strangers = np.array(["nobody", ""], dtype=object)
+    asked = Sessions(
+        user_id=strangers,
+        timestamp=np.full(2, AT),
+        device=np.array(["web", "mobile"], dtype=object),
+        columns=OnlineUserFeatures(None, names).missing(2),
+    )
+
+    for k in (10, 200):  # more than are enough to rank
+        answers = offline.answer(asked, {}, k)
+        for user, device, slate in zip(strangers, asked.device, answers.slates, strict=True):
+            assert list(client.recommend(user, AT, device, k).item_ids) == slate.tolist()

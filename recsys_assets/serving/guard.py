@@ -1,0 +1,156 @@
+"""A release that has just been promoted, watched by real requests until it has proved itself.
+
+The canary has asked the release on a server of its own. The guard asks the live server, beside
+the real traffic, and says whether to go back: too many requests fail, another release answers, or
+answers are degraded although the online store is there. Deciding to go back is `promotion.py`'s.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import cycle
+
+import numpy as np
+import redis
+
+from recsys_assets.serving.canary import ANONYMOUS, UNKNOWN_USER
+from recsys_assets.serving.circuit import PAUSE_SECONDS, connect
+from recsys_assets.serving.client import RecommendClient
+from recsys_assets.storage import Store
+
+_FEWEST_TO_JUDGE = 20
+_KNOWN_USERS = 5
+
+
+@dataclass(frozen=True)
+class Guard:
+    """How a release is watched, and what it may do.
+
+    Attributes:
+        seconds: how long.
+        users: known users whose answers are asked for, beside an unknown and an anonymous one.
+        online_store_url: while no store answers there, degraded answers are not held against the
+            release; empty if they always are.
+        most_errors: share of requests that may fail.
+        most_degraded: share of answers that may be degraded.
+    """
+
+    seconds: float = 5.0
+    users: tuple[str, ...] = ()
+    online_store_url: str = ""
+    most_errors: float = 0.02
+    most_degraded: float = 0.2
+
+
+@dataclass(frozen=True)
+class GuardReport:
+    """What the requests after a promotion showed; `tripped` says why to go back, or is empty."""
+
+    release: int
+    requests: int
+    errors: int
+    degraded: int
+    p99_ms: float
+    tripped: str
+
+
+def known_users(store: Store) -> tuple[str, ...]:
+    """Some users of the table `users`, to ask for."""
+    users = store.table("users").read(columns=["user_id"]).column("user_id")
+    return tuple(users.slice(0, _KNOWN_USERS).to_pylist())
+
+
+def watch_promotion(grpc_address: str, release: int, guard: Guard, timestamp: int) -> GuardReport:
+    """Sends about 20 requests a second for the guard's time; ends early if it trips.
+
+    Args:
+        grpc_address: the live server.
+        release: what has been promoted.
+        guard: how long, and what is too much.
+        timestamp: the time of the requests, epoch seconds.
+    """
+    tally = _Tally(release, guard)
+    users = cycle([*guard.users, UNKNOWN_USER, ANONYMOUS])
+    with RecommendClient(grpc_address, probe=True) as client:
+        for _ in _ticks(guard.seconds):
+            tally.ask(client, next(users), timestamp)
+            if tally.verdict(_FEWEST_TO_JUDGE):
+                break
+    return tally.report()
+
+
+@dataclass
+class _Tally:
+    """Counts of a watch in progress."""
+
+    release: int
+    guard: Guard
+    requests: int = 0
+    errors: list[str] = field(default_factory=list)
+    strangers: set[int] = field(default_factory=set)
+    degraded: int = 0
+    milliseconds: list[float] = field(default_factory=list)
+    store_down_until: float = float("-inf")
+
+    def ask(self, client: RecommendClient, user: str, timestamp: int) -> None:
+        """Sends one request and counts what comes of it."""
+        from tritonclient.utils import InferenceServerException
+
+        self.requests += 1
+        started = time.perf_counter()
+        try:
+            answer = client.recommend(user, timestamp)
+        except InferenceServerException as error:
+            self.errors.append(error.message())
+            return
+        self.milliseconds.append((time.perf_counter() - started) * 1000)
+        if answer.release != self.release:
+            self.strangers.add(answer.release)
+        if answer.degraded and not self._store_is_down():
+            self.degraded += 1
+
+    def verdict(self, fewest: int = 1) -> str:
+        """Why to go back, from at least `fewest` requests; empty if nothing speaks for it."""
+        if self.strangers:
+            return f"release {min(self.strangers)} answers"
+        if self.requests < fewest:
+            return ""
+        if len(self.errors) > self.guard.most_errors * self.requests:
+            return f"{len(self.errors)} of {self.requests} requests failed: {self.errors[-1]}"
+        if self.degraded > self.guard.most_degraded * self.requests:
+            return f"{self.degraded} of {self.requests} answers were degraded"
+        return ""
+
+    def report(self) -> GuardReport:
+        """The result of the watch."""
+        p99 = float(np.percentile(self.milliseconds, 99)) if self.milliseconds else float("nan")
+        return GuardReport(
+            self.release,
+            self.requests,
+            len(self.errors),
+            self.degraded,
+            round(p99, 2),
+            self.verdict(),
+        )
+
+    def _store_is_down(self) -> bool:
+        """Whether the store is missing, or was so lately that the models still leave it alone."""
+        if not self.guard.online_store_url:
+            return False
+        with connect(self.guard.online_store_url) as store:
+            try:
+                store.ping()
+            except redis.RedisError:
+                self.store_down_until = time.monotonic() + 2 * PAUSE_SECONDS
+        return time.monotonic() < self.store_down_until
+
+
+def _ticks(seconds: float, every: float = 0.05) -> Iterator[None]:
+    """Yields at an even pace for some seconds, and at least once."""
+    deadline = time.monotonic() + seconds
+    while True:
+        started = time.monotonic()
+        yield
+        if time.monotonic() >= deadline:
+            return
+        time.sleep(max(0.0, every - (time.monotonic() - started)))

@@ -1,0 +1,72 @@
+"""What the guard holds against a release, on answers that are made up."""
+
+import pytest
+from tritonclient.utils import InferenceServerException
+
+from recsys_assets.serving.client import Recommendation
+from recsys_assets.serving.guard import Guard, _Tally
+from recsys_assets_tests.conftest import free_port
+
+RELEASE = 7
+
+
+class Server:
+    """Answers in turn: a release number, "degraded", or "error"."""
+
+    def __init__(self, *answers):
+        self._answers = list(answers)
+
+    def recommend(self, user, timestamp):
+        answer = self._answers.pop(0)
+        if answer == "error":
+            raise InferenceServerException("the ranker is dead")
+        release, degraded = (RELEASE, True) if answer == "degraded" else (answer, False)
+        return Recommendation([], [], release, degraded, request_id="")
+
+
+def verdict(*answers, guard=None):
+    tally, server = _Tally(RELEASE, guard or Guard()), Server(*answers)
+    for _ in answers:
+        tally.ask(server, "ann", 0)
+    return tally.verdict()
+
+
+def test_sound_answers_pass():
+    assert verdict(*[RELEASE] * 100) == ""
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        ([RELEASE] * 97 + ["error"] * 3, "3 of 100 requests failed: the ranker is dead"),
+        (["error"], "1 of 1 requests failed"),
+        ([RELEASE] * 79 + ["degraded"] * 21, "21 of 100 answers were degraded"),
+        ([RELEASE] * 99 + [6], "release 6 answers"),
+    ],
+)
+def test_too_many_faults_trip(answers, why):
+    assert why in verdict(*answers)
+
+
+def test_few_faults_do_not_trip():
+    assert verdict(*[RELEASE] * 78, "error", "error", *["degraded"] * 20) == ""
+
+
+def test_degraded_answers_without_a_store_are_no_fault_of_the_release():
+    nobody = Guard(online_store_url=f"redis://127.0.0.1:{free_port()}/0")
+    assert verdict(*["degraded"] * 100, guard=nobody) == ""
+
+
+@pytest.mark.integration
+def test_degraded_answers_with_a_store_that_answers_are(valkey_url):
+    assert "degraded" in verdict(*["degraded"] * 100, guard=Guard(online_store_url=valkey_url))
+
+
+def test_a_first_failure_alone_does_not_end_the_watch():
+    tally, server = _Tally(RELEASE, Guard()), Server("error", *[RELEASE] * 60)
+    tally.ask(server, "ann", 0)
+    assert tally.verdict(fewest=20) == ""
+    for _ in range(60):
+        tally.ask(server, "ann", 0)
+    report = tally.report()
+    assert (report.requests, report.errors, report.tripped) == (61, 1, "")

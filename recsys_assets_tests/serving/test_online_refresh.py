@@ -1,0 +1,59 @@
+"""Which days the online store lacks: their purchases go into the filters of seen items."""
+
+from datetime import UTC, date, datetime
+
+import pyarrow as pa
+import pytest
+
+from recsys_assets.features import feature_store
+from recsys_assets.features.online import MARKER, connect
+from recsys_assets.serving.online_refresh import refresh, unsent_days
+from recsys_assets.settings import load_settings
+from recsys_assets.storage import Store
+
+DAYS = ["2017-10-01", "2017-10-02", "2017-10-03", "2017-10-04"]
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path.as_uri())
+    for day in DAYS:
+        store.table("interactions").write(pa.table({"user_id": ["ann"]}), day)
+    return store
+
+
+@pytest.fixture
+def complete_through(valkey_url):
+    with connect(valkey_url) as client:
+        client.delete(MARKER)
+        yield lambda moment: client.set(MARKER, f"{moment}T00:00:00+00:00")
+        client.delete(MARKER)
+
+
+def test_a_day_is_sent_with_those_before_it_that_were_missed(store, valkey_url, complete_through):
+    complete_through(DAYS[1])  # it holds all of 1 October
+    assert unsent_days(store, valkey_url, [DAYS[2]]) == DAYS[1:3]
+
+
+@pytest.mark.usefixtures("complete_through")
+def test_an_emptied_store_is_sent_all_of_history(store, valkey_url):
+    assert unsent_days(store, valkey_url, [DAYS[2]]) == DAYS[:3]
+
+
+def test_a_day_that_the_store_has_passed_is_sent_alone(store, valkey_url, complete_through):
+    complete_through(DAYS[3])
+    assert unsent_days(store, valkey_url, [DAYS[1]]) == [DAYS[1]]
+
+
+def test_the_online_store_never_goes_back(store, valkey_url, complete_through, monkeypatch):
+    monkeypatch.setattr(feature_store, "open_feature_store", lambda settings: None)
+    complete_through("2017-10-05")
+    settings = load_settings({"RECSYS_ONLINE_STORE_URL": valkey_url})
+
+    sent = refresh(settings, store, date(2017, 10, 3))
+
+    assert sent.as_of == datetime(2017, 10, 5, tzinfo=UTC)
+    assert not sent.complete
+    assert sent.parity.compared == 0
