@@ -1,0 +1,1 @@
+"""What happens to a release in traffic: request log, outcomes, drift, business metrics."""

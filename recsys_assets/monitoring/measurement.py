@@ -1,0 +1,171 @@
+"""One day against the reference: every signal with the bound that chance cannot explain.
+
+Two samples of one distribution differ by chance, so a distance is never 0. Its excess is the
+bootstrap's estimate of bias, b = mean of the replicates - observed. The observed distance holds
+that excess once and each replicate holds it twice; taken off, they give the corrected value,
+observed - b, and its lower bound, a low quantile of replicates - 2 b. Households are drawn, and
+days of the reference likewise (`resampling.py`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from recsys_assets.monitoring.concept import concept
+from recsys_assets.monitoring.measured import Measurement
+from recsys_assets.monitoring.profile import (
+    FEATURES,
+    NULLS,
+    UNKNOWN,
+    Histogram,
+    Profile,
+    flags_of,
+    flat_scores,
+    purchase_columns,
+)
+from recsys_assets.monitoring.psi import kl, psi, total_variation
+from recsys_assets.monitoring.resampling import Households, draw_counts
+from recsys_assets.monitoring.thresholds import DriftThresholds
+from recsys_assets.monitoring.traffic import Traffic, request_columns
+
+Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Compares counts with those of the reference's days that `days` selects."""
+
+    profile: Profile
+    thresholds: DriftThresholds
+    days: np.ndarray
+    day_draws: np.ndarray
+
+    def histogram(
+        self, reference: Histogram, bins: np.ndarray, households: Households
+    ) -> list[Measurement]:
+        """PSI of a column and, of a served feature, the rise of its share of missing values."""
+        actual, drawn = households.counts(bins, len(reference.bins.labels))
+        expected, expected_drawn = self.reference(reference.counts)
+        found = [
+            self._distance(
+                reference, "psi", psi, (expected, expected_drawn), (actual, drawn), len(households)
+            )
+        ]
+        if reference.group == FEATURES:
+            present = [c[..., :-1].sum(axis=-1) for c in (expected, expected_drawn, actual, drawn)]
+            missing = [c[..., -1] for c in (expected, expected_drawn, actual, drawn)]
+            flags = [np.stack(pair, axis=-1) for pair in zip(present, missing, strict=True)]
+            limit = self.thresholds.null_share
+            found.append(self.rise(reference.name, NULLS, limit, flags, len(households)))
+        return found
+
+    def flag(self, name: str, flagged: np.ndarray, households: Households) -> Measurement:
+        """Rise of the share of flagged rows."""
+        actual = households.counts(flagged.astype(np.int64), 2)
+        expected = self.reference(self.profile.flags[name])
+        limit = self.thresholds.unknown_share
+        return self.rise(name, UNKNOWN, limit, [*expected, *actual], len(households))
+
+    def scores(
+        self, reference: Histogram, scores: pl.DataFrame, rng: np.random.Generator
+    ) -> Measurement:
+        """KL divergence of the prediction scores from those of the release's earlier days."""
+        households = Households.draw(scores["user_id"], self.thresholds.resamples, rng)
+        flat, rows = flat_scores(scores)
+        each = Households(households.row[rows], households.weights)
+        actual = each.counts(reference.bins.assign(flat), len(reference.bins.labels))
+        draws = draw_counts(len(reference.counts), self.thresholds.resamples, rng)
+        expected = reference.counts.sum(axis=0), draws @ reference.counts
+        return self._distance(
+            reference, "kl", lambda p, q: kl(q, p), expected, actual, len(households)
+        )
+
+    def reference(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Counts of the chosen days: of all, [bins], and of each draw, [resamples, bins]."""
+        chosen = counts[self.days].astype(np.float64)
+        return chosen.sum(axis=0), self.day_draws @ chosen
+
+    def rise(
+        self, name: str, group: str, limit: float, counts: list[np.ndarray], samples: int
+    ) -> Measurement:
+        """Rise of a share from `[unflagged, flagged]` counts: expected and actual, each twice."""
+        expected, expected_drawn, actual, drawn = (_share(c) for c in counts)
+        value, draws = actual - expected, drawn - expected_drawn
+        low = float(np.quantile(draws, 1 - self.thresholds.confidence))
+        rise = float(value)
+        return Measurement(name, group, "share", rise, low, limit, samples, max(rise, 0.0))
+
+    def _distance(
+        self,
+        reference: Histogram,
+        statistic: str,
+        distance: Distance,
+        expected: tuple[np.ndarray, np.ndarray],
+        actual: tuple[np.ndarray, np.ndarray],
+        samples: int,
+    ) -> Measurement:
+        # Half a count weighs more in the smaller sample: that makes a distance of equal shares.
+        unequal = distance(expected[0], expected[0] * actual[0].sum() / expected[0].sum())
+        observed = float(distance(expected[0], actual[0]) - unequal)
+        draws = distance(expected[1], actual[1]) - unequal
+        excess = max(float(draws.mean()) - observed, 0.0)
+        low = float(np.quantile(draws, 1 - self.thresholds.confidence)) - 2 * excess
+        return Measurement(
+            reference.name,
+            reference.group,
+            statistic,
+            observed - excess,
+            low,
+            self.thresholds.of(reference.group),
+            samples,
+            float(total_variation(expected[0], actual[0])),
+        )
+
+
+def measure_frames(
+    profile: Profile, current: Traffic, thresholds: DriftThresholds
+) -> list[Measurement]:
+    """Every signal of one day; the same day gives the same figures.
+
+    Args:
+        profile: the reference.
+        current: traffic of one day, with requests; its labels may be of another.
+        thresholds: of each group of signals, and the numbers of samples that they need.
+    """
+    day = current.requests["day"][0]
+    rng = np.random.default_rng(day.toordinal())
+    days = profile.like(day, thresholds)
+    judge = Judge(profile, thresholds, days, draw_counts(len(days), thresholds.resamples, rng))
+    asking = Households.draw(current.requests["user_id"], thresholds.resamples, rng)
+    buying = Households.draw(current.purchases["user_id"], thresholds.resamples, rng)
+    found: list[Measurement] = []
+    for name, column in request_columns(current.requests).items():
+        reference = profile.requests[name]
+        found += judge.histogram(reference, reference.bins.assign(column), asking)
+    comparable = len(buying) and len(profile.usual.total)
+    if comparable:
+        for name, column in purchase_columns(current.purchases, profile.usual).items():
+            reference = profile.purchases[name]
+            found += judge.histogram(reference, reference.bins.assign(column), buying)
+    for name, flagged in flags_of(current, profile.known).items():
+        if name == "unknown_users":
+            found.append(judge.flag(name, flagged, asking))
+        elif comparable:
+            found.append(judge.flag(name, flagged, buying))
+    found += _of_scores(judge, current, rng)
+    return [*found, *concept(profile.labels, current.labels, thresholds, rng)]
+
+
+def _of_scores(judge: Judge, current: Traffic, rng: np.random.Generator) -> list[Measurement]:
+    reference, limits = judge.profile.scores, judge.thresholds
+    if reference is None or len(reference.counts) < limits.min_labelled_days:
+        return []
+    if len(current.scores) < limits.min_labelled:
+        return []
+    return [judge.scores(reference, current.scores, rng)]
+
+
+def _share(counts: np.ndarray) -> np.ndarray:
+    return counts[..., 1] / np.maximum(counts.sum(axis=-1), 1)

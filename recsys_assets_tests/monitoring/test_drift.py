@@ -1,0 +1,115 @@
+"""A day's report from the tables of a store, and experiments on them."""
+
+import json
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
+from recsys_assets.monitoring.drift import OK, TOO_FEW, measure
+from recsys_assets.monitoring.experiments import shock_day, shocks, stationary_control, triggers
+from recsys_assets.monitoring.loading import live_release
+from recsys_assets.monitoring.plots import plot_signals
+from recsys_assets.monitoring.thresholds import DriftThresholds
+from recsys_assets.serving.release import MissingRelease, Releases
+from recsys_assets.storage import MissingPartition, Store
+from recsys_assets_tests.monitoring.market import OneRelease, day_of, request_log, write_market
+
+TRAINED, ANSWERED = 28, 8
+LIMITS = DriftThresholds(reference_days=21, resamples=100)
+LAST = day_of(TRAINED + ANSWERED - 1).isoformat()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    store = Store(tmp_path_factory.mktemp("market").as_uri())
+    write_market(store, TRAINED + ANSWERED, answered_from=TRAINED)
+    return store
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory) -> OneRelease:
+    return OneRelease(tmp_path_factory.mktemp("release"), day_of(TRAINED - 1))
+
+
+def test_a_day_is_measured_against_the_training_span_of_the_live_release(store, releases):
+    report = measure(store, releases, LAST, LIMITS, 24)
+    assert report.judged.state == OK
+    assert report.live_release == 1
+    assert report.reference_span == (day_of(7).isoformat(), day_of(27).isoformat())
+    assert report.labels_about == [day_of(TRAINED + ANSWERED - 2).isoformat()]
+
+
+def test_metadata_is_plain_and_whole(store, releases):
+    metadata = measure(store, releases, LAST, LIMITS, 24).metadata()
+    assert json.loads(json.dumps(metadata)) == metadata
+    assert metadata["day"] == LAST
+    assert (metadata["state"], metadata["drifted"], metadata["cause"]) == (OK, 0, "")
+    assert metadata["alerts"] == []
+    assert metadata["samples"] == 200
+    assert {"live_release", "max_psi", "score_kl", "auc_drop", "revenue"} <= metadata.keys()
+
+
+def test_several_answers_to_one_session_count_once(tmp_path, releases):
+    store = Store(tmp_path.as_uri())
+    write_market(store, TRAINED + 1, answered_from=TRAINED)
+    log = pl.DataFrame(request_log(store, TRAINED))
+    again = log.with_columns(pl.col("answered_at") + pl.duration(seconds=1))
+    day = day_of(TRAINED).isoformat()
+    store.table("request_log").write(pl.concat([log, again]).to_arrow(), day)
+    assert measure(store, releases, day, LIMITS, 24).judged.samples == 200
+
+
+def test_answers_of_an_outage_are_left_out_and_counted(tmp_path, releases):
+    store = Store(tmp_path.as_uri())
+    write_market(store, TRAINED + 1, answered_from=TRAINED)
+    log = pl.DataFrame(request_log(store, TRAINED))
+    outage = log.with_columns(
+        degraded=pl.int_range(pl.len()) < 150, spend_28d=pl.lit(None, pl.Float64)
+    )
+    day = day_of(TRAINED).isoformat()
+    store.table("request_log").write(outage.to_arrow(), day)
+    report = measure(store, releases, day, LIMITS, 24)
+    assert report.judged.state == TOO_FEW
+    assert report.degraded_share == 0.75
+
+
+def test_a_day_without_a_request_log_is_named(store, releases):
+    with pytest.raises(MissingPartition, match="request_log"):
+        measure(store, releases, day_of(20).isoformat(), LIMITS, 24)
+
+
+def test_without_a_promoted_release_there_is_no_reference(tmp_path):
+    with pytest.raises(MissingRelease, match="materialize promoted_release"):
+        live_release(Releases(Store(tmp_path.as_uri())))
+
+
+def test_signals_are_drawn(store, releases):
+    assert plot_signals(measure(store, releases, LAST, LIMITS, 24)).startswith(b"\x89PNG")
+
+
+def test_a_world_without_drift_never_triggers(store, releases):
+    limits = DriftThresholds(reference_days=18, resamples=100)
+    control = stationary_control(store, live_release(releases), limits, (2, 3), days=10)
+    assert control == {"days": 10, "drifted": 0, "triggers": 0, "causes": []}
+
+
+def test_every_shock_is_found(store, releases):
+    found = shocks(store, live_release(releases), LIMITS, LAST)
+    assert len(found) == 7
+    assert all(one["found"] and one["day"] == LAST for one in found.values()), found
+
+
+def test_shocks_are_made_to_a_day_that_the_release_has_labels_of(store, releases):
+    live = live_release(releases)
+    assert shock_day(store, live, LIMITS) == LAST
+    with pytest.raises(ValueError, match="no day with 60 labelled answers"):
+        shock_day(store, replace(live, release=2), LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("drifted", "expected"),
+    [("000000", 0), ("010010", 0), ("011000", 1), ("010100", 1), ("111100", 3)],
+)
+def test_a_trigger_needs_two_of_three_days(drifted, expected):
+    assert triggers([day == "1" for day in drifted], (2, 3)) == expected
