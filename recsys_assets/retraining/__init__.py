@@ -1,0 +1,1 @@
+"""How a release is replaced: sensors, fine-tunes, full retrains, the gate."""

@@ -1,0 +1,133 @@
+"""A release candidate: fine-tuned or retrained models, first judged, then made ready to serve.
+
+Judged it is as of the last day it has learned from, so that nothing in it knows the days it is
+judged on. What is rendered are the same weights over what is known by now: purchase counts,
+activity of the items, their embeddings and the index, as the initial pipeline makes them.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from recsys_assets.features.encoding import ModelEncoding
+from recsys_assets.ranking.scoring import RETRIEVAL
+from recsys_assets.retrieval import index
+from recsys_assets.retrieval.candidates import CANDIDATES, ENOUGH
+from recsys_assets.retrieval.item_history import Columns, ItemHistory, midnight_after
+from recsys_assets.retrieval.item_tower import ItemTower, write_embeddings
+from recsys_assets.retrieval.tastes import Purchases, Tastes
+from recsys_assets.retrieval.training_data import text_embeddings
+from recsys_assets.serving.offline import History, OfflineRelease
+from recsys_assets.serving.pipeline import RankStage, RetrieveStage
+from recsys_assets.serving.rendering import PARTS, Parts, ServingConfig
+from recsys_assets.storage import Store
+
+_EXACT = "flat"
+_SAMPLE_QUERIES = "sample_queries.npy"
+# The mark of a complete version is written last, or an upload cut short would count as one.
+_NOT_COPIED = shutil.ignore_patterns("_COMPLETE")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the catalogue at the end of a day."""
+
+    day: str
+    history: ItemHistory
+    columns: Columns
+    text: np.ndarray
+
+    @classmethod
+    def at(cls, store: Store, day: str) -> "Known":
+        """Reads it.
+
+        Raises:
+            MissingPartition: a table has not been materialized.
+        """
+        history = ItemHistory.load(store, day)
+        columns = history.snapshot(midnight_after(day))
+        return cls(day, history, columns, text_embeddings(store, history.item_ids))
+
+    def embeddings(self, two_tower: Path) -> np.ndarray:
+        """Of every item, float32 [items, d], in catalogue order."""
+        return ItemTower(two_tower).embed(self.columns, self.text, midnight_after(self.day))
+
+
+def offline_candidate(
+    two_tower: Path, dlrm: Path, known: Known, config: ServingConfig
+) -> OfflineRelease:
+    """The models as they would answer at the end of `known.day`, searched exactly."""
+    from recsys_assets.ranking.ranker import Ranker
+    from recsys_assets.retrieval.query_tower import QueryTower
+
+    ids = known.history.item_ids
+    embeddings = known.embeddings(two_tower)
+    with tempfile.TemporaryDirectory() as folder:
+        description = index.IndexDescription(_EXACT, len(ids), embeddings.shape[1], 1.0)
+        built = index.build(embeddings, _EXACT)
+        index.write_index(Path(folder), built, ids.tolist(), description)
+        exact = index.ItemIndex(Path(folder))
+    return OfflineRelease(
+        QueryTower(two_tower),
+        RetrieveStage(exact, ids.tolist(), History({}), CANDIDATES, ENOUGH),
+        RankStage(
+            Ranker(dlrm, known.columns, known.text, known.history.promotions),
+            ids,
+            known.text,
+            config.diversity,
+            config.sampling,
+        ),
+    )
+
+
+def serving_parts(
+    store: Store, trained: Mapping[str, Path], known: Known, index_kind: str
+) -> tuple[Parts, float]:
+    """Publishes what a release of trained models is made of, as of `known.day`.
+
+    Args:
+        store: to publish to.
+        trained: folders of the trained `two_tower` and `dlrm`, those that were judged.
+        known: the catalogue.
+        index_kind: flat, hnsw or ivfpq.
+
+    Returns:
+        The parts, and the index's recall at 100 against exact search.
+    """
+    names = {part: f"candidate_{part}/{known.day}" for part in PARTS}
+    events = _events(store, known.day)
+    for part in ("two_tower", "dlrm"):
+        with store.artifact(names[part]).new_version() as draft:
+            shutil.copytree(trained[part], draft.path, ignore=_NOT_COPIED, dirs_exist_ok=True)
+            for folder in (draft.path, draft.path / RETRIEVAL):
+                if folder.exists():
+                    _renew_tastes(events, folder, known)
+    two_tower = store.artifact(names["two_tower"]).fetch()
+    embeddings = known.embeddings(two_tower)
+    ids = known.history.item_ids
+    with store.artifact(names["item_embeddings"]).new_version() as draft:
+        write_embeddings(draft.path, embeddings, ids)
+    built = index.build(embeddings, index_kind)
+    queries = np.load(two_tower / _SAMPLE_QUERIES, allow_pickle=False)
+    recall = index.recall_at(built, embeddings, queries)
+    with store.artifact(names["item_index"]).new_version() as draft:
+        description = index.IndexDescription(index_kind, len(ids), embeddings.shape[1], recall)
+        index.write_index(draft.path, built, ids.tolist(), description)
+    return Parts.current(store, names), recall
+
+
+def _events(store: Store, through: str) -> pa.Table:
+    table = store.table("interactions")
+    days = [day for day in table.days() if day <= through]
+    return table.read(days, ["user_id", "item_id", "timestamp", "event"])
+
+
+def _renew_tastes(events: pa.Table, folder: Path, known: Known) -> None:
+    """Counts the purchases through `known.day`, for the vocabularies of the model in `folder`."""
+    encoding = ModelEncoding.load(folder / "encoding.json")
+    Tastes.of(Purchases.from_table(events, encoding, known.history)).save(folder)

@@ -1,0 +1,124 @@
+"""The release candidate as an asset. Wiring only: see `making.py`, and `gate.py` for the rules."""
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any
+
+import dagster as dg
+
+from recsys_assets.partitions import daily
+from recsys_assets.resources import StoreResource
+from recsys_assets.retraining.assets import (
+    finetuned_dlrm,
+    finetuned_query_tower,
+    retrained_dlrm,
+    retrained_two_tower,
+)
+from recsys_assets.retraining.configuration import CandidateGate
+from recsys_assets.retrieval.resources import VectorIndex
+from recsys_assets.serving.assets import online_refresh
+from recsys_assets.serving.resources import ServingResource
+
+
+class Models(Enum):
+    """Which trained models a candidate is made of."""
+
+    FINETUNED = "finetuned"
+    RETRAINED = "retrained"
+
+
+_ARTIFACTS = {
+    Models.FINETUNED: {"two_tower": "finetuned_query_tower", "dlrm": "finetuned_dlrm"},
+    Models.RETRAINED: {"two_tower": "retrained_two_tower", "dlrm": "retrained_dlrm"},
+}
+
+
+class Candidate(dg.Config):
+    """What the candidate is made of."""
+
+    models: Models = Models.FINETUNED
+
+
+@dg.asset(
+    group_name="retraining",
+    owners=["team:ml"],
+    kinds={"python", "triton"},
+    code_version="1",
+    partitions_def=daily,
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+    deps=[
+        finetuned_query_tower,
+        finetuned_dlrm,
+        retrained_two_tower,
+        retrained_dlrm,
+        online_refresh,
+        "items",
+    ],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "canary_answers",
+            asset="release_candidate",
+            blocking=True,
+            description="A temporary Triton serves the candidate: its answers are sound, and in "
+            "time.",
+        ),
+        dg.AssetCheckSpec(
+            "beats_live",
+            asset="release_candidate",
+            blocking=True,
+            description="Better than the live release on the newest labelled days, not worse than "
+            "allowed on older ones, and above popularity, with intervals.",
+        ),
+    ],
+    description=(
+        "A release of fine-tuned or retrained models over the newest data. It is judged before it "
+        "may be promoted, on days that it has not learned from; a rejected one is kept, with the "
+        "reason."
+    ),
+)
+def release_candidate(
+    context: dg.AssetExecutionContext,
+    config: Candidate,
+    store: StoreResource,
+    serving: ServingResource,
+    vector_index: VectorIndex,
+    gate: CandidateGate,
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Judges, renders and asks the candidate of the run's day."""
+    from recsys_assets.retraining.making import Workshop, make_candidate
+    from recsys_assets.serving.release import Releases
+
+    workshop = Workshop(
+        store.get(),
+        serving.triton(),
+        vector_index.kind,
+        gate.rules(),
+        gate.attribution_hours,
+        context.run.run_id,
+        context.run.tags.get("recsys/why", "started by hand"),
+    )
+    day = context.partition_key
+    artifacts = {part: f"{name}/{day}" for part, name in _ARTIFACTS[config.models].items()}
+    made = make_candidate(workshop, day, artifacts, context.log.info)
+    judged: dict[str, Any] = {
+        "release": made.release,
+        "reason": made.verdict.reason,
+        "comparison": dg.MetadataValue.md(made.comparison_as_markdown()),
+    }
+    yield dg.MaterializeResult(
+        data_version=dg.DataVersion(str(made.release)),
+        metadata={
+            **judged,
+            "base_release": made.base_release,
+            "models": config.models.value,
+            "url": dg.MetadataValue.path(f"{Releases(store.get()).url}/{made.release}"),
+            "verdict": made.verdict.word,
+            **made.figures(),
+        },
+    )
+    yield dg.AssetCheckResult(
+        check_name="canary_answers",
+        passed=not made.faults,
+        metadata={"release": made.release, "faults": list(made.faults), **made.latency},
+    )
+    yield dg.AssetCheckResult(check_name="beats_live", passed=made.verdict.better, metadata=judged)

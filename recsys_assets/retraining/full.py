@@ -1,0 +1,69 @@
+"""Trains a model from scratch on everything there is. Runs in the models environment.
+
+Started through Dagster Pipes as `python -m recsys_assets.retraining.full`, a stage at a time. The
+initial trainings do the same; this one is of a day, and leaves their artifacts alone.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recsys_assets.ranking import train as ranking
+from recsys_assets.ranking.hyperparameters import DlrmParameters
+from recsys_assets.retrieval import train as retrieval
+from recsys_assets.retrieval.hyperparameters import TwoTowerParameters
+from recsys_assets.retrieval.training_data import load_training_data
+from recsys_assets.retrieval.training_process import publish
+from recsys_assets.storage import Store
+
+if TYPE_CHECKING:
+    from dagster_pipes import PipesContext
+
+STAGES = ("two_tower", "dlrm")
+
+
+def _stage(pipes: "PipesContext") -> str:
+    stage = str(pipes.get_extra("stage"))
+    if stage not in STAGES:
+        raise ValueError(f"extra stage={stage!r}: give one of {', '.join(STAGES)}")
+    return stage
+
+
+def _artifact(pipes: "PipesContext") -> str:
+    return f"retrained_{_stage(pipes)}/{pipes.get_extra('day')}"
+
+
+def _train(pipes: "PipesContext", store: Store, folder: Path) -> None:
+    if _stage(pipes) == "two_tower":
+        _two_tower(pipes, store, folder)
+    else:
+        _dlrm(pipes, store, folder)
+
+
+def _two_tower(pipes: "PipesContext", store: Store, folder: Path) -> None:
+    data = load_training_data(store, pipes.get_extra("through"))
+    retrieval.train(data, TwoTowerParameters(**_parameters(pipes)), folder, pipes)
+
+
+def _dlrm(pipes: "PipesContext", store: Store, folder: Path) -> None:
+    parameters = DlrmParameters(**_parameters(pipes))
+    two_tower = store.artifact(f"retrained_two_tower/{pipes.get_extra('day')}").fetch()
+    data = load_training_data(store, pipes.get_extra("through"))
+    ranking.train(data, parameters, folder, pipes)
+    ranking.add_retrieval(folder, two_tower, parameters)
+
+
+def _parameters(pipes: "PipesContext") -> dict[str, Any]:
+    """Hyperparameters that are not the defaults."""
+    return dict(pipes.extras.get("parameters", {}))
+
+
+def main() -> None:
+    """Entry point; extras: `stage`, `store`, `day`, `through`, and `parameters` if any.
+
+    Stage "dlrm" takes the two-tower model that was retrained for the same day.
+    """
+    publish(_artifact, _train)
+
+
+if __name__ == "__main__":
+    main()

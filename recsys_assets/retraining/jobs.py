@@ -1,0 +1,55 @@
+"""Jobs that replace the live release. What starts them is in `sensors.py`."""
+
+import dagster as dg
+
+from recsys_assets.resources import StoreResource
+from recsys_assets.retraining.candidate_assets import Models
+from recsys_assets.serving.resources import ServingResource
+
+_TRAINS = {"recsys/trains": "1"}
+_PROMOTE = ("release_candidate", "promoted_release")
+
+fine_tune = dg.define_asset_job(
+    "fine_tune",
+    selection=dg.AssetSelection.assets("finetuned_query_tower", "finetuned_dlrm", *_PROMOTE),
+    tags=_TRAINS,
+    description="Trains the live models on over recent days, and promotes them if they are better.",
+)
+full_retrain = dg.define_asset_job(
+    "full_retrain",
+    selection=dg.AssetSelection.assets("retrained_two_tower", "retrained_dlrm", *_PROMOTE),
+    config={"ops": {"release_candidate": {"config": {"models": Models.RETRAINED.name}}}},
+    tags=_TRAINS,
+    description="Trains everything from scratch, and promotes it if it is better.",
+)
+
+
+class Rollback(dg.Config):
+    """Why to go back, and from which release: another one that is live by then stays."""
+
+    reason: str
+    expected_release: int
+
+
+@dg.op(description="Goes back to the release before the live one.")
+def rollback(
+    context: dg.OpExecutionContext,
+    config: Rollback,
+    store: StoreResource,
+    serving: ServingResource,
+) -> None:
+    """Switches back and reports it as an event of `promoted_release`."""
+    from recsys_assets.lineage_events import report_changes
+    from recsys_assets.serving import promotion
+    from recsys_assets.serving.release import Reason, Releases
+
+    releases = Releases(store.get())
+    reason = Reason(config.reason, f"run {context.run_id}")
+    promotion.rollback(releases, serving.live_server(), reason, config.expected_release)
+    report_changes(context.instance, releases)
+
+
+@dg.job(description="Goes back to the release before the live one, at once.")
+def rollback_release() -> None:
+    """One step."""
+    rollback()

@@ -1,0 +1,174 @@
+"""From trained models to a judged release: judge, render, ask, decide, record."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from recsys_assets.features.online import complete_through, connect
+from recsys_assets.retraining.candidate import Known, serving_parts
+from recsys_assets.retraining.comparison import Comparison, as_markdown
+from recsys_assets.retraining.gate import NEWEST, GateRules, Verdict, judge, spans
+from recsys_assets.retraining.judging import judge_models
+from recsys_assets.retrieval.item_history import midnight_after
+from recsys_assets.serving.benchmark import measure
+from recsys_assets.serving.canary import canaries, check_release, temporary_server
+from recsys_assets.serving.history import purchased_items
+from recsys_assets.serving.release import MissingRelease, Releases
+from recsys_assets.serving.rendering import Origin, ServingConfig, render
+from recsys_assets.serving.triton import Triton
+from recsys_assets.storage import Store
+
+_METRICS = "metrics.json"
+_KNOWN_USERS = 5
+_TIMED_REQUESTS = 100
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Everything that making a candidate needs beside its day.
+
+    Attributes:
+        store: holds models, tables and releases.
+        triton: the live server, which the temporary one is like.
+        index_kind: flat, hnsw or ivfpq.
+        rules: of the gate.
+        attribution_hours: a purchase counts that follows a request within these.
+        run_id: goes into the manifest.
+        cause: likewise.
+    """
+
+    store: Store
+    triton: Triton
+    index_kind: str
+    rules: GateRules
+    attribution_hours: int
+    run_id: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """A rendered candidate with its verdict."""
+
+    release: int
+    base_release: int
+    verdict: Verdict
+    comparisons: tuple[Comparison, ...]
+    faults: tuple[str, ...]
+    latency: Mapping[str, float]
+    index_recall: float
+
+    def comparison_as_markdown(self) -> str:
+        """Tables of what was compared."""
+        return as_markdown(self.comparisons)
+
+    def figures(self) -> dict[str, Any]:
+        """The numbers that a chart over candidates wants."""
+        figures = {"index_recall_at_100": self.index_recall, **self.latency}
+        for comparison in self.comparisons:
+            for row in comparison.metrics:
+                figures[f"{comparison.span}_{row.metric}"] = row.candidate
+                figures[f"{comparison.span}_{row.metric}_over_live"] = row.over_live.mean
+        return figures
+
+
+def live_release(releases: Releases) -> int:
+    """The promoted release, which candidates start from and are held against.
+
+    Raises:
+        MissingRelease: nothing has been promoted yet.
+    """
+    promoted = releases.promoted()
+    if promoted is None:
+        raise MissingRelease(
+            f"no release at {releases.url} has been promoted, so there is nothing to fine-tune: "
+            "materialize promoted_release (`make demo` does)"
+        )
+    return promoted.release
+
+
+def make_candidate(
+    workshop: Workshop, day: str, artifacts: Mapping[str, str], log: Callable[[str], object]
+) -> Made:
+    """Makes the candidate of a day; approves it, or rejects it with its reasons.
+
+    Args:
+        workshop: see there.
+        day: the partition: what is known at its end, YYYY-MM-DD.
+        artifacts: names of the trained artifacts of `two_tower` and `dlrm`.
+        log: takes lines of progress.
+
+    Raises:
+        MissingArtifact, MissingPartition: a model, or a table of a day, is not there.
+    """
+    releases, rules = Releases(workshop.store), workshop.rules
+    base = live_release(releases)
+    of = spans(day, rules, workshop.attribution_hours)
+    folders = {part: workshop.store.artifact(name).fetch() for part, name in artifacts.items()}
+    of = replace(of, through=_learned_through(folders))
+    comparisons = judge_models(
+        releases,
+        base,
+        (folders["two_tower"], folders["dlrm"]),
+        of,
+        rules,
+        workshop.attribution_hours,
+    )
+    log(_summary(comparisons))
+    known = Known.at(workshop.store, day)
+    parts, recall = serving_parts(workshop.store, folders, known, workshop.index_kind)
+    origin = Origin(of.through, workshop.run_id, base, workshop.cause)
+    release = render(releases, parts, day, origin, ServingConfig())
+    log(f"rendered release {release}, index recall@100 {recall:.3f}")
+    purchased = purchased_items(workshop.store, _online_through(workshop, day))
+    report = check_release(
+        releases,
+        release,
+        temporary_server(workshop.triton),
+        canaries(dict(islice(purchased.items(), _KNOWN_USERS))),
+        midnight_after(day),
+    )
+    faults = tuple(fault for finding in report.faulty for fault in finding.faults)
+    p50_ms = report.latency.get("latency_ms_p50", 0.0)
+    live_p50_ms = _live_p50_ms(workshop, list(purchased), midnight_after(day))
+    verdict = judge(comparisons, faults, (p50_ms, live_p50_ms), rules)
+    if verdict.better:
+        releases.approve(release)
+    else:
+        releases.reject(release, verdict.reason)
+    return Made(release, base, verdict, tuple(comparisons), faults, report.latency, recall)
+
+
+def _learned_through(folders: Mapping[str, Path]) -> str:
+    """The last day that any of the models has learned from."""
+    metrics = (json.loads((folder / _METRICS).read_text()) for folder in folders.values())
+    return max(str(of_model["trained_through"]) for of_model in metrics)
+
+
+def _live_p50_ms(workshop: Workshop, users: Sequence[str], moment: int) -> float:
+    """Latency of the live release at this moment, 0 where no server runs."""
+    if not workshop.triton.live():
+        return 0.0
+    return measure(str(workshop.triton.addresses.grpc), users, moment, _TIMED_REQUESTS).p50_ms
+
+
+def _online_through(workshop: Workshop, day: str) -> str:
+    """The last day whose purchases the online store knows, `day` at the latest."""
+    with connect(workshop.triton.online_store_url) as client:
+        moment = complete_through(client)
+    return day if moment is None else min(day, (moment - timedelta(days=1)).date().isoformat())
+
+
+def _summary(comparisons: list[Comparison]) -> str:
+    newest = [one for one in comparisons if one.span == NEWEST]
+    if not newest:
+        return "nothing to compare on in the newest days"
+    ndcg = newest[0].metric("ndcg_at_10")
+    return (
+        f"NDCG@10 of the newest days: candidate {ndcg.candidate:.4f}, live {ndcg.live:.4f}, "
+        f"popularity {ndcg.popularity:.4f}"
+    )

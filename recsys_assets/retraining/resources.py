@@ -1,0 +1,127 @@
+"""What sensors are given: the rules, where alerts go, and what was trained so far."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from recsys_assets.retraining.alerts import AlertHook
+from recsys_assets.retraining.evidence import Candidate, Training
+from recsys_assets.retraining.policy import FINE_TUNE, FULL_RETRAIN, Policy
+from recsys_assets.settings import Settings
+
+CANDIDATE = dg.AssetKey("release_candidate")
+REPORT_TAG = "recsys/report"
+REQUESTED_BY_TAG = "recsys/requested_by"
+
+_TRAINED = {
+    dg.AssetKey(name)
+    for name in ("finetuned_query_tower", "finetuned_dlrm", "retrained_two_tower", "retrained_dlrm")
+}
+_ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+_IN_PROGRESS = dg.RunsFilter(
+    statuses=[status for status in dg.DagsterRunStatus if status not in _ENDED]
+)
+_RECENT = 50
+
+
+class RetrainingPolicy(dg.ConfigurableResource):
+    """How much evidence it takes to retrain, and how long to wait after that: see `Policy`."""
+
+    drifted_days: int
+    window_days: int
+    cooldown_days: int
+    retrain_every_days: int
+    rejections_before_retrain: int
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "RetrainingPolicy":
+        """What the settings mean."""
+        drifted_days, window_days = settings.drift_days
+        return cls(
+            drifted_days=drifted_days,
+            window_days=window_days,
+            cooldown_days=settings.cooldown_days,
+            retrain_every_days=settings.retrain_every_days,
+            rejections_before_retrain=settings.rejections_before_retrain,
+        )
+
+    def get(self) -> Policy:
+        """The rules."""
+        return Policy(
+            drifted_days=self.drifted_days,
+            window_days=self.window_days,
+            cooldown_days=self.cooldown_days,
+            retrain_every_days=self.retrain_every_days,
+            rejections_before_retrain=self.rejections_before_retrain,
+        )
+
+
+class AlertHookResource(dg.ConfigurableResource):
+    """Where alerts go."""
+
+    folder: str
+    url: str | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "AlertHookResource":
+        """What the settings mean."""
+        return cls(folder=str(settings.home / "alerts"), url=settings.alert_url)
+
+    def get(self) -> AlertHook:
+        """The hook."""
+        return AlertHook(Path(self.folder), self.url)
+
+
+def recent_trainings(instance: dg.DagsterInstance) -> list[Training]:
+    """The last trainings of both jobs, and those of their assets that a person runs right now."""
+    judged = {record.run_id for record in _candidate_records(instance)}
+    by_hand = [
+        run
+        for run in instance.get_runs(_IN_PROGRESS)
+        if _TRAINED & (run.asset_selection or frozenset())
+    ]
+    runs = [*_runs(instance, FINE_TUNE), *_runs(instance, FULL_RETRAIN), *by_hand]
+    return [_training(run, run.run_id in judged) for run in runs]
+
+
+def recent_candidates(instance: dg.DagsterInstance) -> list[Candidate]:
+    """What the gate has ruled on last, oldest first."""
+    full_retrains = {run.run_id for run in _runs(instance, FULL_RETRAIN)}
+    return [
+        Candidate(
+            event=record.storage_id,
+            better=metadata_of(record).get("verdict") != "rejected",
+            full_retrain=record.run_id in full_retrains,
+        )
+        for record in reversed(_candidate_records(instance))
+    ]
+
+
+def metadata_of(record: dg.EventLogRecord) -> Mapping[str, Any]:
+    """Metadata values of a materialization by name."""
+    materialization = record.asset_materialization
+    values = materialization.metadata if materialization is not None else {}
+    return {name: value.value for name, value in values.items()}
+
+
+def _candidate_records(instance: dg.DagsterInstance) -> list[dg.EventLogRecord]:
+    """Newest first."""
+    return list(instance.fetch_materializations(CANDIDATE, _RECENT).records)
+
+
+def _runs(instance: dg.DagsterInstance, job: str) -> list[dg.DagsterRun]:
+    return list(instance.get_runs(dg.RunsFilter(job_name=job), limit=_RECENT))
+
+
+def _training(run: dg.DagsterRun, judged: bool) -> Training:
+    report = run.tags.get(REPORT_TAG)
+    return Training(
+        job=run.job_name,
+        day=run.tags.get("dagster/partition", ""),
+        requested_by=run.tags.get(REQUESTED_BY_TAG, ""),
+        report=int(report) if report is not None else None,
+        ongoing=not run.is_finished or run.is_complete_and_waiting_to_retry,
+        judged=judged or run.is_success,
+    )

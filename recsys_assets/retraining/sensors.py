@@ -1,0 +1,248 @@
+"""Sensors that read reports and start runs. What follows from a report is in `policy.py`.
+
+A sensor decides anew at each tick, from all that its cursor has seen and from the runs there are.
+So a decision that had to wait is made later, one whose run was never created is made again, and
+one whose run exists is not.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from recsys_assets.monitoring.sensors import closed_day_sensor
+from recsys_assets.retraining import policy
+from recsys_assets.retraining.alerts import CANDIDATE_REJECTED, RUN_FAILED, Alert
+from recsys_assets.retraining.evidence import Evidence, Report, UnreadableReport
+from recsys_assets.retraining.policy import FINE_TUNE, FULL_RETRAIN, Decision
+from recsys_assets.retraining.resources import (
+    CANDIDATE,
+    REPORT_TAG,
+    REQUESTED_BY_TAG,
+    AlertHookResource,
+    RetrainingPolicy,
+    metadata_of,
+    recent_candidates,
+    recent_trainings,
+)
+
+ROLLBACK = "rollback_release"
+
+_DRIFT_REPORT = dg.AssetKey("drift_report")
+_BUSINESS_METRICS = dg.AssetKey("business_metrics")
+_TRAINS = {"recsys/trains": "1"}
+# A run whose process was killed is started once more. What its code reports is for a person.
+_RETRY_CRASHES = {"dagster/max_retries": "1", "dagster/retry_on_asset_or_op_failure": "false"}
+_URGENT = {"dagster/priority": "10"}
+
+_SECONDS = 5
+_PAGE = 500
+_RECENT_RUNS = 50
+# Databases with several writers show an event later than one that has a higher id. Reading the
+# last ids again finds it, and a report that is known already changes nothing.
+_READ_AGAIN = 200
+
+
+@dg.sensor(
+    job_name=FINE_TUNE,
+    minimum_interval_seconds=_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts a fine-tune when enough of the last days drifted.",
+)
+def drift_sensor(
+    context: dg.SensorEvaluationContext, retraining_policy: RetrainingPolicy
+) -> dg.RunRequest | dg.SkipReason:
+    """Judges reports of drift."""
+    evidence = _read_reports(context, _DRIFT_REPORT)
+    trainings = recent_trainings(context.instance)
+    decision = policy.fine_tune(retraining_policy.get(), evidence, trainings, context.sensor_name)
+    return _training_request(context, FINE_TUNE, decision)
+
+
+@dg.sensor(
+    job_name=FINE_TUNE,
+    minimum_interval_seconds=_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Starts a fine-tune when business metrics fall on enough of the last days. The first days "
+        "of a release are left to business_guard."
+    ),
+)
+def business_sensor(
+    context: dg.SensorEvaluationContext, retraining_policy: RetrainingPolicy
+) -> dg.RunRequest | dg.SkipReason:
+    """Judges business metrics."""
+    evidence, rules = _read_reports(context, _BUSINESS_METRICS), retraining_policy.get()
+    if policy.is_new_release(rules, evidence):
+        return dg.SkipReason("The release is new: left to business_guard.")
+    trainings = recent_trainings(context.instance)
+    decision = policy.fine_tune(rules, evidence, trainings, context.sensor_name)
+    return _training_request(context, FINE_TUNE, decision)
+
+
+@dg.sensor(
+    job_name=ROLLBACK,
+    minimum_interval_seconds=_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Rolls a release back when business metrics fall on enough of its first days.",
+)
+def business_guard(
+    context: dg.SensorEvaluationContext, retraining_policy: RetrainingPolicy
+) -> dg.RunRequest | dg.SkipReason:
+    """Judges business metrics of a new release."""
+    evidence = _read_reports(context, _BUSINESS_METRICS)
+    runs = context.instance.get_runs(dg.RunsFilter(job_name=ROLLBACK), limit=_RECENT_RUNS)
+    rolled_back = [int(run.tags[REPORT_TAG]) for run in runs if REPORT_TAG in run.tags]
+    decision = policy.rollback(retraining_policy.get(), evidence, rolled_back)
+    if decision.report is None:
+        return dg.SkipReason(decision.why)
+    config = {"reason": decision.why, "expected_release": decision.report.live_release}
+    return dg.RunRequest(
+        run_key=_run_key(decision, decision.report),
+        job_name=ROLLBACK,
+        run_config={"ops": {"rollback": {"config": config}}},
+        tags=_tags(context, decision, decision.report) | _URGENT,
+    )
+
+
+@dg.sensor(
+    job_name=FULL_RETRAIN,
+    minimum_interval_seconds=_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Trains everything anew at an interval, and when fine-tunes keep being rejected.",
+)
+def retrain_sensor(
+    context: dg.SensorEvaluationContext, retraining_policy: RetrainingPolicy
+) -> dg.RunRequest | dg.SkipReason:
+    """Judges the time since everything was trained, and what the gate said since."""
+    evidence = _read_reports(context, _DRIFT_REPORT)
+    decision = policy.full_retrain(
+        retraining_policy.get(),
+        evidence,
+        recent_trainings(context.instance),
+        recent_candidates(context.instance),
+    )
+    return _training_request(context, FULL_RETRAIN, decision)
+
+
+@dg.run_failure_sensor(
+    minimum_interval_seconds=_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Raises an alert for each run that fails; a rejected candidate is named as such.",
+)
+def run_failure_alert(context: dg.RunFailureSensorContext, alerts: AlertHookResource) -> None:
+    """Sends one alert a failed run."""
+    run = context.dagster_run
+    day = run.tags.get("dagster/partition", "")
+    rejection = _rejection(context)
+    error = "\n".join(_errors(context))
+    subject = f"{run.job_name} of {day}" if day else run.job_name
+    alerts.get().send(
+        Alert(
+            kind=CANDIDATE_REJECTED if rejection else RUN_FAILED,
+            text=f"{subject}: {rejection or error.partition(chr(10))[0]}",
+            detail=error,
+            job=run.job_name,
+            run_id=run.run_id,
+            day=day,
+            cause=run.tags.get("recsys/cause", ""),
+        )
+    )
+
+
+def _rejection(context: dg.RunFailureSensorContext) -> str:
+    """Which gates the candidate of the run did not pass and why, or "" if it failed otherwise."""
+    records = context.instance.get_records_for_run(
+        context.dagster_run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ).records
+    events = [record.event_log_entry.get_dagster_event() for record in records]
+    return "; ".join(
+        f"rejected by {found.check_name}: {_reason(found)}"
+        for found in (event.asset_check_evaluation_data for event in events)
+        if found.asset_key == CANDIDATE and found.blocking and not found.passed
+    )
+
+
+def _reason(found: dg.AssetCheckEvaluation) -> str:
+    """What a check of a candidate gives as its reason: a sentence, or a list of faults."""
+    values = (found.metadata[name].value for name in ("reason", "faults") if name in found.metadata)
+    reason = next(values, found.description or "no reason given")
+    return ", ".join(map(str, reason)) if isinstance(reason, list) else str(reason)
+
+
+def _errors(context: dg.RunFailureSensorContext) -> Iterator[str]:
+    """What the run says of its failure, then the root cause of each step that failed."""
+    yield context.failure_event.message or "the run failed"
+    for event in context.get_step_failure_events():
+        error = event.step_failure_data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        yield f"{event.step_key}: {error.message.strip() if error is not None else event.message}"
+
+
+def _training_request(
+    context: dg.SensorEvaluationContext, job: str, decision: Decision
+) -> dg.RunRequest | dg.SkipReason:
+    if decision.report is None:
+        return dg.SkipReason(decision.why)
+    context.log.info(f"{job} of {decision.report.day}: {decision.why}")
+    return dg.RunRequest(
+        run_key=_run_key(decision, decision.report),
+        job_name=job,
+        partition_key=decision.report.day,
+        tags=_tags(context, decision, decision.report) | _TRAINS,
+    )
+
+
+def _run_key(decision: Decision, report: Report) -> str:
+    """Names the event acted on, so that a day which is measured anew is another key."""
+    return f"{report.day}:{decision.event}"
+
+
+def _tags(
+    context: dg.SensorEvaluationContext, decision: Decision, report: Report
+) -> dict[str, str]:
+    return {
+        "recsys/cause": decision.cause,
+        "recsys/why": decision.why,
+        "recsys/cause_day": report.day,
+        REPORT_TAG: str(decision.event),
+        REQUESTED_BY_TAG: context.sensor_name,
+        **_RETRY_CRASHES,
+    }
+
+
+def _read_reports(context: dg.SensorEvaluationContext, asset: dg.AssetKey) -> Evidence:
+    """All that is known, with the reports that have come in since the last tick."""
+    evidence = Evidence.from_json(context.cursor)
+    wanted = dg.AssetRecordsFilter(asset, after_storage_id=max(0, evidence.seen - _READ_AGAIN))
+    page = context.instance.fetch_materializations(wanted, _PAGE, ascending=True)
+    reports = list(_reports(context, page.records))
+    while page.has_more:
+        page = context.instance.fetch_materializations(
+            wanted, _PAGE, cursor=page.cursor, ascending=True
+        )
+        reports += _reports(context, page.records)
+    evidence = evidence.with_reports(reports)
+    context.update_cursor(evidence.to_json())
+    return evidence
+
+
+def _reports(
+    context: dg.SensorEvaluationContext, records: Sequence[dg.EventLogRecord]
+) -> Iterator[Report]:
+    for record in records:
+        try:
+            yield Report.read(record.storage_id, record.partition_key, metadata_of(record))
+        except UnreadableReport as error:
+            # One that cannot be read must not keep the others from being acted on.
+            context.log.error(f"{record.asset_key}: {error}")
+
+
+SENSORS = (
+    closed_day_sensor,
+    drift_sensor,
+    business_sensor,
+    business_guard,
+    retrain_sensor,
+    run_failure_alert,
+)

@@ -1,0 +1,56 @@
+"""The run launcher of a local instance: Dagster's own, which also notices that a run was killed.
+
+Dagster's code server reports a run whose process dies, unless it was killed together with it. Then
+the run would count as going on for ever, and nothing would be trained any more. Production starts
+runs with Dagster's launcher for Kubernetes, which asks the cluster.
+"""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
+from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
+
+# Clocks of the process table and of events differ by less.
+_SLACK_SECONDS = 60.0
+_FIRST_EVENTS = 20
+
+
+class LocalRunLauncher(DefaultRunLauncher):
+    """Starts runs in processes of the code server, and knows by their pid whether they live."""
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """True: run monitoring of the daemon asks for each run that is going on."""
+        return True
+
+    def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        """Whether the process that executes the run is alive; assumed if none is known yet."""
+        records = self._instance.get_records_for_run(
+            run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, limit=_FIRST_EVENTS
+        ).records
+        for record in records:
+            metadata = record.event_log_entry.get_dagster_event().engine_event_data.metadata
+            if "pid" in metadata:
+                pid = int(str(metadata["pid"].value))
+                if _runs_since(pid, record.event_log_entry.timestamp):
+                    break
+                return CheckRunHealthResult(WorkerStatus.FAILED, f"process {pid} is gone")
+        return CheckRunHealthResult(WorkerStatus.RUNNING)
+
+
+def _runs_since(pid: int, moment: float) -> bool:
+    """Whether a process with that pid lives that was started by then, in epoch seconds."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    state, ticks = fields[0], int(fields[19])
+    booted = next(
+        int(line.split()[1])
+        for line in Path("/proc/stat").read_text().splitlines()
+        if line.startswith("btime")
+    )
+    started = booted + ticks / os.sysconf("SC_CLK_TCK")
+    return state != "Z" and started <= moment + _SLACK_SECONDS
