@@ -6,7 +6,7 @@ VENVS := .venvs
 ORCHESTRATION := $(VENVS)/orchestration/bin
 export PATH := $(CURDIR)/$(ORCHESTRATION):$(PATH)
 
-.PHONY: help setup demo ui up down test test-fast check format lock bench bench-serving bench-quality clean
+.PHONY: help setup demo ui up down test test-fast check format lock replay replay-fast bench bench-serving bench-logging bench-quality clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,6 +18,14 @@ $(VENVS)/.ready: scripts/setup requirements/orchestration.txt requirements/model
 
 demo: setup ## Build the whole recommender from raw data and answer requests with it
 	recsys demo
+
+replay: setup ## Replay the autumn after the demo as live traffic; it maintains itself
+	recsys demo
+	recsys replay
+
+replay-fast: setup ## The same, two weeks of it
+	recsys demo
+	recsys replay --days 14
 
 ui: setup ## Dagster UI and daemon over the demo's instance, on http://127.0.0.1:3000
 	recsys ui
@@ -48,10 +56,13 @@ format: setup ## Format the code and mend what the linter can
 lock: setup ## Resolve the dependencies anew into requirements/
 	scripts/lock
 
-bench: bench-serving bench-quality ## All benchmarks
+bench: bench-serving bench-logging bench-quality ## All benchmarks
 
 bench-serving: setup ## Latency of the served ensemble, one warm client
 	python -m recsys_assets.serving.benchmark
+
+bench-logging: setup ## What the request log adds to an answer, logged and not in turns
+	python -m recsys_assets.serving.log_benchmark
 
 bench-quality: setup ## Spread of the evaluation over three seeds, on the demo's data
 	python -m recsys_assets.bench_quality

@@ -1,11 +1,17 @@
-"""The command line `recsys`: the demo, the embedded services, and single requests."""
+"""The command line `recsys`: the demo, the embedded services, releases, and single requests."""
 
+import getpass
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from recsys_assets.settings import InvalidSetting, Settings, load_settings
+
+if TYPE_CHECKING:
+    from recsys_assets.serving.release import Promoted
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,6 +32,36 @@ def demo(settings: Settings) -> None:
 
     if not run_demo(settings):
         raise click.ClickException("the pipeline failed; the lines above say where")
+
+
+@main.command()
+@click.option(
+    "--days",
+    type=click.IntRange(min=1),
+    default=91,
+    show_default=True,
+    help="Days to replay, from today on.",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    default=50.0,
+    show_default=True,
+    help="Requests a second, all the time.",
+)
+@click.pass_obj
+def replay(settings: Settings, days: int, rate: float) -> None:
+    """Replay recorded days as live traffic, while the daemon keeps the recommender up to date."""
+    from recsys_assets.replay.daemon import ReplayStuck
+    from recsys_assets.replay.load import BrokenLoad
+    from recsys_assets.replay.prepare import NotPrepared
+    from recsys_assets.replay.run import run_replay
+    from recsys_assets.serving import services
+
+    try:
+        run_replay(settings, days, rate)
+    except (NotPrepared, ReplayStuck, BrokenLoad, services.ServiceError) as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()
@@ -70,6 +106,73 @@ def down(settings: Settings) -> None:
 def status(settings: Settings) -> None:
     """Show the release, the services and their health, which is a real inference."""
     _print_status(settings)
+
+
+@main.command()
+@click.option("--every", default=2.0, show_default=True, help="Seconds between two looks.")
+@click.pass_obj
+def watch(settings: Settings, every: float) -> None:
+    """Keep Valkey, Triton and the promoted release answering, until interrupted."""
+    from recsys_assets.serving import healing
+
+    for line in healing.watch(settings, every):
+        click.echo(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {line}")
+
+
+@main.command()
+@click.pass_obj
+def releases(settings: Settings) -> None:
+    """Show every release, what became of it and why; * marks the live one."""
+    from recsys_assets.serving import release_commands, services
+
+    for line in release_commands.as_lines(release_commands.summarize(services.releases(settings))):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("release", type=int)
+@click.option("--reason", required=True, help="Why; it is recorded.")
+@click.option("--by", default=getpass.getuser, help="Who; it is recorded.  [default: you]")
+@click.option("--force", is_flag=True, help="Even if it was rejected, or never checked.")
+@click.pass_obj
+def promote(settings: Settings, release: int, reason: str, by: str, force: bool) -> None:
+    """Make RELEASE the live one; it is watched for some seconds, and taken back if it fails."""
+    from recsys_assets.serving.release import Reason
+    from recsys_assets.serving.release_commands import promote_by_hand
+
+    why = Reason(reason, by)
+    _change_live_release(settings, lambda: promote_by_hand(settings, release, why, force))
+
+
+@main.command()
+@click.option("--reason", required=True, help="Why; it is recorded.")
+@click.option("--by", default=getpass.getuser, help="Who; it is recorded.  [default: you]")
+@click.pass_obj
+def rollback(settings: Settings, reason: str, by: str) -> None:
+    """Go back to the release that was live before; the one left is not promoted again."""
+    from recsys_assets.serving.release import Reason
+    from recsys_assets.serving.release_commands import rollback_by_hand
+
+    _change_live_release(settings, lambda: rollback_by_hand(settings, Reason(reason, by)))
+
+
+def _change_live_release(settings: Settings, change: "Callable[[], Promoted]") -> None:
+    """Makes a change and shows it; whatever came of it is reported to Dagster."""
+    from recsys_assets.instance import open_instance
+    from recsys_assets.lineage_events import report_changes
+    from recsys_assets.serving import services
+    from recsys_assets.serving.release import MissingRelease
+
+    try:
+        changed = change()
+    except (services.ServiceError, MissingRelease) as error:
+        raise click.ClickException(str(error)) from None
+    else:
+        previous = "none" if changed.previous is None else changed.previous
+        click.echo(f"release {changed.release} is live; a rollback goes back to {previous}")
+    finally:
+        with open_instance(settings) as instance:
+            report_changes(instance, services.releases(settings))
 
 
 def _print_status(settings: Settings) -> None:

@@ -16,10 +16,19 @@ from recsys_assets.events import checks as events_checks
 from recsys_assets.events.resources import SourceResource
 from recsys_assets.features import assets as features_assets
 from recsys_assets.features import checks as features_checks
+from recsys_assets.features import example_assets
+from recsys_assets.monitoring import assets as monitoring_assets
+from recsys_assets.monitoring.configuration import Attribution
 from recsys_assets.progress import progress_logger
 from recsys_assets.ranking import assets as ranking_assets
 from recsys_assets.ranking import checks as ranking_checks
 from recsys_assets.resources import StoreResource
+from recsys_assets.retraining import assets as retraining_assets
+from recsys_assets.retraining import candidate_assets
+from recsys_assets.retraining.configuration import CandidateGate
+from recsys_assets.retraining.jobs import fine_tune, full_retrain, rollback_release
+from recsys_assets.retraining.resources import AlertHookResource, RetrainingPolicy
+from recsys_assets.retraining.sensors import SENSORS
 from recsys_assets.retrieval import assets as retrieval_assets
 from recsys_assets.retrieval import checks as retrieval_checks
 from recsys_assets.retrieval.pipes import ModelsEnvironment
@@ -32,11 +41,15 @@ from recsys_assets.settings import Settings, load_settings
 ASSET_MODULES = (
     events_assets,
     features_assets,
+    example_assets,
     content_assets,
     retrieval_assets,
     ranking_assets,
     evaluation_assets,
     serving_assets,
+    monitoring_assets,
+    retraining_assets,
+    candidate_assets,
 )
 CHECK_MODULES = (
     events_checks,
@@ -48,22 +61,26 @@ CHECK_MODULES = (
     serving_checks,
 )
 
-# Everything from raw events to a release that answers, for a first start or a full retrain.
+# Everything from raw events to a release that answers, for a first start or a full rebuild.
 initial_pipeline = dg.define_asset_job(
     "initial_pipeline",
-    selection=dg.AssetSelection.all(),
+    selection=dg.AssetSelection.assets(
+        "triton_model_repository", "seen_items", "online_features"
+    ).upstream()
+    | dg.AssetSelection.assets("promoted_release")
+    | dg.AssetSelection.groups("events"),
     description="Builds the recommender from raw events to a promoted release.",
 )
-# What a new day brings: its events, its features, and the online values made from them.
-daily_update = dg.define_asset_job(
-    "daily_update",
-    selection=dg.AssetSelection.assets("online_features").upstream()
-    | dg.AssetSelection.groups("events"),
-    description="Ingests one day, computes its features and refreshes the online store.",
+# What a day that is over brings: its events and features, the online values made from them, what
+# became of its answers, and how far it has drifted. Sensors take it from there.
+daily_loop = dg.define_asset_job(
+    "daily_loop",
+    selection=dg.AssetSelection.assets("online_refresh", "daily_examples").upstream()
+    | dg.AssetSelection.groups("events", "monitoring"),
+    description="Ingests a day, refreshes the online store, and measures traffic and drift.",
 )
-daily_update_schedule = dg.build_schedule_from_partitioned_job(
-    daily_update, hour_of_day=1, minute_of_hour=0
-)
+# For live data; where days are closed by their source, `closed_day_sensor` starts the same job.
+daily_schedule = dg.build_schedule_from_partitioned_job(daily_loop, hour_of_day=1, minute_of_hour=0)
 
 
 def default_resources(settings: Settings) -> dict[str, Any]:
@@ -77,6 +94,10 @@ def default_resources(settings: Settings) -> dict[str, Any]:
         "vector_index": VectorIndex.from_settings(settings),
         "evaluation_window": EvaluationWindow.from_settings(settings),
         "serving": ServingResource.from_settings(settings),
+        "attribution": Attribution.from_settings(settings),
+        "gate": CandidateGate.from_settings(settings),
+        "retraining_policy": RetrainingPolicy.from_settings(settings),
+        "alerts": AlertHookResource.from_settings(settings),
     }
 
 
@@ -87,8 +108,9 @@ def build_definitions(
     return dg.Definitions(
         assets=dg.load_assets_from_modules(ASSET_MODULES),
         asset_checks=dg.load_asset_checks_from_modules(CHECK_MODULES),
-        jobs=[initial_pipeline, daily_update],
-        schedules=[daily_update_schedule],
+        jobs=[initial_pipeline, daily_loop, fine_tune, full_retrain, rollback_release],
+        schedules=[daily_schedule],
+        sensors=SENSORS,
         resources={**default_resources(settings), **(resources or {})},
         # A step process would spend 8-15 s on imports; heavy work runs in Spark or through Pipes.
         executor=dg.in_process_executor,

@@ -85,7 +85,7 @@ def _run_pipeline(settings: Settings, instance: dg.DagsterInstance) -> bool:
     definitions = build_definitions(settings)
     tags = run_tags(settings)
     days = _days(settings)
-    selection = assets_to_materialize(definitions, instance, days, tags)
+    selection = assets_to_materialize(definitions, initial_pipeline.name, instance, days, tags)
     if not selection:
         click.echo("every asset is up to date")
         return True

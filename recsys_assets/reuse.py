@@ -2,7 +2,8 @@
 
 An asset is up to date when it is materialized for every day of the range by the code version of
 today, under the same settings, after everything it is made from, and no blocking check of it
-failed. `make demo` run twice, or again after a crash, then does only what is left.
+failed. `make demo` run twice, or again after a crash, then does only what is left; what a person
+or the daemon has promoted since then stays promoted.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,14 +17,16 @@ _CODE_VERSION = "dagster/code_version"
 
 def assets_to_materialize(
     definitions: dg.Definitions,
+    job: str,
     instance: dg.DagsterInstance,
     days: Sequence[str],
     tags: Mapping[str, str],
 ) -> list[dg.AssetKey]:
-    """Keys of the assets that are not up to date, each after those it depends on.
+    """Keys of a job's assets that are not up to date, each after those it depends on.
 
     Args:
         definitions: the asset graph.
+        job: name of an asset job.
         instance: where materializations are recorded.
         days: partition keys that a daily asset must have.
         tags: run tags that name the settings; an asset made under others is made again.
@@ -31,18 +34,21 @@ def assets_to_materialize(
     graph = definitions.resolve_asset_graph()
     stale: list[dg.AssetKey] = []
     newest: dict[dg.AssetKey, int] = {}
+    selected = definitions.resolve_job_def(job).asset_layer.selected_asset_keys
     for key in graph.toposorted_asset_keys:
+        if key not in selected:
+            continue
         node = graph.get(key)
         latest = instance.get_latest_materialization_event(key)
-        upstream = [parent for parent in node.parent_keys if parent != key]
-        made = _storage_id(instance, key)
+        upstream = [parent for parent in node.parent_keys if parent in newest]
+        partitioned = node.partitions_def is not None
+        made = _newest_of_days(instance, key, days) if partitioned else _newest(instance, key)
         newest[key] = made
         current = (
             latest is not None
             and not any(parent in stale or newest[parent] > made for parent in upstream)
-            and _tag(latest, _CODE_VERSION) == (node.code_version or _tag(latest, _CODE_VERSION))
-            and _same_settings(instance, latest, tags)
-            and (node.partitions_def is None or _has_days(instance, key, days))
+            and _made_alike(instance, latest, node.code_version, tags)
+            and (not partitioned or _has_days(instance, key, days))
             and not _blocked(instance, graph, key)
         )
         if not current:
@@ -50,9 +56,18 @@ def assets_to_materialize(
     return stale
 
 
-def _storage_id(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:
+def _newest(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:
+    """Storage id of the latest materialization, -1 if there is none."""
     records = instance.fetch_materializations(key, limit=1).records
     return records[0].storage_id if records else -1
+
+
+def _newest_of_days(instance: dg.DagsterInstance, key: dg.AssetKey, days: Sequence[str]) -> int:
+    """Of the days that count: days after them come in all the time and make nothing stale."""
+    found = instance.event_log_storage.get_latest_storage_id_by_partition(
+        key, dg.DagsterEventType.ASSET_MATERIALIZATION, set(days)
+    )
+    return max(found.values(), default=-1)
 
 
 def _tag(latest: dg.EventLogEntry, name: str) -> str | None:
@@ -60,11 +75,25 @@ def _tag(latest: dg.EventLogEntry, name: str) -> str | None:
     return (materialization.tags or {}).get(name) if materialization else None
 
 
-def _same_settings(
-    instance: dg.DagsterInstance, latest: dg.EventLogEntry, tags: Mapping[str, str]
+def _made_alike(
+    instance: dg.DagsterInstance,
+    latest: dg.EventLogEntry,
+    code_version: str | None,
+    tags: Mapping[str, str],
 ) -> bool:
+    """Whether the code of today made it, under the same settings.
+
+    What no run has made, such as a rollback by hand, stands as it is. A run that the daemon starts
+    names no settings: it goes on from assets that do.
+    """
+    if not latest.run_id:
+        return True
     run = instance.get_run_by_id(latest.run_id)
-    return run is not None and all(run.tags.get(name) == value for name, value in tags.items())
+    return (
+        code_version in (None, _tag(latest, _CODE_VERSION))
+        and run is not None
+        and all(run.tags.get(name, value) == value for name, value in tags.items())
+    )
 
 
 def _has_days(instance: dg.DagsterInstance, key: dg.AssetKey, days: Iterable[str]) -> bool:

@@ -17,20 +17,37 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 
 def write_shop(
-    folder: Path, *, users: int = 240, items: int = 400, days: int = 63, seed: int = 7
+    folder: Path,
+    *,
+    users: int = 240,
+    items: int = 400,
+    days: int = 63,
+    shift_day: int | None = None,
+    seed: int = 7,
 ) -> None:
-    """Writes `interactions/day=*/data.parquet`, `items.parquet` and `users.parquet`."""
+    """Writes `interactions/day=*/data.parquet`, `items.parquet` and `users.parquet`.
+
+    With `shift_day`, a quarter of the items is sold from the day of that number on only. They are
+    half of what is sold then, and all prices are half as high again; everybody still
+    likes the same categories.
+    """
     rng = np.random.default_rng(seed)
     category = rng.integers(len(CATEGORIES), size=items)
     popularity = rng.zipf(1.6, size=items).clip(max=30).astype(float)
     price = np.round(rng.uniform(1, 20, size=items), 2)
     favourites = [rng.choice(len(CATEGORIES), size=2, replace=False) for _ in range(users)]
-    taste = np.stack([_taste(category, popularity, liked) for liked in favourites])
+    sold = popularity if shift_day is None else popularity * (np.arange(items) < items * 3 // 4)
+    taste = np.stack([_taste(category, sold, liked) for liked in favourites])
 
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(_items(category, price), folder / "items.parquet")
     pq.write_table(_users(favourites), folder / "users.parquet")
     for number in range(days):
+        if number == shift_day:
+            launched = popularity - sold
+            sold = sold + launched * sold.sum() / launched.sum()
+            taste = np.stack([_taste(category, sold, liked) for liked in favourites])
+            price = np.round(1.5 * price, 2)
         day = FIRST_DAY + timedelta(days=number)
         rows = _purchases(rng, day, taste, price)
         target = folder / f"interactions/day={day:%Y-%m-%d}"

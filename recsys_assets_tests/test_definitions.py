@@ -23,6 +23,9 @@ TABLES = {
     "training_examples",
     "item_text_embeddings",
     "evaluation",
+    "daily_examples",
+    "request_log",
+    "outcomes",
 }
 
 
@@ -60,11 +63,13 @@ def test_every_table_has_columns(name):
     assert metadata["dagster/column_schema"]
 
 
-def test_every_partitioned_asset_backfills_in_one_run():
+def test_partitions_are_backfilled_in_one_run_but_trainings_in_one_each():
     for key in KEYS:
         node = GRAPH.get(key)
         if node.partitions_def is not None:
-            assert node.backfill_policy == dg.BackfillPolicy.single_run()
+            alone = node.group_name == "retraining"
+            policy = dg.BackfillPolicy
+            assert node.backfill_policy == (policy.multi_run(1) if alone else policy.single_run())
 
 
 def test_a_stage_folder_is_a_group():
@@ -78,4 +83,76 @@ def test_a_stage_folder_is_a_group():
         "ranking",
         "evaluation",
         "serving",
+        "monitoring",
+        "retraining",
     }
+
+
+def test_the_jobs_are_known():
+    assert {job.name for job in defs.jobs} == {
+        "initial_pipeline",
+        "daily_loop",
+        "fine_tune",
+        "full_retrain",
+        "rollback_release",
+    }
+
+
+def test_every_sensor_runs_without_being_switched_on():
+    assert {sensor.name: sensor.default_status for sensor in defs.sensors} == dict.fromkeys(
+        (
+            "closed_day_sensor",
+            "drift_sensor",
+            "business_sensor",
+            "business_guard",
+            "retrain_sensor",
+            "run_failure_alert",
+        ),
+        dg.DefaultSensorStatus.RUNNING,
+    )
+
+
+def test_every_sensor_starts_a_job_that_there_is():
+    jobs = {job.name for job in defs.jobs}
+
+    assert {target.job_name for sensor in defs.sensors for target in sensor.targets} <= jobs
+
+
+def test_the_daily_schedule_is_off_where_days_are_closed_by_their_source():
+    (schedule,) = defs.schedules
+
+    assert schedule.job.name == "daily_loop"
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+
+
+def keys_of(job):
+    return defs.resolve_job_def(job).asset_layer.selected_asset_keys
+
+
+def groups_of(job):
+    return {GRAPH.get(key).group_name for key in keys_of(job)}
+
+
+def test_a_first_start_neither_measures_nor_retrains():
+    assert not {"monitoring", "retraining"} & groups_of("initial_pipeline")
+    assert dg.AssetKey("promoted_release") in keys_of("initial_pipeline")
+
+
+def test_a_day_is_measured_and_trains_nothing():
+    assert {"monitoring", "events", "features"} <= groups_of("daily_loop")
+    assert not {"retraining", "retrieval", "ranking"} & groups_of("daily_loop")
+    assert dg.AssetKey("promoted_release") not in keys_of("daily_loop")
+
+
+@pytest.mark.parametrize(
+    ("job", "trained"),
+    [
+        ("fine_tune", {"finetuned_query_tower", "finetuned_dlrm"}),
+        ("full_retrain", {"retrained_two_tower", "retrained_dlrm"}),
+    ],
+)
+def test_a_training_ends_in_the_gate_and_the_promotion(job, trained):
+    names = {key.to_user_string() for key in keys_of(job)}
+
+    assert names == trained | {"release_candidate", "promoted_release"}
+    assert defs.resolve_job_def(job).tags["recsys/trains"] == "1"

@@ -9,7 +9,17 @@ import recsys_assets
 
 PACKAGE = Path(recsys_assets.__file__).parent
 STAGES = sorted(path.parent for path in PACKAGE.glob("*/assets.py"))
-WIRING = {"assets.py", "checks.py", "resources.py", "sensors.py", "pipes.py", "configuration.py"}
+WIRING = {
+    "assets.py",
+    "example_assets.py",
+    "candidate_assets.py",
+    "checks.py",
+    "jobs.py",
+    "resources.py",
+    "sensors.py",
+    "pipes.py",
+    "configuration.py",
+}
 PLAIN = sorted(
     path
     for folder in [*STAGES, PACKAGE / "storage"]

@@ -1,4 +1,7 @@
-"""The whole path as a user runs it: `recsys demo` over a small shop, on real services."""
+"""The whole path as a user runs it: `recsys demo` over a small shop, on real services.
+
+Then the job that a drift sensor starts, on the evening of a later day.
+"""
 
 import json
 import os
@@ -10,13 +13,22 @@ from pathlib import Path
 
 import pytest
 
+from recsys_assets.serving.release import Releases
+from recsys_assets.storage import Store
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.shop import write_shop
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
 RECSYS = [sys.executable, "-W", "ignore", "-c", "from recsys_assets.cli import main; main()"]
+GRAPH = ("-m", "recsys_assets.definitions")
 METRICS = {"recall@10", "recall@100", "ndcg@10", "coverage@10"}
+EVENING = "2025-03-03"
+TUNING = {
+    # A machine that does other things too is no reason to refuse a candidate here.
+    "resources": {"gate": {"config": {"attribution_hours": 24, "max_p50_ms": 10000.0}}},
+    "ops": {"finetuned_dlrm": {"config": {"recent_examples": 10000, "replay_examples": 10000}}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +61,21 @@ def recsys(environment, *arguments):
         text=True,
         stdin=subprocess.DEVNULL,
     )
+
+
+def dagster(environment, *arguments):
+    home = str(Path(environment["RECSYS_HOME"]) / "dagster")
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "dagster", *arguments],
+        env=environment | {"DAGSTER_HOME": home},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def materialize(environment, selection, *arguments):
+    return dagster(environment, "asset", "materialize", "--select", selection, *GRAPH, *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +178,80 @@ def test_an_absurd_k_is_refused_with_the_reason(environment, summary):
     assert refused.returncode == 1
     assert "k" in refused.stderr
     assert "100000" in refused.stderr
+
+
+@pytest.fixture(scope="module")
+def releases(environment):
+    return Releases(Store(f"file://{environment['RECSYS_HOME']}/storage"))
+
+
+@pytest.fixture(scope="module")
+def fine_tuned(environment, summary):
+    """The run of `fine_tune` for an evening, after the first purchases that it learns from."""
+    days = "2025-02-26...2025-02-27"
+    learned = materialize(environment, "daily_examples", "--partition-range", days)
+    assert learned.returncode == 0, learned.stderr
+    tags = json.dumps({"dagster/partition": EVENING, "recsys/why": "prices rose"})
+    config = Path(environment["RECSYS_HOME"]).parent / "fine_tune.json"
+    config.write_text(json.dumps(TUNING))
+    job = ("-j", "fine_tune", "--tags", tags, "-c", str(config))
+    return dagster(environment, "job", "execute", *GRAPH, *job)
+
+
+def assert_answers(environment, release):
+    shown = recsys(environment, "recommend", "--user", "user-1", "--at", "2025-03-04T12:00:00")
+    assert f"release {release}" in shown.stdout, shown.stderr
+
+
+def test_a_fine_tune_is_a_release_of_new_models_over_all_that_is_known(fine_tuned, releases):
+    manifest = releases.manifest(2)
+
+    assert (manifest["base_release"], manifest["cause"]) == (1, "prices rose")
+    assert manifest["trained_through"] == "2025-02-27"
+    assert manifest["item_features_day"] == EVENING
+
+
+def test_a_fine_tune_is_promoted_if_it_is_better_and_else_kept_with_the_reason(
+    environment, fine_tuned, releases
+):
+    reason, live = releases.rejection(2), releases.promoted()
+    listed = recsys(environment, "releases").stdout
+
+    if reason is None:
+        assert fine_tuned.returncode == 0, fine_tuned.stderr
+        assert (live.release, live.previous, live.cause) == (2, 1, "prices rose")
+    else:
+        assert fine_tuned.returncode != 0
+        assert live.release == 1
+        assert f"rejected: {reason}" in listed
+    assert f"*  {live.release}" in listed
+    assert_answers(environment, live.release)
+
+
+def test_what_is_not_better_is_blocked_and_kept_with_the_reason(environment, fine_tuned, releases):
+    live = releases.promoted().release
+    # Either the same models failed before, or they are live and would be held against themselves.
+    again = materialize(environment, "release_candidate,promoted_release", "--partition", EVENING)
+
+    assert again.returncode != 0
+    assert "beats_live" in again.stderr
+    assert releases.rejection(3)
+    assert f"rejected: {releases.rejection(3)}" in recsys(environment, "releases").stdout
+    assert releases.promoted().release == live
+    assert_answers(environment, live)
+
+
+def test_a_corrupted_model_is_refused_by_name_and_the_live_release_answers(
+    environment, fine_tuned, releases
+):
+    live, numbers = releases.promoted().release, releases.numbers()
+    model = releases.store.artifact(f"finetuned_dlrm/{EVENING}").fetch() / "ranker.onnx"
+    model.write_bytes(model.read_bytes()[:20_000])
+
+    refused = materialize(environment, "release_candidate,promoted_release", "--partition", EVENING)
+
+    assert refused.returncode != 0
+    assert f"{model} failed" in refused.stderr
+    assert releases.numbers() == numbers
+    assert releases.promoted().release == live
+    assert_answers(environment, live)

@@ -53,7 +53,7 @@ def run(definitions, instance, days=DAYS, settings=SETTINGS):
 
 
 def names(definitions, instance, days=DAYS, settings=SETTINGS):
-    keys = assets_to_materialize(definitions, instance, days, settings)
+    keys = assets_to_materialize(definitions, "all_assets", instance, days, settings)
     return [key.to_user_string() for key in keys]
 
 
@@ -71,6 +71,35 @@ def test_a_missing_day_is_made_with_all_that_follows(instance):
     run(graph(), instance, DAYS[:2])
 
     assert names(graph(), instance) == ["events", "model", "release"]
+
+
+def test_days_after_the_range_make_nothing_old(instance):
+    definitions = graph()
+    run(definitions, instance)
+    definitions.resolve_job_def("all_assets").execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey("events")],
+        tags={
+            "dagster/asset_partition_range_start": "2017-01-04",
+            "dagster/asset_partition_range_end": "2017-01-05",
+            **SETTINGS,
+        },
+    )
+
+    assert names(definitions, instance) == []
+
+
+def test_a_day_of_the_range_that_is_made_again_makes_what_follows_old(instance):
+    definitions = graph()
+    run(definitions, instance)
+    definitions.resolve_job_def("all_assets").execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey("events")],
+        partition_key=DAYS[1],
+        tags=SETTINGS,
+    )
+
+    assert names(definitions, instance) == ["model", "release"]
 
 
 def test_new_code_is_run_with_all_that_follows(instance):
@@ -103,3 +132,22 @@ def test_what_a_blocking_check_rejected_is_made_again(instance):
     assert not run(graph(checks_pass=False), instance).success
 
     assert names(graph(), instance) == ["model", "release"]
+
+
+def test_what_the_daemon_has_made_since_then_stands(instance):
+    definitions = graph()
+    run(definitions, instance)
+    definitions.resolve_job_def("all_assets").execute_in_process(
+        instance=instance, asset_selection=[dg.AssetKey("release")]
+    )
+
+    assert names(definitions, instance) == []
+
+
+def test_a_change_by_hand_stands_although_no_run_has_made_it(instance):
+    definitions = graph()
+    run(definitions, instance)
+    for name in ("model", "release"):
+        instance.report_runless_asset_event(dg.AssetMaterialization(name))
+
+    assert names(definitions, instance) == []

@@ -1,0 +1,1 @@
+"""Recorded days as live traffic, with the daemon doing the rest."""

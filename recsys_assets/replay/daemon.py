@@ -1,0 +1,137 @@
+"""The real Dagster daemon beside a replay, and waiting for what it does."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+import dagster as dg
+from dagster._core.scheduler.instigation import InstigatorState, SensorInstigatorData
+
+from recsys_assets.instance import instance_home
+from recsys_assets.serving.processes import Daemon
+from recsys_assets.settings import REPOSITORY, Settings
+
+T = TypeVar("T")
+
+DECIDING = ("drift_sensor", "business_sensor", "business_guard", "retrain_sensor")
+CHANGING = ("fine_tune", "full_retrain", "rollback_release")
+_DAY_SECONDS = 900.0
+_CHANGE_SECONDS = 3600.0
+_TICK_SECONDS = 120.0
+_EXIT_SECONDS = 30.0
+_POLL_SECONDS = 0.5
+
+
+class ReplayStuck(RuntimeError):
+    """The daemon, or a run of it, has not done what the replay waits for."""
+
+
+@dataclass(frozen=True)
+class DagsterDaemon:
+    """The daemon of a replay, and what it works on."""
+
+    instance: dg.DagsterInstance
+    process: Daemon
+
+    def wait_for_day(self, job: str, day: str) -> dg.DagsterRun:
+        """Waits for the run that the daemon starts for a closed day.
+
+        Raises:
+            ReplayStuck: it failed, retries included, or took too long, or the daemon ended.
+        """
+        of_day = dg.RunsFilter(job_name=job, tags={"dagster/partition": day})
+
+        def ended() -> dg.DagsterRun | None:
+            run = next(iter(self.instance.get_runs(of_day, limit=1)), None)
+            done = run is not None and run.is_finished and not run.is_complete_and_waiting_to_retry
+            return run if done else None
+
+        run = self._wait(ended, _DAY_SECONDS, f"{job} of {day}")
+        if not run.is_success:
+            raise ReplayStuck(f"{job} of {day} failed: run {run.run_id} says why (`recsys ui`)")
+        return run
+
+    def wait_for_decisions(self, since: float) -> None:
+        """Waits until every deciding sensor has looked, beginning after `since` (epoch seconds).
+
+        Raises:
+            ReplayStuck: one has not, or the daemon ended.
+        """
+
+        def looked() -> bool | None:
+            states = self.instance.all_instigator_state()
+            begun = {state.instigator_name: _last_tick_began(state) for state in states}
+            return all(begun.get(name, 0.0) > since for name in DECIDING) or None
+
+        self._wait(looked, _TICK_SECONDS, "a tick of each sensor")
+
+    def wait_for_changes(self) -> None:
+        """Waits until no training, promotion or rollback is queued or in progress.
+
+        Raises:
+            ReplayStuck: one takes too long, or the daemon ended.
+        """
+        self._wait(lambda: not self.is_changing() or None, _CHANGE_SECONDS, "trainings to end")
+
+    def is_changing(self) -> bool:
+        """Whether a training, promotion or rollback is queued or in progress."""
+        return any(_unfinished(self.instance, job) for job in CHANGING)
+
+    def _wait(self, look: Callable[[], T | None], seconds: float, what: str) -> T:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = look()
+            if found is not None:
+                return found
+            if self.process.pid is None:
+                raise ReplayStuck(f"the Dagster daemon ended while {what} was waited for: {self}")
+            time.sleep(_POLL_SECONDS)
+        raise ReplayStuck(f"waited {seconds:.0f} s for {what}: {self}")
+
+    def __str__(self) -> str:
+        return (
+            f"see {self.process.log_file}, then run `recsys replay` again, which goes on where "
+            "it stopped"
+        )
+
+
+@contextmanager
+def running_daemon(settings: Settings, instance: dg.DagsterInstance) -> Iterator[DagsterDaemon]:
+    """Runs `dagster-daemon` in a process group of its own, which ends with the context.
+
+    One that a killed replay left behind is killed first, with its runs: two of them would act on
+    the same reports. Run monitoring notices that those runs are gone, and starts them again.
+    """
+    folder = settings.home / "replay"
+    process = Daemon("dagster-daemon", folder / "daemon.pid", folder / "daemon.log")
+    if process.pid is not None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.stop()
+    group = process.start(
+        [sys.executable, "-m", "dagster._daemon", "run", "-w", str(REPOSITORY / "workspace.yaml")],
+        {**os.environ, "DAGSTER_HOME": str(instance_home(settings))},
+    )
+    try:
+        yield DagsterDaemon(instance, process)
+    finally:
+        process.stop(_EXIT_SECONDS)
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGTERM)  # runs that outlive their daemon
+
+
+def _unfinished(instance: dg.DagsterInstance, job: str) -> bool:
+    runs = instance.get_runs(dg.RunsFilter(job_name=job), limit=10)
+    return any(not run.is_finished or run.is_complete_and_waiting_to_retry for run in runs)
+
+
+def _last_tick_began(state: InstigatorState) -> float:
+    """When the last finished tick of a sensor began, epoch seconds; 0 before the first."""
+    data = state.instigator_data
+    if not isinstance(data, SensorInstigatorData):
+        return 0.0
+    return data.last_tick_start_timestamp or 0.0
