@@ -83,10 +83,10 @@ def test_a_day_ends_before_the_midnight_that_begins_the_next():
 
 
 def test_a_day_on_which_nothing_new_was_bought_has_examples_without_rows(store):
-    from feast import Entity, FeatureService, FeatureView, Field, FileSource
+    from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
     from feast.types import Float64, String
 
-    user = Entity(name="user", join_keys=["user_id"])
+    user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)
     fields = [Field(name="age", dtype=String), Field(name="spend_7d", dtype=Float64)]
     source = FileSource(path="unused", timestamp_field="event_timestamp")
     view = FeatureView(name="users", entities=[user], schema=fields, source=source)
