@@ -51,7 +51,10 @@ def promote_approved(
     base = releases.manifest(wanted).get("base_release")
     rejection = releases.rejection(wanted)
     if rejection is not None:
-        raise PromotionError(f"release {wanted} has been rejected: {rejection}")
+        raise PromotionError(
+            f"release {wanted} has been rejected: {rejection}; `recsys promote {wanted} --force "
+            "--reason …` makes it live all the same"
+        )
     if not releases.is_approved(wanted):
         remedy = (
             "run the check canary_answers of triton_model_repository"
