@@ -18,10 +18,10 @@ from recsys_assets.monitoring.falls import FIGURES, falls
 from recsys_assets.monitoring.outcomes import TABLE as OUTCOMES
 from recsys_assets.monitoring.outcomes import days_judged
 from recsys_assets.monitoring.plots import plot_business
+from recsys_assets.monitoring.states import FALLEN, OK, TOO_FEW
 from recsys_assets.monitoring.thresholds import BusinessThresholds
 from recsys_assets.storage import Store
 
-OK, FALLEN, TOO_FEW = "ok", "fallen", "too_few_samples"
 _COLUMNS = [
     *("release", "user_id", "clicked", "purchased", "impressions", "orders"),
     *("revenue", "attributed_revenue", "ndcg_at_10", "recall_at_10"),

@@ -15,12 +15,12 @@ from recsys_assets.monitoring.measured import Measurement
 from recsys_assets.monitoring.measurement import measure_frames
 from recsys_assets.monitoring.outcomes import days_judged
 from recsys_assets.monitoring.profile import NULLS, Profile
+from recsys_assets.monitoring.states import DRIFTED, OK, TOO_FEW
 from recsys_assets.monitoring.thresholds import DriftThresholds
 from recsys_assets.monitoring.traffic import Traffic
 from recsys_assets.serving.release import Releases
 from recsys_assets.storage import Store
 
-OK, DRIFTED, TOO_FEW = "ok", "drifted", "too_few_samples"
 # Signals with a series of their own in the metadata: name of the series, signal, statistic.
 _PLOTTED = (
     ("score_kl", "scores", "kl"),

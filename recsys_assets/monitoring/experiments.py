@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from recsys_assets.features.backfill import days_between
-from recsys_assets.monitoring.drift import DRIFTED, Judged, judge
+from recsys_assets.monitoring.drift import Judged, judge
 from recsys_assets.monitoring.loading import (
     OUTCOMES,
     SERVED_DAYS,
@@ -27,6 +27,7 @@ from recsys_assets.monitoring.loading import (
 )
 from recsys_assets.monitoring.profile import Profile
 from recsys_assets.monitoring.shocks import Shock, all_shocks
+from recsys_assets.monitoring.states import DRIFTED
 from recsys_assets.monitoring.thresholds import DriftThresholds
 from recsys_assets.monitoring.traffic import Traffic, recorded_traffic
 from recsys_assets.storage import Store

@@ -1,7 +1,5 @@
 """Ranking assets. Wiring only; training is in `train.py`."""
 
-import json
-import time
 from dataclasses import asdict
 
 import dagster as dg
@@ -9,7 +7,7 @@ import dagster as dg
 from recsys_assets.ranking.hyperparameters import DlrmParameters
 from recsys_assets.resources import StoreResource
 from recsys_assets.retrieval.configuration import config_fields
-from recsys_assets.retrieval.pipes import ModelsEnvironment
+from recsys_assets.retrieval.pipes import ModelsEnvironment, train
 from recsys_assets.retrieval.resources import TrainingSpan
 
 
@@ -43,34 +41,15 @@ def dlrm(
 ) -> dg.MaterializeResult:
     """Trains in the models environment and publishes the artifact `dlrm`."""
     from recsys_assets.ranking.plots import calibration_plot
-    from recsys_assets.retrieval.plots import learning_curves
 
-    started = time.monotonic()
-    version = models.run(
-        context,
-        "recsys_assets.ranking.train",
-        {
-            "store": store.url,
-            "through": training_span.through,
-            "parameters": asdict(DlrmParameters(**context.op_execution_context.op_config)),
-        },
-    )
-    folder = store.get().artifact("dlrm").fetch(version)
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(version),
-        metadata={
-            **metrics["validation"],
-            "validation_examples": metrics["validation_examples"],
-            "training_purchases": metrics["examples"],
-            "trained_through": training_span.through,
-            "learning_curves": dg.MetadataValue.md(learning_curves(metrics["epochs"], ("auc",))),
-            "calibration": dg.MetadataValue.md(calibration_plot(metrics["calibration"])),
-            "epochs": dg.MetadataValue.json(metrics["epochs"]),
-            "parameters": dg.MetadataValue.json(metrics["parameters"]),
-            "onnx_difference": metrics["onnx_difference"],
-            "peak_memory_gib": metrics["peak_memory_gib"],
-            "seconds": round(time.monotonic() - started, 1),
-            "version": version,
+    parameters = DlrmParameters(**context.op_execution_context.op_config)
+    extras = {"through": training_span.through, "parameters": asdict(parameters)}
+    trained = train(context, store, models, "recsys_assets.ranking.train", extras)
+    return trained.result(
+        training_span.through,
+        curves=("auc",),
+        more={
+            "validation_examples": trained.metrics["validation_examples"],
+            "calibration": dg.MetadataValue.md(calibration_plot(trained.metrics["calibration"])),
         },
     )

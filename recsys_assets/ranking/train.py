@@ -24,7 +24,7 @@ from recsys_assets.ranking.trainer import Trainer
 from recsys_assets.retrieval import batches as drawing
 from recsys_assets.retrieval.examples import DAY_SECONDS
 from recsys_assets.retrieval.inputs import item_inputs, query_inputs, with_request
-from recsys_assets.retrieval.reporting import Channel, EpochReport, peak_memory_gib
+from recsys_assets.retrieval.reporting import Channel, EpochReport, write_metrics
 from recsys_assets.retrieval.training_data import TrainingData, load_training_data
 from recsys_assets.retrieval.training_process import publish
 from recsys_assets.storage import Store
@@ -97,9 +97,8 @@ def train(
     difference = trainer.save(folder)
     popularity = data.history.activity_at(validation.item, validation.timestamp)["popularity_28d"]
     last = report.history[parameters.epochs - 1]
-    metrics = {
+    figures = {
         "trained_through": data.through,
-        "epochs": report.history,
         "validation": {
             "auc": last["auc"],
             "log_loss": last["log_loss"],
@@ -110,12 +109,9 @@ def train(
         "validation_examples": len(validation),
         "examples": len(trainer.bought),
         "onnx_difference": difference,
-        "finite_weights": bool(all(np.isfinite(w).all() for w in trainer.model.get_weights())),
         "parameters": asdict(parameters),
-        "peak_memory_gib": round(peak_memory_gib(), 2),
     }
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
-    return metrics
+    return write_metrics(folder, report, trainer.model.get_weights(), figures)
 
 
 def _artifact(_pipes: "PipesContext") -> str:

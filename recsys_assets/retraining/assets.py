@@ -4,10 +4,8 @@ The candidate that comes of them is in `candidate_assets.py`.
 """
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -17,7 +15,7 @@ from recsys_assets.resources import StoreResource
 from recsys_assets.retraining.configuration import CandidateGate
 from recsys_assets.retraining.hyperparameters import DlrmTuning, QueryTowerTuning
 from recsys_assets.retrieval.configuration import config_fields
-from recsys_assets.retrieval.pipes import ModelsEnvironment
+from recsys_assets.retrieval.pipes import ModelsEnvironment, train
 
 _GROUP = "retraining"
 _OWNERS = ["team:ml"]
@@ -48,20 +46,21 @@ def _train(
     extras: Mapping[str, Any],
 ) -> dg.MaterializeResult:
     """Trains the day of the run and publishes `<asset>/<day>`."""
-    name, day = context.asset_key.to_user_string(), context.partition_key
-    started = time.monotonic()
-    version = models.run(context, module, {"store": store.url, "day": day, **extras})
-    folder = store.get().artifact(f"{name}/{day}").fetch(version)
-    seconds = round(time.monotonic() - started, 1)
+    day = context.partition_key
+    artifact = f"{context.asset_key.to_user_string()}/{day}"
+    trained = train(context, store, models, module, {"day": day, **extras}, artifact)
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(version),
-        metadata={**_figures(folder), "seconds": seconds, "version": version},
+        data_version=dg.DataVersion(trained.version),
+        metadata={
+            **_figures(trained.metrics),
+            "seconds": trained.seconds,
+            "version": trained.version,
+        },
     )
 
 
-def _figures(folder: Path) -> dict[str, Any]:
-    """What `metrics.json` of a trained model says: numbers as they are, the rest as JSON."""
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What a training says of itself: numbers as they are, the rest as JSON."""
     return {
         name: value if isinstance(value, int | float | str) else dg.MetadataValue.json(value)
         for name, value in metrics.items()

@@ -16,14 +16,14 @@ import pyarrow as pa
 
 from recsys_assets.features.encoding import ModelEncoding
 from recsys_assets.ranking.scoring import RETRIEVAL
-from recsys_assets.retrieval import index
-from recsys_assets.retrieval.candidates import CANDIDATES, ENOUGH
+from recsys_assets.retrieval import index, index_kinds
+from recsys_assets.retrieval.index_tuning import parameters_for
 from recsys_assets.retrieval.item_history import Columns, ItemHistory, midnight_after
 from recsys_assets.retrieval.item_tower import ItemTower, write_embeddings
 from recsys_assets.retrieval.tastes import Purchases, Tastes
 from recsys_assets.retrieval.training_data import text_embeddings
-from recsys_assets.serving.offline import History, OfflineRelease
-from recsys_assets.serving.pipeline import RankStage, RetrieveStage
+from recsys_assets.serving.offline import OfflineRelease
+from recsys_assets.serving.rank_stage import RankStage, most_popular
 from recsys_assets.serving.rendering import PARTS, Parts, ServingConfig
 from recsys_assets.storage import Store
 
@@ -74,14 +74,16 @@ def offline_candidate(
         exact = index.ItemIndex(Path(folder))
     return OfflineRelease(
         QueryTower(two_tower),
-        RetrieveStage(exact, ids.tolist(), History({}), CANDIDATES, ENOUGH),
+        exact,
         RankStage(
             Ranker(dlrm, known.columns, known.text, known.history.promotions),
-            ids,
             known.text,
+            most_popular(known.columns["popularity_28d"]),
             config.diversity,
             config.sampling,
         ),
+        ids,
+        config.depth,
     )
 
 
@@ -94,7 +96,7 @@ def serving_parts(
         store: to publish to.
         trained: folders of the trained `two_tower` and `dlrm`, those that were judged.
         known: the catalogue.
-        index_kind: flat, hnsw or ivfpq.
+        index_kind: flat, hnsw, ivfpq, or auto for what `index_tuning` has chosen.
 
     Returns:
         The parts, and the index's recall at 100 against exact search.
@@ -112,11 +114,12 @@ def serving_parts(
     ids = known.history.item_ids
     with store.artifact(names["item_embeddings"]).new_version() as draft:
         write_embeddings(draft.path, embeddings, ids)
-    built = index.build(embeddings, index_kind)
+    parameters = parameters_for(store, index_kind, len(ids))
+    built = index_kinds.build(embeddings, parameters)
     queries = np.load(two_tower / _SAMPLE_QUERIES, allow_pickle=False)
     recall = index.recall_at(built, embeddings, queries)
     with store.artifact(names["item_index"]).new_version() as draft:
-        description = index.IndexDescription(index_kind, len(ids), embeddings.shape[1], recall)
+        description = index.IndexDescription(parameters.kind, len(ids), embeddings.shape[1], recall)
         index.write_index(draft.path, built, ids.tolist(), description)
     return Parts.current(store, names), recall
 

@@ -5,7 +5,6 @@ Started through Dagster Pipes as `python -m recsys_assets.retraining.dlrm`.
 All layers learn. New users and new items get rows of their own, which start as the unknown row.
 """
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from recsys_assets.retraining.base import Base, grown
 from recsys_assets.retraining.hyperparameters import DlrmTuning
 from recsys_assets.retraining.spans import Span, draw_span, recent_from
 from recsys_assets.retrieval.examples import example_weights
-from recsys_assets.retrieval.reporting import Channel, EpochReport, peak_memory_gib
+from recsys_assets.retrieval.reporting import Channel, EpochReport, write_metrics
 from recsys_assets.retrieval.training_data import TrainingData, load_training_data
 from recsys_assets.retrieval.training_process import be_repeatable, publish
 from recsys_assets.storage import Store
@@ -51,23 +50,19 @@ def tune(
     for rows in span.passes:
         report.add({"loss": trainer.fit(rows)})
     difference = trainer.save(folder)
-    metrics = {
+    figures = {
         "base_release": base.release,
         "trained_through": data.through,
-        "epochs": report.history,
         "recent_examples": span.recent,
         "replayed_examples": span.replayed,
         "new_users": _added(trainer.encoding.query, base.encoding.query, "user_id"),
         "new_items": _added(trainer.encoding.item, base.encoding.item, "item_id"),
         "start_difference": start,
         "onnx_difference": difference,
-        "finite_weights": bool(all(np.isfinite(w).all() for w in trainer.model.get_weights())),
         "parameters": base.parameters,
         "tuning": asdict(tuning),
-        "peak_memory_gib": round(peak_memory_gib(), 2),
     }
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
-    return metrics
+    return write_metrics(folder, report, trainer.model.get_weights(), figures)
 
 
 def _span(data: TrainingData, base: Base, tuning: DlrmTuning) -> Span:

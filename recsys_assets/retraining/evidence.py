@@ -9,10 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
-# What `drift_report` and `business_metrics` say of a day that crossed a threshold, and of one that
-# had too few samples to say anything.
-ALARMING = ("drifted", "fallen")
-TOO_FEW = "too_few_samples"
+from recsys_assets.monitoring.states import ALARMING, TOO_FEW
+
 # What a cursor keeps; cool-downs and windows of days are far shorter.
 _DAYS_KEPT = 30
 

@@ -8,20 +8,17 @@ through the same tower as ever. New users get rows of their own.
 """
 
 import hashlib
-import json
 from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from recsys_assets.retraining.base import Base
 from recsys_assets.retraining.hyperparameters import QueryTowerTuning
 from recsys_assets.retraining.query_tower_trainer import QUERY_TOWER, QueryTowerTrainer
 from recsys_assets.retrieval.export import read_weights
 from recsys_assets.retrieval.item_tower import ITEM_TOWER
-from recsys_assets.retrieval.reporting import Channel, EpochReport, peak_memory_gib
+from recsys_assets.retrieval.reporting import Channel, EpochReport, write_metrics
 from recsys_assets.retrieval.training_data import TrainingData, load_training_data
 from recsys_assets.retrieval.training_process import be_repeatable, publish
 from recsys_assets.storage import Store
@@ -54,24 +51,19 @@ def tune(
     for rows in trainer.span.passes:
         report.add({"loss": trainer.run_pass(rows)})
     difference = trainer.save(folder)
-    weights = trainer.tower.get_weights()
-    metrics = {
+    figures = {
         "base_release": base.release,
         "trained_through": data.through,
-        "epochs": report.history,
         "recent_examples": trainer.span.recent,
         "replayed_examples": trainer.span.replayed,
         "new_users": trainer.new_users,
         "start_difference": start,
         "onnx_difference": difference,
         "item_tower_sha256": prove_frozen(base.folder, folder, trainer.positions),
-        "finite_weights": bool(all(np.isfinite(w).all() for w in weights)),
         "parameters": base.parameters,
         "tuning": asdict(tuning),
-        "peak_memory_gib": round(peak_memory_gib(), 2),
     }
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
-    return metrics
+    return write_metrics(folder, report, trainer.tower.get_weights(), figures)
 
 
 def prove_frozen(base: Path, folder: Path, trained: Collection[int]) -> str:

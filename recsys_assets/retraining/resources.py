@@ -14,6 +14,8 @@ from recsys_assets.settings import Settings
 CANDIDATE = dg.AssetKey("release_candidate")
 REPORT_TAG = "recsys/report"
 REQUESTED_BY_TAG = "recsys/requested_by"
+# Of a run that trains: `dagster.yaml` lets only one of them run at a time.
+TRAINS = {"recsys/trains": "1"}
 
 _TRAINED = {
     dg.AssetKey(name)

@@ -6,6 +6,7 @@ one whose run exists is not.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import dagster as dg
 
@@ -13,11 +14,12 @@ from recsys_assets.monitoring.sensors import closed_day_sensor
 from recsys_assets.retraining import policy
 from recsys_assets.retraining.alerts import CANDIDATE_REJECTED, RUN_FAILED, Alert
 from recsys_assets.retraining.evidence import Evidence, Report, UnreadableReport
-from recsys_assets.retraining.policy import FINE_TUNE, FULL_RETRAIN, Decision
+from recsys_assets.retraining.policy import FINE_TUNE, FULL_RETRAIN, Decision, Policy
 from recsys_assets.retraining.resources import (
     CANDIDATE,
     REPORT_TAG,
     REQUESTED_BY_TAG,
+    TRAINS,
     AlertHookResource,
     RetrainingPolicy,
     metadata_of,
@@ -29,7 +31,6 @@ ROLLBACK = "rollback_release"
 
 _DRIFT_REPORT = dg.AssetKey("drift_report")
 _BUSINESS_METRICS = dg.AssetKey("business_metrics")
-_TRAINS = {"recsys/trains": "1"}
 # A run whose process was killed is started once more. What its code reports is for a person.
 _RETRY_CRASHES = {"dagster/max_retries": "1", "dagster/retry_on_asset_or_op_failure": "false"}
 _URGENT = {"dagster/priority": "10"}
@@ -41,27 +42,26 @@ _RECENT_RUNS = 50
 # last ids again finds it, and a report that is known already changes nothing.
 _READ_AGAIN = 200
 
-
-@dg.sensor(
-    job_name=FINE_TUNE,
+_sensor = partial(
+    dg.sensor,
     minimum_interval_seconds=_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
+)
+
+
+@_sensor(
+    job_name=FINE_TUNE,
     description="Starts a fine-tune when enough of the last days drifted.",
 )
 def drift_sensor(
     context: dg.SensorEvaluationContext, retraining_policy: RetrainingPolicy
 ) -> dg.RunRequest | dg.SkipReason:
     """Judges reports of drift."""
-    evidence = _read_reports(context, _DRIFT_REPORT)
-    trainings = recent_trainings(context.instance)
-    decision = policy.fine_tune(retraining_policy.get(), evidence, trainings, context.sensor_name)
-    return _training_request(context, FINE_TUNE, decision)
+    return _fine_tune(context, retraining_policy.get(), _read_reports(context, _DRIFT_REPORT))
 
 
-@dg.sensor(
+@_sensor(
     job_name=FINE_TUNE,
-    minimum_interval_seconds=_SECONDS,
-    default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Starts a fine-tune when business metrics fall on enough of the last days. The first days "
         "of a release are left to business_guard."
@@ -74,15 +74,11 @@ def business_sensor(
     evidence, rules = _read_reports(context, _BUSINESS_METRICS), retraining_policy.get()
     if policy.is_new_release(rules, evidence):
         return dg.SkipReason("The release is new: left to business_guard.")
-    trainings = recent_trainings(context.instance)
-    decision = policy.fine_tune(rules, evidence, trainings, context.sensor_name)
-    return _training_request(context, FINE_TUNE, decision)
+    return _fine_tune(context, rules, evidence)
 
 
-@dg.sensor(
+@_sensor(
     job_name=ROLLBACK,
-    minimum_interval_seconds=_SECONDS,
-    default_status=dg.DefaultSensorStatus.RUNNING,
     description="Rolls a release back when business metrics fall on enough of its first days.",
 )
 def business_guard(
@@ -104,10 +100,8 @@ def business_guard(
     )
 
 
-@dg.sensor(
+@_sensor(
     job_name=FULL_RETRAIN,
-    minimum_interval_seconds=_SECONDS,
-    default_status=dg.DefaultSensorStatus.RUNNING,
     description="Trains everything anew at an interval, and when fine-tunes keep being rejected.",
 )
 def retrain_sensor(
@@ -179,6 +173,14 @@ def _errors(context: dg.RunFailureSensorContext) -> Iterator[str]:
         yield f"{event.step_key}: {error.message.strip() if error is not None else event.message}"
 
 
+def _fine_tune(
+    context: dg.SensorEvaluationContext, rules: Policy, evidence: Evidence
+) -> dg.RunRequest | dg.SkipReason:
+    trainings = recent_trainings(context.instance)
+    decision = policy.fine_tune(rules, evidence, trainings, context.sensor_name)
+    return _training_request(context, FINE_TUNE, decision)
+
+
 def _training_request(
     context: dg.SensorEvaluationContext, job: str, decision: Decision
 ) -> dg.RunRequest | dg.SkipReason:
@@ -189,7 +191,7 @@ def _training_request(
         run_key=_run_key(decision, decision.report),
         job_name=job,
         partition_key=decision.report.day,
-        tags=_tags(context, decision, decision.report) | _TRAINS,
+        tags=_tags(context, decision, decision.report) | TRAINS,
     )
 
 

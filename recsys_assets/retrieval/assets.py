@@ -1,6 +1,5 @@
 """Retrieval assets. Wiring only; training is in `train.py`, the index in `index.py`."""
 
-import json
 import time
 from dataclasses import asdict
 
@@ -9,10 +8,8 @@ import dagster as dg
 from recsys_assets.resources import StoreResource
 from recsys_assets.retrieval.configuration import config_fields
 from recsys_assets.retrieval.hyperparameters import TwoTowerParameters
-from recsys_assets.retrieval.pipes import ModelsEnvironment
+from recsys_assets.retrieval.pipes import ModelsEnvironment, train
 from recsys_assets.retrieval.resources import TrainingSpan, VectorIndex
-
-_CURVES = ("recall_at_10", "recall_at_100", "recall_at_300")
 
 
 @dg.asset(
@@ -43,35 +40,13 @@ def two_tower(
     training_span: TrainingSpan,
 ) -> dg.MaterializeResult:
     """Trains in the models environment and publishes the artifact `two_tower`."""
-    from recsys_assets.retrieval.plots import learning_curves
-
-    started = time.monotonic()
-    version = models.run(
-        context,
-        "recsys_assets.retrieval.train",
-        {
-            "store": store.url,
-            "through": training_span.through,
-            "parameters": asdict(TwoTowerParameters(**context.op_execution_context.op_config)),
-        },
-    )
-    folder = store.get().artifact("two_tower").fetch(version)
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(version),
-        metadata={
-            **metrics["validation"],
-            "validation_households": metrics["validation_households"],
-            "training_purchases": metrics["examples"],
-            "trained_through": training_span.through,
-            "learning_curves": dg.MetadataValue.md(learning_curves(metrics["epochs"], _CURVES)),
-            "epochs": dg.MetadataValue.json(metrics["epochs"]),
-            "parameters": dg.MetadataValue.json(metrics["parameters"]),
-            "onnx_difference": metrics["onnx_difference"],
-            "peak_memory_gib": metrics["peak_memory_gib"],
-            "seconds": round(time.monotonic() - started, 1),
-            "version": version,
-        },
+    parameters = TwoTowerParameters(**context.op_execution_context.op_config)
+    extras = {"through": training_span.through, "parameters": asdict(parameters)}
+    trained = train(context, store, models, "recsys_assets.retrieval.train", extras)
+    return trained.result(
+        training_span.through,
+        curves=("recall_at_10", "recall_at_100", "recall_at_300"),
+        more={"validation_households": trained.metrics["validation_households"]},
     )
 
 
@@ -121,12 +96,12 @@ def item_embeddings(store: StoreResource, training_span: TrainingSpan) -> dg.Mat
     group_name="retrieval",
     owners=["team:ml"],
     kinds={"faiss"},
-    code_version="1",
-    deps=["item_embeddings", "two_tower"],
+    code_version="2",
+    deps=["item_embeddings", "two_tower", "index_tuning"],
     description=(
-        "FAISS index of the item embeddings by inner product: flat, HNSW or IVF-PQ by "
-        "configuration. Its recall is measured against exact search with the query embeddings of "
-        "households of the validation week."
+        "FAISS index of the item embeddings by inner product: of the kind that is configured, or "
+        "as `index_tuning` has chosen (`auto`). Its recall is measured against exact search, for "
+        "each search budget, with the query embeddings of households of the validation week."
     ),
 )
 def item_index(
@@ -135,7 +110,9 @@ def item_index(
     """Builds, measures and publishes the artifact `item_index`."""
     import numpy as np
 
-    from recsys_assets.retrieval import index
+    from recsys_assets.retrieval import index, index_kinds
+    from recsys_assets.retrieval.index_measure import recall_by_budget
+    from recsys_assets.retrieval.index_tuning import parameters_for
     from recsys_assets.retrieval.item_tower import read_embeddings
     from recsys_assets.retrieval.train import SAMPLE_QUERIES
 
@@ -143,12 +120,15 @@ def item_index(
     storage = store.get()
     embeddings, item_ids = read_embeddings(storage.artifact("item_embeddings").fetch())
     queries = np.load(storage.artifact("two_tower").fetch() / SAMPLE_QUERIES, allow_pickle=False)
-    built = index.build(embeddings, vector_index.kind)
+    parameters = parameters_for(storage, vector_index.kind, len(item_ids))
+    built = index_kinds.build(embeddings, parameters)
     built_in = time.monotonic() - started
-    recall = index.recall_at(built, embeddings, queries)
-    context.log.info(f"{vector_index.kind} index: recall@100 {recall:.4f} against exact search")
+    budgets = index_kinds.budgets_of(built)
+    recalls = recall_by_budget(built, embeddings, queries, budgets)
+    recall = recalls[index_kinds.NORMAL]
+    context.log.info(f"{parameters.name}: recall@100 {recall:.4f} against exact search")
     description = index.IndexDescription(
-        vector_index.kind, len(item_ids), embeddings.shape[1], recall
+        parameters.kind, len(item_ids), embeddings.shape[1], recall, budgets
     )
     with storage.artifact("item_index").new_version() as draft:
         index.write_index(draft.path, built, item_ids, description)
@@ -157,8 +137,11 @@ def item_index(
         data_version=dg.DataVersion(draft.version),
         metadata={
             "dagster/row_count": len(item_ids),
-            "kind": vector_index.kind,
+            "kind": parameters.kind,
+            "built_with": parameters.name,
             "recall_at_100": recall,
+            "recall_at_100_by_budget": dg.MetadataValue.json(recalls),
+            "budgets": dg.MetadataValue.json(budgets),
             "queries": len(queries),
             "bytes": size,
             "build_seconds": round(built_in, 1),

@@ -4,13 +4,17 @@ On Kubernetes the same module and extras go to NVIDIA's Merlin image: replace th
 that wraps `dagster_k8s.PipesK8sClient` and has the same `run`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import dagster as dg
 from dagster_pipes import PipesParams
 
+from recsys_assets.resources import StoreResource
 from recsys_assets.retrieval.reporting import EPOCH
 
 # glibc gives memory back to the kernel after every batch, and takes it again for the next.
@@ -68,6 +72,70 @@ class ModelsEnvironment(dg.ConfigurableResource):
             if isinstance(message, dict) and "version" in message:
                 return str(message["version"])
         raise RuntimeError(f"{module} ended without reporting the version that it published")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A published model: the version of its artifact, and what its `metrics.json` says."""
+
+    version: str
+    metrics: dict[str, Any]
+    seconds: float
+
+    def result(
+        self, through: str, curves: Sequence[str], more: Mapping[str, Any]
+    ) -> dg.MaterializeResult:
+        """What its asset reports: the figures of every training, and those of this one.
+
+        Args:
+            through: last day learned from, YYYY-MM-DD.
+            curves: figures of the validation week to draw over the epochs.
+            more: metadata of this kind of model.
+        """
+        from recsys_assets.retrieval.plots import learning_curves
+
+        metrics = self.metrics
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(self.version),
+            metadata={
+                **metrics["validation"],
+                "training_purchases": metrics["examples"],
+                "trained_through": through,
+                "learning_curves": dg.MetadataValue.md(learning_curves(metrics["epochs"], curves)),
+                "epochs": dg.MetadataValue.json(metrics["epochs"]),
+                "parameters": dg.MetadataValue.json(metrics["parameters"]),
+                "onnx_difference": metrics["onnx_difference"],
+                "peak_memory_gib": metrics["peak_memory_gib"],
+                "seconds": self.seconds,
+                "version": self.version,
+                **more,
+            },
+        )
+
+
+def train(
+    context: dg.AssetExecutionContext,
+    store: StoreResource,
+    models: ModelsEnvironment,
+    module: str,
+    extras: Mapping[str, Any],
+    artifact: str | None = None,
+) -> Trained:
+    """Trains in the models environment and publishes an artifact.
+
+    Args:
+        context: of the asset.
+        store: where the training reads and publishes.
+        models: runs it.
+        module: has a `main` that opens Dagster Pipes.
+        extras: JSON values that the module reads, beside `store`.
+        artifact: that it publishes; named as the asset unless given.
+    """
+    started = time.monotonic()
+    version = models.run(context, module, {"store": store.url, **extras})
+    folder = store.get().artifact(artifact or context.asset_key.to_user_string()).fetch(version)
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return Trained(version, metrics, round(time.monotonic() - started, 1))
 
 
 class _ObservingReader(dg.PipesTempFileMessageReader):

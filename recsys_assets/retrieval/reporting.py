@@ -1,13 +1,16 @@
-"""What a training tells Dagster while it runs, and at its end. Runs in the models environment.
+"""What a training tells while it runs, and at its end. Runs in the models environment.
 
 Each epoch is a log line and a custom message, which `pipes.py` turns into an observation of the
 asset at once; so curves grow in the UI before the training is over.
 """
 
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
 
 EPOCH = "epoch"
 
@@ -51,6 +54,30 @@ class EpochReport:
         shown = ", ".join(f"{name} {value:.5g}" for name, value in row.items())
         self._channel.log.info(shown)
         self._channel.report_custom_message({EPOCH: row})
+
+
+def write_metrics(
+    folder: Path, report: EpochReport, weights: Iterable[np.ndarray], figures: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Writes `metrics.json`: the figures given, and what every training says of itself.
+
+    Args:
+        folder: of the model.
+        report: has all epochs.
+        weights: of the trained model.
+        figures: of this kind of model, JSON values.
+
+    Returns:
+        What the file holds.
+    """
+    metrics = {
+        **figures,
+        "epochs": report.history,
+        "finite_weights": bool(all(np.isfinite(values).all() for values in weights)),
+        "peak_memory_gib": round(peak_memory_gib(), 2),
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
+    return metrics
 
 
 def peak_memory_gib() -> float:

@@ -7,7 +7,6 @@ whole span, so that what is released has learned from the last week too. That we
 of the model before those.
 """
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from recsys_assets.features.encoding import Encoding, ModelEncoding
 from recsys_assets.retrieval import batches as drawing
 from recsys_assets.retrieval.hyperparameters import TwoTowerParameters
 from recsys_assets.retrieval.inputs import item_inputs, query_inputs, with_request
-from recsys_assets.retrieval.reporting import Channel, EpochReport, peak_memory_gib
+from recsys_assets.retrieval.reporting import Channel, EpochReport, write_metrics
 from recsys_assets.retrieval.trainer import Trainer
 from recsys_assets.retrieval.training_data import TrainingData, load_training_data
 from recsys_assets.retrieval.training_process import publish
@@ -70,9 +69,8 @@ def train(
     difference = trainer.save(folder)
     some = week.requests.take(np.arange(min(_SAMPLE, len(week.requests))))
     np.save(folder / SAMPLE_QUERIES, trainer.embed_requests(some))
-    metrics = {
+    figures = {
         "trained_through": data.through,
-        "epochs": report.history,
         "validation": {
             name: value
             for name, value in report.history[parameters.epochs - 1].items()
@@ -81,12 +79,9 @@ def train(
         "validation_households": len(week.requests),
         "examples": len(trainer.bought),
         "onnx_difference": difference,
-        "finite_weights": bool(all(np.isfinite(w).all() for w in trainer.model.get_weights())),
         "parameters": asdict(parameters),
-        "peak_memory_gib": round(peak_memory_gib(), 2),
     }
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
-    return metrics
+    return write_metrics(folder, report, trainer.model.get_weights(), figures)
 
 
 def _artifact(_pipes: "PipesContext") -> str:

@@ -6,10 +6,11 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from recsys_assets.monitoring.drift import OK, TOO_FEW, measure
+from recsys_assets.monitoring.drift import measure
 from recsys_assets.monitoring.experiments import shock_day, shocks, stationary_control, triggers
 from recsys_assets.monitoring.loading import live_release
 from recsys_assets.monitoring.plots import plot_signals
+from recsys_assets.monitoring.states import OK, TOO_FEW
 from recsys_assets.monitoring.thresholds import DriftThresholds
 from recsys_assets.serving.release import MissingRelease, Releases
 from recsys_assets.storage import MissingPartition, Store

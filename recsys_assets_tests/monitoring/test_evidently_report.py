@@ -2,8 +2,9 @@
 
 import pytest
 
-from recsys_assets.monitoring.drift import TOO_FEW, measure
+from recsys_assets.monitoring.drift import measure
 from recsys_assets.monitoring.evidently_report import write_report
+from recsys_assets.monitoring.states import TOO_FEW
 from recsys_assets.monitoring.thresholds import DriftThresholds
 from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import read_bytes

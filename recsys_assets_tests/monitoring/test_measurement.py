@@ -6,11 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys_assets.monitoring.drift import DRIFTED, OK, TOO_FEW, judge
+from recsys_assets.monitoring.drift import judge
 from recsys_assets.monitoring.measurement import measure_frames
 from recsys_assets.monitoring.profile import Profile, Usual
 from recsys_assets.monitoring.resampling import Households
 from recsys_assets.monitoring.shocks import all_shocks
+from recsys_assets.monitoring.states import DRIFTED, OK, TOO_FEW
 from recsys_assets.monitoring.thresholds import DriftThresholds
 from recsys_assets_tests.monitoring.market import KNOWN, day_of, traffic
 
