@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recsys_assets.features.declarations import USER_FEATURES
+from recsys_assets.storage.resp import bulk, exchange
 
 if TYPE_CHECKING:
     import redis
@@ -62,14 +63,14 @@ class OnlineUserFeatures:
             redis.exceptions.RedisError: the store does not answer. The next call tries again; a
                 lost connection needs no other care.
         """
-        with self._client.pipeline(transaction=False) as pipeline:
-            for user_id in user_ids:
-                pipeline.hgetall(entity_key(USER_FEATURES.key, user_id) + self._project)
-            rows: list[dict[bytes, bytes]] = pipeline.execute()
+        keys = (entity_key(USER_FEATURES.key, user_id) + self._project for user_id in user_ids)
+        questions = (b"*2\r\n$7\r\nHGETALL\r\n" + bulk(key) for key in keys)
+        replies = exchange(self._client, questions, len(user_ids))
         columns = self.missing(len(user_ids))
-        for column, field in self._fields.items():
-            values = columns[column]
-            for number, row in enumerate(rows):
+        places = [(field, columns[column]) for column, field in self._fields.items()]
+        for number, reply in enumerate(replies):
+            row = dict(zip(reply[::2], reply[1::2], strict=True))
+            for field, values in places if row else ():
                 value = parse_value(row.get(field, b""))
                 if value is not None:
                     values[number] = value
@@ -77,9 +78,11 @@ class OnlineUserFeatures:
 
     def missing(self, count: int) -> dict[str, np.ndarray]:
         """The same columns of `count` users of whom nothing is known."""
+        texts = np.full((len(self._is_text), count), "", dtype=object)
+        numbers = np.full((len(self._is_text), count), np.nan)
         return {
-            column: np.full(count, "", object) if is_text else np.full(count, np.nan)
-            for column, is_text in self._is_text.items()
+            column: texts[place] if is_text else numbers[place]
+            for place, (column, is_text) in enumerate(self._is_text.items())
         }
 
 

@@ -13,28 +13,28 @@ from recsys_assets.features.reader import (
 
 
 class Rows:
-    """A client that holds hashes in memory and counts round trips."""
+    """A client with one connection to hashes in memory; counts round trips."""
 
     def __init__(self, hashes):
         self.hashes, self.trips, self._asked = hashes, 0, []
+        self.connection_pool = self
 
-    def pipeline(self, *, transaction):
-        assert not transaction
+    def get_connection(self):
         return self
 
-    def __enter__(self):
-        return self
+    def release(self, connection):
+        assert not self._asked, "a reply was left unread"
 
-    def __exit__(self, *_):
-        return None
-
-    def hgetall(self, key):
-        self._asked.append(key)
-
-    def execute(self):
+    def send_packed_command(self, commands):
         self.trips += 1
-        asked, self._asked = self._asked, []
-        return [self.hashes.get(key, {}) for key in asked]
+        for command in commands:
+            _, _, rest = command.partition(b"HGETALL\r\n$")
+            length, _, key = rest.partition(b"\r\n")
+            self._asked.append(key[: int(length)])
+
+    def read_response(self):
+        row = self.hashes.get(self._asked.pop(0), {})
+        return [part for pair in row.items() for part in pair]
 
 
 @pytest.mark.parametrize(

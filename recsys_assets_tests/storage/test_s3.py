@@ -4,9 +4,7 @@ import os
 import subprocess
 import sys
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 pytestmark = pytest.mark.integration
 
@@ -42,29 +40,6 @@ assert (model.fetch() / "sub/weights").read_text() == "two"  # from the cache
 """
 
 
-def test_tables_and_artifacts_live_on_s3(tmp_path):
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        environment = {
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": "us-east-1",
-        }
-        boto3.client(
-            "s3",
-            endpoint_url=environment["AWS_ENDPOINT_URL"],
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106
-        ).create_bucket(Bucket="shop")
-        # A process of its own: the S3 file system reads its environment once.
-        subprocess.run(
-            [sys.executable, "-c", SCRIPT, str(tmp_path)],
-            env=os.environ | environment,
-            check=True,
-        )
-    finally:
-        server.stop()
+def test_tables_and_artifacts_live_on_s3(tmp_path, s3_environment):
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
+    subprocess.run(command, env=os.environ | s3_environment, check=True)
