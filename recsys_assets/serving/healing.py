@@ -1,31 +1,55 @@
-"""What is wrong with the embedded services, and how it is put right without a person.
+"""How what is wrong with the embedded services is put right without a person.
 
 A process that dies is started again, a model process that dies is loaded again (Triton does not do
 that by itself, and reports such a model as ready), and a server that answers with another release
 than the promoted one, as after a promotion that was killed half-way, is brought to it. On
 Kubernetes the first is the kubelet's work; the second and third are what a liveness probe must ask
-for: a real inference.
+for: a real inference. What is wrong is found out in `faults.py`.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 
-from recsys_assets.serving.client import RecommendClient
+from recsys_assets.serving import model_processes
+from recsys_assets.serving.faults import Fault, Seen, look
 from recsys_assets.serving.processes import ServiceError
 from recsys_assets.serving.promotion import LiveServer, serve_promoted
-from recsys_assets.serving.release import MissingRelease, Releases
+from recsys_assets.serving.release import MissingRelease, Promoted, Releases
 from recsys_assets.serving.services import live_server, releases, up
+from recsys_assets.serving.switching import (
+    PromotionError,
+    exclusive,
+    load_beside,
+    prove,
+    switch,
+    unload,
+)
 from recsys_assets.serving.triton import Triton
 from recsys_assets.serving.valkey import Valkey
+from recsys_assets.serving.watch_metrics import WatchMetrics
 from recsys_assets.settings import Settings
 
-# A slow answer on a busy machine is no reason to load a release again: it must fail in a row.
-_ATTEMPTS = 3
-_PAUSE_SECONDS = 0.3
+# With a load of some seconds this leaves a dead process five seconds from its end to its return.
+EVERY_SECONDS = 0.5
+
+_LOG = logging.getLogger(__name__)
 
 
-def heal(present: Releases, server: LiveServer) -> str | None:
+def heal(
+    present: Releases,
+    server: LiveServer,
+    server_pid: int | None = None,
+    metrics: WatchMetrics | None = None,
+) -> str | None:
     """Makes a running server answer with the promoted release, if it does not.
+
+    Args:
+        present: the releases, one of them promoted.
+        server: the server.
+        server_pid: its pid, if it runs beside this process: then a dead model process is found
+            although another one of the same release still answers.
+        metrics: told what was found.
 
     Returns:
         What was wrong, or None where nothing was.
@@ -34,48 +58,61 @@ def heal(present: Releases, server: LiveServer) -> str | None:
         PromotionError: the release cannot be served.
         MissingRelease: it is gone from the store.
     """
-    fault = _lasting_fault(present, server)
-    if fault:
+    metrics = metrics or WatchMetrics()
+    fault = _look(present, server, server_pid, metrics)
+    if fault is None:
+        return None
+    with exclusive(server.repository):
+        # A promotion was on its way, perhaps, and has ended what looked like a fault.
+        fault = _look(present, server, server_pid, metrics)
+    if fault is None:
+        return None
+    if fault.kind == "process":
+        _renew(present, server, server_pid)
+    else:
         serve_promoted(present, server)
-    return fault or None
+    metrics.healed(fault.kind)
+    return fault.text
 
 
-def heal_services(settings: Settings) -> list[str]:
+def heal_services(settings: Settings, metrics: WatchMetrics | None = None) -> list[str]:
     """Looks at Valkey, Triton and the release once; returns what was wrong and has been healed.
 
     Raises:
         ServiceError: what is wrong cannot be healed; the message says what to do.
     """
-    down = [
-        f"{name} did not answer"
-        for name, answers in (
-            ("Valkey", Valkey.of(settings).answers),
-            ("Triton", Triton.of(settings).live),
-        )
-        if not answers()
-    ]
+    metrics = metrics or WatchMetrics()
+    down = _down(settings, metrics)
     if down:
         up(settings)
-        return down
+        for fault in down:
+            metrics.healed(fault.kind)
+        return [fault.text for fault in down]
+    pid = Triton.of(settings).daemon.pid
     try:
-        fault = heal(releases(settings), live_server(settings))
+        healed = heal(releases(settings), live_server(settings), pid, metrics)
     except MissingRelease as error:
         raise ServiceError(f"the promoted release is gone: {error}") from None
-    return [fault] if fault else []
+    return [healed] if healed else []
 
 
 def watch(
-    settings: Settings, every_seconds: float, sleep: Callable[[float], None] = time.sleep
+    settings: Settings,
+    every_seconds: float = EVERY_SECONDS,
+    sleep: Callable[[float], None] = time.sleep,
+    metrics: WatchMetrics | None = None,
 ) -> Iterator[str]:
     """Heals for ever, and yields a line for whatever was healed or could not be.
 
     A fault that stays is named once, not at every look.
     """
+    metrics = metrics or WatchMetrics()
     said: list[str] = []
     while True:
         try:
-            lines = [f"healed: {fault}" for fault in heal_services(settings)]
+            lines = [f"healed: {fault}" for fault in heal_services(settings, metrics)]
         except ServiceError as error:
+            metrics.could_not_heal()
             lines = [f"cannot be healed: {error}"]
         if lines != said:
             yield from lines
@@ -83,28 +120,59 @@ def watch(
         sleep(every_seconds)
 
 
-def _lasting_fault(present: Releases, server: LiveServer) -> str:
-    """What was wrong with every one of some requests in a row; empty if one was answered well."""
-    fault = ""
-    for attempt in range(_ATTEMPTS):
-        time.sleep(_PAUSE_SECONDS if attempt else 0.0)
-        fault = _fault(present, server)
-        if not fault:
-            break
-    return fault
+def _down(settings: Settings, metrics: WatchMetrics) -> list[Fault]:
+    """The services that do not answer at all."""
+    faults = []
+    store_answers = Valkey.of(settings).answers()
+    metrics.saw_store(settings.online_store_url, store_answers)
+    if not store_answers:
+        faults.append(Fault("store", "Valkey did not answer"))
+    if not Triton.of(settings).live():
+        faults.append(Fault("server", "Triton did not answer"))
+        metrics.saw_no_server()
+    return faults
 
 
-def _fault(present: Releases, server: LiveServer) -> str:
-    from tritonclient.utils import InferenceServerException
-
+def _look(
+    present: Releases, server: LiveServer, server_pid: int | None, metrics: WatchMetrics
+) -> Fault | None:
     promoted = present.promoted()
     if promoted is None:
-        return ""
+        metrics.saw(Seen(None), 0)
+        return None
+    seen = look(server, server_pid, promoted.release)
+    metrics.saw(seen, promoted.release)
+    return seen.fault
+
+
+def _renew(present: Releases, server: LiveServer, server_pid: int | None) -> None:
+    """Starts the processes of the promoted release anew."""
+    promoted = present.promoted()
+    if promoted is None:
+        return
+    old = model_processes.living(server_pid, promoted.release) if server_pid else set()
+    if not _renewed_beside(present, server, promoted):
+        unload(server)
+        serve_promoted(present, server)
+    if server_pid:
+        model_processes.end(server_pid, promoted.release, old)
+
+
+def _renewed_beside(present: Releases, server: LiveServer, promoted: Promoted) -> bool:
+    """Does so while the release before answers: only what a dead process took has failed.
+
+    Returns:
+        Whether that could be done: there must be a sound release before it.
+    """
+    if promoted.previous is None:
+        return False
+    loaded = {promoted.release, promoted.previous}
     try:
-        with RecommendClient(server.grpc, probe=True) as client:
-            answer = client.recommend("", int(time.time()), k=1)
-    except InferenceServerException as error:
-        return f"release {promoted.release} failed: {error.message()}"
-    if answer.release != promoted.release:
-        return f"release {answer.release} answered instead of release {promoted.release}"
-    return ""
+        with exclusive(server.repository):
+            prove(server.grpc, promoted.previous)
+            load_beside(present, server, promoted.release, promoted.previous)
+            switch(present, server, promoted.release, loaded)
+    except (PromotionError, MissingRelease) as error:
+        _LOG.warning("the release before cannot take over, so all is loaded anew: %s", error)
+        return False
+    return True

@@ -1,0 +1,72 @@
+"""The processes that Triton runs a release in, one for each instance of the model `pipeline`.
+
+Triton neither starts a dead one again nor tells: with two instances, the living one answers nearly
+every request, probes included, while the dead one takes one request after another and fails it
+after a second. So whoever runs beside the server counts the processes.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from recsys_assets.serving.processes import ServiceError
+from recsys_assets.serving.repository import PIPELINE
+
+_STUB = b"triton_python_backend_stub"
+_TIMEOUT_SECONDS = 1.0
+_END_SECONDS = 10.0
+_POLL_SECONDS = 0.02
+
+
+def living(server_pid: int, release: int) -> set[int]:
+    """Pids of the processes of a release that live, of the server with this pid."""
+    model = f"/{PIPELINE}/{release}/".encode()
+    processes = Path("/proc").glob("[0-9]*")
+    return {int(entry.name) for entry in processes if _is_ours(entry, server_pid, model)}
+
+
+def end(server_pid: int, release: int, pids: set[int]) -> None:
+    """Ends those of `pids` that still are processes of the release.
+
+    Triton never gets to the end of unloading a model one of whose processes has died, so the
+    others would keep their memory for ever.
+
+    Raises:
+        ServiceError: the kernel does not end them.
+    """
+    for pid in living(server_pid, release) & pids:
+        os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + _END_SECONDS
+    while left := living(server_pid, release) & pids:
+        if time.monotonic() > deadline:
+            raise ServiceError(f"processes {sorted(left)} of release {release} do not end")
+        time.sleep(_POLL_SECONDS)
+
+
+def wanted(grpc_address: str, release: int) -> int:
+    """How many the server should run for a release; 0 if it does not know the release.
+
+    Raises:
+        tritonclient.utils.InferenceServerException: the server does not answer.
+    """
+    import tritonclient.grpc as grpc
+
+    with grpc.InferenceServerClient(grpc_address) as client:
+        limit = {"client_timeout": _TIMEOUT_SECONDS}
+        if not client.is_model_ready(PIPELINE, str(release), **limit):
+            return 0
+        config = client.get_model_config(PIPELINE, str(release), **limit).config
+    return sum(int(group.count) for group in config.instance_group)
+
+
+def _is_ours(process: Path, server_pid: int, model: bytes) -> bool:
+    """Whether a process is a stub of the model, in the server's session; a zombie is none."""
+    try:
+        command = (process / "cmdline").read_bytes()
+        return _STUB in command and model in command and os.getsid(int(process.name)) == server_pid
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # it has ended meanwhile
+
+
+__all__ = ["end", "living", "wanted"]

@@ -1,0 +1,105 @@
+"""What the watchdog tells Prometheus, on a port of its own.
+
+A server that is down cannot count that it is; its watchdog can.
+"""
+
+from typing import get_args
+
+import redis
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from recsys_assets.serving.faults import FaultKind, Seen
+
+_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+_STORE_SECONDS = 1.0
+
+
+class WatchMetrics:
+    """Metrics of one watchdog; `serve` makes them readable."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self._probe_seconds = Histogram(
+            "recsys_probe_seconds",
+            "Seconds of a real request to Triton",
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self._probe_up = Gauge(
+            "recsys_probe_up", "1 if the last real request was answered, else 0", registry=registry
+        )
+        self._probe_release = Gauge(
+            "recsys_probe_release",
+            "Release that answered the last real request, 0 if none",
+            registry=registry,
+        )
+        self._promoted_release = Gauge(
+            "recsys_promoted_release", "Release that should answer, 0 if none", registry=registry
+        )
+        self._processes = Gauge(
+            "recsys_model_processes",
+            "Processes of the promoted release that live",
+            registry=registry,
+        )
+        self._processes_wanted = Gauge(
+            "recsys_model_processes_wanted", "Processes that it should have", registry=registry
+        )
+        self._valkey_up = Gauge(
+            "recsys_valkey_up", "1 if the online store answers", registry=registry
+        )
+        self._valkey_memory = Gauge(
+            "recsys_valkey_memory_bytes", "Memory that the online store uses", registry=registry
+        )
+        self._valkey_keys = Gauge(
+            "recsys_valkey_keys", "Keys in the online store", registry=registry
+        )
+        self._healed = Counter(
+            "recsys_healed", "Faults that were healed", ["fault"], registry=registry
+        )
+        self._unhealed = Counter(
+            "recsys_unhealed", "Looks at a fault that could not be healed", registry=registry
+        )
+        for kind in get_args(FaultKind):  # what has not happened is 0, not absent
+            self._healed.labels(kind)
+
+    def serve(self, port: int) -> None:
+        """Answers Prometheus on 127.0.0.1 and `port`, until the process ends."""
+        start_http_server(port, addr="127.0.0.1", registry=self.registry)
+
+    def saw(self, seen: Seen, promoted: int) -> None:
+        """Records what a look at Triton found; `promoted` is 0 if no release is."""
+        self._promoted_release.set(promoted)
+        if seen.probe:
+            self._probe_seconds.observe(seen.probe.seconds)
+        answered = seen.probe is not None and seen.probe.outcome == "answered"
+        self._probe_up.set(answered)
+        self._probe_release.set((seen.probe and seen.probe.release) or 0)
+        if seen.processes:
+            living, wanted = seen.processes
+            self._processes.set(living)
+            self._processes_wanted.set(wanted)
+
+    def saw_store(self, url: str, answers: bool) -> None:
+        """Records how the online store is; while it is down, what it last held stands."""
+        self._valkey_up.set(answers)
+        if not answers:
+            return
+        try:
+            with redis.Redis.from_url(url, socket_timeout=_STORE_SECONDS) as store:
+                self._valkey_memory.set(store.info("memory")["used_memory"])
+                self._valkey_keys.set(store.dbsize())
+        except (redis.ConnectionError, redis.TimeoutError):
+            self._valkey_up.set(0)
+
+    def saw_no_server(self) -> None:
+        """Records that there was nothing to ask."""
+        self._probe_up.set(0)
+        self._probe_release.set(0)
+
+    def healed(self, kind: FaultKind) -> None:
+        """Counts a fault that is no more."""
+        self._healed.labels(kind).inc()
+
+    def could_not_heal(self) -> None:
+        """Counts a look at a fault that stays."""
+        self._unhealed.inc()

@@ -1,0 +1,129 @@
+"""A real Prometheus with the committed configuration scrapes a real Triton and a watchdog."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from recsys_assets.observability.names import TRITON, watched
+from recsys_assets.serving import services
+from recsys_assets.serving.client import RecommendClient
+from recsys_assets.serving.healing import heal_services
+from recsys_assets.serving.promotion import promote
+from recsys_assets.serving.release import Reason
+from recsys_assets.serving.watch_metrics import WatchMetrics
+from recsys_assets.settings import REPOSITORY
+from recsys_assets_tests.conftest import free_port
+from recsys_assets_tests.serving.conftest import settings_in
+from recsys_assets_tests.serving.twin_release import publish_twin_release
+
+pytestmark = pytest.mark.integration
+
+FOLDER = REPOSITORY / "observability"
+COMMITTED = {"triton": "127.0.0.1:8702", "watchdog": "127.0.0.1:8703"}
+
+
+@pytest.fixture(scope="module")
+def targets(tmp_path_factory):
+    """Addresses of the metrics of a Triton that has answered, and of its watchdog."""
+    settings = settings_in(tmp_path_factory.mktemp("home"))
+    try:
+        services.up(settings)
+        releases = services.releases(settings)
+        release = publish_twin_release(releases)
+        promote(releases, services.live_server(settings), release, Reason("a test", "pytest"))
+        metrics, port = WatchMetrics(), free_port()
+        metrics.serve(port)
+        assert heal_services(settings, metrics) == []
+        with RecommendClient(settings.triton_grpc, probe=True) as client:
+            client.recommend("ann", 1_506_816_000)
+        yield {"triton": settings.triton_metrics, "watchdog": f"127.0.0.1:{port}"}
+    finally:
+        services.down(settings)
+
+
+@pytest.fixture(scope="module")
+def prometheus(targets, tmp_path_factory):
+    """Address of a Prometheus that scrapes them, every second."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    shutil.copytree(FOLDER / "rules", folder / "rules")
+    config = (FOLDER / "prometheus.yml").read_text()
+    for job, address in COMMITTED.items():
+        assert address in config
+        config = config.replace(address, targets[job])
+    config = re.sub(r"(interval|timeout): \ds", r"\1: 1s", config)
+    (folder / "prometheus.yml").write_text(config)
+    path = f"{Path(sys.executable).parent}:/usr/bin:/usr/local/bin"
+    binary = shutil.which("prometheus", path=path)
+    assert binary, "prometheus is missing: run `make setup`, or `apt-get install -y prometheus`"
+    address = f"127.0.0.1:{free_port()}"
+    server = subprocess.Popen(
+        [
+            binary,
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address={address}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def ask(address, path, **parameters):
+    url = f"http://{address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+    with urllib.request.urlopen(url) as answer:  # noqa: S310 - loopback
+        return json.load(answer)["data"]
+
+
+def until(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.2)
+    return found
+
+
+def scraped(address):
+    """Jobs that were scraped; none while the server is starting."""
+    try:
+        series = ask(address, "query", query="up == 1")["result"]
+    except OSError:
+        return set()
+    return {one["metric"]["job"] for one in series}
+
+
+def names(address):
+    with urllib.request.urlopen(f"http://{address}/metrics") as answer:
+        return set(re.findall(r"^(\w+)", answer.read().decode(), re.MULTILINE))
+
+
+def test_triton_tells_what_rules_and_dashboard_name(targets):
+    assert names(targets["triton"]) >= TRITON
+
+
+def test_the_watchdog_does(targets):
+    assert names(targets["watchdog"]) >= watched()
+
+
+def test_all_is_scraped_and_every_rule_can_be_evaluated(prometheus):
+    until(lambda: scraped(prometheus) == set(COMMITTED))
+    assert until(lambda: evaluated(prometheus)) == {"ok"}
+
+
+def evaluated(address):
+    """What became of the evaluation of all rules; empty while one of them is still to come."""
+    groups = ask(address, "rules")["groups"]
+    health = {rule["health"] for group in groups for rule in group["rules"]}
+    return set() if "unknown" in health else health

@@ -1,0 +1,71 @@
+"""Releases of two model processes each, which answer by themselves: for tests of watchdogs."""
+
+import json
+import py_compile
+import re
+import shutil
+from pathlib import Path
+
+from recsys_assets.serving.integrity import digests
+from recsys_assets.serving.release import MANIFEST, Releases
+from recsys_assets.serving.rendering import TEMPLATES
+from recsys_assets.serving.repository import PIPELINE, write_configs, write_identity
+
+DAY = "2017-09-30"
+PROCESSES = 2
+
+_MODEL = '''"""Answers every request with as many items as it asks for."""
+
+import numpy as np
+import triton_python_backend_utils as backend
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self.release = int(args["model_version"])
+
+    def execute(self, requests):
+        return [self.answer(request) for request in requests]
+
+    def answer(self, request):
+        k = backend.get_input_tensor_by_name(request, "k").as_numpy()
+        if k[0, 0] < 0:
+            return backend.InferenceResponse(error=backend.TritonError("k is negative"))
+        shape = (len(k), int(k.max()))
+        return backend.InferenceResponse(
+            [
+                backend.Tensor("item_id", np.full(shape, f"{self.release}".encode(), object)),
+                backend.Tensor("score", np.zeros(shape, np.float32)),
+                backend.Tensor("degraded", np.zeros((len(k), 1), bool)),
+                backend.Tensor("release", np.full((len(k), 1), self.release, np.int64)),
+            ]
+        )
+'''
+
+
+def publish_twin_release(releases: Releases) -> int:
+    """Publishes a release whose model does nothing, in two processes."""
+    with releases.new() as draft:
+        release = int(draft.version)
+        for config in TEMPLATES.glob("*/config.pbtxt"):
+            target = draft.path / "templates" / config.parent.name
+            target.mkdir(parents=True)
+            shutil.copyfile(config, target / config.name)
+        _set_processes(draft.path / "templates" / PIPELINE / "config.pbtxt")
+        folder = draft.path / "models" / PIPELINE / str(release)
+        folder.mkdir(parents=True)
+        (folder / "model.py").write_text(_MODEL)
+        # Were it compiled when it is first loaded, the folder would change, and be loaded anew.
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        py_compile.compile(str(folder / "model.py"), doraise=True, invalidation_mode=mode)
+        write_identity(draft.path / "models", release)
+        write_configs(draft.path / "templates", draft.path / "models", release)
+        manifest = {"release": release, "item_features_day": DAY, "files": digests(draft.path)}
+        (draft.path / MANIFEST).write_text(json.dumps(manifest))
+    return release
+
+
+def _set_processes(config: Path) -> None:
+    text, found = re.subn(r"count: \d+", f"count: {PROCESSES}", config.read_text())
+    assert found == 1
+    config.write_text(text)
