@@ -1,0 +1,1 @@
+"""How fast the served release is, and how it stands a flood, a long run and faults."""

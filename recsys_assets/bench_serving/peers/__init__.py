@@ -1,0 +1,1 @@
+"""What the served release is measured against: the case study's layout and the floor."""
