@@ -1,103 +1,52 @@
 """Vector index over item embeddings by inner product, with FAISS. Runs in both environments."""
 
 import json
-import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-KINDS = ("flat", "hnsw", "ivfpq")
+from recsys_assets.retrieval import index_kinds, index_measure
+from recsys_assets.retrieval.index_kinds import NORMAL
 
 _INDEX = "index.faiss"
 _DESCRIPTION = "index.json"
-_HNSW_LINKS = 32
-_HNSW_BUILD = 200
-_HNSW_SEARCH = 400
-_PQ_BITS = 8
-_IVF_SAMPLES = 39  # vectors a list: below it FAISS warns that lists are badly placed
-_SEED = 1
 
 
 @dataclass(frozen=True)
 class IndexDescription:
-    """What `index.json` says: kind, items, dimensions, and recall at 100 against exact search."""
+    """What `index.json` says: kind, items, dimensions, and recall at 100 against exact search.
+
+    `budgets` names what a search may look at: candidates of a graph, lists probed. Left out, they
+    are those of the index that is written, `index_kinds.budgets_of`.
+    """
 
     kind: str
     items: int
     dimensions: int
     recall_at_100: float
+    budgets: Mapping[str, int] = field(default_factory=dict)
 
 
 def build(embeddings: np.ndarray, kind: str) -> Any:
-    """A FAISS index of the rows.
-
-    `flat` is exact. `hnsw` (Malkov & Yashunin, arXiv 1603.09320) is the default. `ivfpq` (Jégou
-    et al., "Product quantization for nearest neighbor search", 2011) takes a fraction of the
-    memory: d/2 bytes a vector, in place of 4 d.
+    """A FAISS index of the rows, with the default parameters of a kind.
 
     Args:
         embeddings: float32 [n, d] of unit length.
-        kind: one of `KINDS`.
+        kind: one of `index_kinds.KINDS`.
 
     Raises:
         ValueError: another kind, too few items for it, or embeddings that are not finite.
     """
-    import faiss
-
-    if kind not in KINDS:
-        raise ValueError(f"index kind {kind!r} is not known: choose one of {', '.join(KINDS)}")
-    if not np.isfinite(embeddings).all():
-        raise ValueError("item embeddings hold values that are not finite: train two_tower again")
-    faiss.omp_set_num_threads(os.cpu_count() or 1)  # searching may have set it to one
-    dimensions = embeddings.shape[1]
-    index: Any
-    if kind == "flat":
-        index = faiss.IndexFlatIP(dimensions)
-    elif kind == "hnsw":
-        index = faiss.IndexHNSWFlat(dimensions, _HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
-        index.hnsw.efConstruction = _HNSW_BUILD
-        index.hnsw.efSearch = _HNSW_SEARCH
-    else:
-        index = _ivfpq(embeddings)
-    index.add(embeddings)
-    return index
-
-
-def _ivfpq(embeddings: np.ndarray) -> Any:
-    import faiss
-
-    count, dimensions = embeddings.shape
-    if count < 2 * _IVF_SAMPLES:
-        raise ValueError(
-            f"index kind 'ivfpq' cannot be trained on {count} items, it needs {2 * _IVF_SAMPLES}: "
-            "set RECSYS_INDEX=flat"
-        )
-    lists = min(int(4 * np.sqrt(count)), count // _IVF_SAMPLES)
-    bits = min(_PQ_BITS, int(np.log2(count / _IVF_SAMPLES)))
-    quantizer: Any = faiss.IndexFlatIP(dimensions)
-    index = faiss.IndexIVFPQ(
-        quantizer, dimensions, lists, dimensions // 2, bits, faiss.METRIC_INNER_PRODUCT
-    )
-    index.own_fields = True
-    quantizer.this.disown()
-    index.cp.seed = _SEED
-    index.train(embeddings)
-    index.nprobe = lists
-    return index
+    return index_kinds.build(embeddings, index_kinds.default_parameters(kind, len(embeddings)))
 
 
 def recall_at(index: Any, embeddings: np.ndarray, queries: np.ndarray, k: int = 100) -> float:
     """Share of the exact k best that the index finds, mean over queries float32 [m, d]."""
-    k = min(k, len(embeddings))
-    _, found = index.search(queries, k)
-    shares = []
-    for row, query in zip(found, queries, strict=True):
-        scores = embeddings @ query
-        exact = np.argpartition(-scores, k - 1)[:k]
-        shares.append(len(np.intersect1d(row, exact)) / k)
-    return float(np.mean(shares))
+    normal = {NORMAL: index_kinds.effort_of(index)}
+    return index_measure.recall_by_budget(index, embeddings, queries, normal, k)[NORMAL]
 
 
 def write_index(
@@ -106,9 +55,28 @@ def write_index(
     """Writes `index.faiss`, `index.json` and `item_ids.json`."""
     import faiss
 
+    budgets = description.budgets or index_kinds.budgets_of(index)
+    described = asdict(replace(description, budgets=dict(budgets)))
     faiss.write_index(index, str(folder / _INDEX))
-    (folder / _DESCRIPTION).write_text(json.dumps(asdict(description)), encoding="utf-8")
+    (folder / _DESCRIPTION).write_text(json.dumps(described), encoding="utf-8")
     (folder / "item_ids.json").write_text(json.dumps(item_ids), encoding="utf-8")
+
+
+def read_description(folder: Path) -> IndexDescription:
+    """Reads `index.json`.
+
+    Raises:
+        ValueError: another version of the code has written it.
+    """
+    file = folder / _DESCRIPTION
+    described = json.loads(file.read_text(encoding="utf-8"))
+    wanted = {entry.name for entry in fields(IndexDescription)}
+    if described.keys() != wanted:
+        raise ValueError(
+            f"{file} has the fields {sorted(described)} in place of {sorted(wanted)}: "
+            "materialize item_index again"
+        )
+    return IndexDescription(**described)
 
 
 class ItemIndex:
@@ -120,6 +88,7 @@ class ItemIndex:
 
     Raises:
         FileNotFoundError: the folder holds no index.
+        ValueError: another version of the code has written it.
     """
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
@@ -130,25 +99,30 @@ class ItemIndex:
             raise FileNotFoundError(f"{file} does not exist: materialize item_index again")
         faiss.omp_set_num_threads(threads)
         self._index: Any = faiss.read_index(str(file))
-        self._search_parameters: Any = getattr(faiss, "SearchParametersHNSW")  # noqa: B009
-        self.description = IndexDescription(
-            **json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
-        )
+        self.description = read_description(folder)
 
-    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def search(
+        self, queries: np.ndarray, k: int, budget: str = NORMAL
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The k items with the largest inner products.
 
         Args:
             queries: float32 [n, d].
-            k: at least 1. An HNSW index looks at no fewer than k candidates.
+            k: at least 1. Whatever the budget, an HNSW index looks at no fewer than k candidates,
+                and lists are probed that hold twice k items on average.
+            budget: a name in `description.budgets`; a flat index looks at every item with any.
 
         Returns:
             Rows int64 [n, k], positions in `item_ids.json`, best first, and scores float32
             [n, k]. Where the index holds or finds fewer than k, rows end in -1.
+
+        Raises:
+            ValueError: the index has no such budget.
         """
-        if hasattr(self._index, "hnsw") and k > self._index.hnsw.efSearch:
-            parameters = self._search_parameters(efSearch=k)
-            scores, rows = self._index.search(queries, k, params=parameters)
-        else:
-            scores, rows = self._index.search(queries, k)
+        effort = self.description.budgets.get(budget)
+        if effort is None:
+            known = ", ".join(self.description.budgets)
+            raise ValueError(f"search budget {budget!r} is not known: choose one of {known}")
+        parameters = index_kinds.search_parameters(self._index, effort, k)
+        scores, rows = self._index.search(queries, k, params=parameters)
         return rows, scores

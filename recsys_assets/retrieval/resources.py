@@ -19,7 +19,7 @@ class TrainingSpan(dg.ConfigurableResource):
 
 
 class VectorIndex(dg.ConfigurableResource):
-    """The kind of vector index: flat, hnsw or ivfpq; resource key `vector_index`."""
+    """The kind of vector index, as RECSYS_INDEX; resource key `vector_index`."""
 
     kind: str
 

@@ -1,8 +1,13 @@
+import json
+import subprocess
+
 import numpy as np
 import pytest
 
-from recsys_assets.retrieval import index
+from recsys_assets.retrieval import index, index_kinds
 from recsys_assets.retrieval.index import IndexDescription, ItemIndex
+from recsys_assets.retrieval.index_kinds import IndexParameters
+from recsys_assets.settings import load_settings
 
 
 def unit_vectors(count, dimensions=16, seed=0):
@@ -10,15 +15,19 @@ def unit_vectors(count, dimensions=16, seed=0):
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def stored(folder, vectors, kind):
+def write(folder, vectors, kind):
     built = index.build(vectors, kind)
     ids = [f"item-{n}" for n in range(len(vectors))]
     description = IndexDescription(kind, len(ids), vectors.shape[1], 1.0)
     index.write_index(folder, built, ids, description)
+
+
+def stored(folder, vectors, kind):
+    write(folder, vectors, kind)
     return ItemIndex(folder)
 
 
-@pytest.mark.parametrize("kind", index.KINDS)
+@pytest.mark.parametrize("kind", index_kinds.KINDS)
 def test_every_kind_finds_an_item_by_its_own_vector(tmp_path, kind):
     vectors = unit_vectors(2000)
 
@@ -39,7 +48,7 @@ def test_recall_against_exact_search(kind):
     assert recall >= 0.98
 
 
-@pytest.mark.parametrize("kind", ["flat", "hnsw"])
+@pytest.mark.parametrize("kind", ["flat", "hnsw", "hnswsq8"])
 @pytest.mark.parametrize("count", [1, 5, 60])
 def test_a_tiny_catalogue_ends_in_no_rows(tmp_path, kind, count):
     vectors = unit_vectors(count)
@@ -52,12 +61,75 @@ def test_a_tiny_catalogue_ends_in_no_rows(tmp_path, kind, count):
     assert (rows[0, len(found) :] == -1).all()
 
 
-def test_more_candidates_than_the_graph_searches_by_default(tmp_path):
+@pytest.mark.parametrize("kind", ["hnsw", "ivfflat"])
+@pytest.mark.parametrize("budget", index_kinds.BUDGETS)
+def test_more_candidates_than_the_budget_looks_at(tmp_path, kind, budget):
     vectors = unit_vectors(1500)
 
-    rows, _ = stored(tmp_path, vectors, "hnsw").search(vectors[:2], 900)
+    rows, _ = stored(tmp_path, vectors, kind).search(vectors[:2], 900, budget)
 
     assert (rows >= 0).mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        IndexParameters("hnsw", effort=40, links=8, construction=40),
+        IndexParameters("hnswsq8", effort=40, links=8, construction=40),
+        IndexParameters("ivfflat", effort=4, lists=64),
+        IndexParameters("ivfsq8", effort=4, lists=64),
+        IndexParameters("ivfpq", effort=4, lists=64),
+    ],
+    ids=lambda parameters: parameters.kind,
+)
+def test_a_larger_budget_finds_more(tmp_path, parameters):
+    vectors, queries = unit_vectors(4000, 32), unit_vectors(40, 32, seed=1)
+    description = IndexDescription(parameters.kind, 4000, 32, 1.0)
+    index.write_index(tmp_path, index_kinds.build(vectors, parameters), [""] * 4000, description)
+    found = ItemIndex(tmp_path)
+
+    low, normal, high = (
+        found.search(queries, 10, budget)[1].sum() for budget in index_kinds.BUDGETS
+    )
+
+    assert low < normal < high
+
+
+def test_a_flat_index_is_exact_with_every_budget(tmp_path):
+    vectors = unit_vectors(500)
+    found = stored(tmp_path, vectors, "flat")
+
+    low, normal, high = (found.search(vectors[:5], 7, budget) for budget in index_kinds.BUDGETS)
+
+    assert (low[0] == normal[0]).all()
+    assert (high[0] == normal[0]).all()
+
+
+@pytest.mark.parametrize("kind", ["flat", "hnsw"])
+def test_an_unknown_budget_names_the_choices(tmp_path, kind):
+    vectors = unit_vectors(100)
+
+    with pytest.raises(ValueError, match="'huge' is not known: choose one of low, normal, high"):
+        stored(tmp_path, vectors, kind).search(vectors[:1], 5, "huge")
+
+
+def test_budgets_are_kept_with_the_index(tmp_path):
+    found = stored(tmp_path, unit_vectors(2000), "hnsw")
+
+    described = json.loads((tmp_path / "index.json").read_text())
+
+    assert described["budgets"] == {"low": 100, "normal": 400, "high": 1600}
+    assert found.description.budgets == described["budgets"]
+
+
+def test_budgets_may_be_named_by_who_builds_it(tmp_path):
+    vectors = unit_vectors(300)
+    description = IndexDescription("hnsw", 300, 16, 1.0, {"normal": 400, "spring_sale": 30})
+    index.write_index(tmp_path, index.build(vectors, "hnsw"), [""] * 300, description)
+
+    rows, _ = ItemIndex(tmp_path).search(vectors[:3], 5, "spring_sale")
+
+    assert (rows[:, 0] == [0, 1, 2]).all()
 
 
 def test_too_few_items_to_quantize_say_what_to_choose():
@@ -66,7 +138,7 @@ def test_too_few_items_to_quantize_say_what_to_choose():
 
 
 def test_an_unknown_kind_names_the_choices():
-    with pytest.raises(ValueError, match="flat, hnsw, ivfpq"):
+    with pytest.raises(ValueError, match="flat, hnsw, hnswsq8, ivfflat, ivfsq8, ivfpq"):
         index.build(unit_vectors(10), "annoy")
 
 
@@ -81,3 +153,47 @@ def test_embeddings_that_are_not_finite_are_refused():
 def test_a_folder_without_an_index_says_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match="materialize item_index"):
         ItemIndex(tmp_path)
+
+
+def test_an_index_of_older_code_says_what_to_do(tmp_path):
+    write(tmp_path, unit_vectors(50), "flat")
+    described = json.loads((tmp_path / "index.json").read_text())
+    del described["budgets"]
+    (tmp_path / "index.json").write_text(json.dumps(described))
+
+    with pytest.raises(ValueError, match=r"index\.json has the fields .* materialize item_index"):
+        ItemIndex(tmp_path)
+
+
+SEARCH_THERE = """
+import sys
+from pathlib import Path
+import numpy as np
+from recsys_assets.retrieval import index
+folder, kind, action = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+vectors = np.load(folder / "vectors.npy")
+if action == "write":
+    description = index.IndexDescription(kind, len(vectors), vectors.shape[1], 1.0)
+    index.write_index(folder, index.build(vectors, kind), [""] * len(vectors), description)
+rows = [index.ItemIndex(folder).search(vectors[:20], 10, b)[0] for b in ("low", "normal", "high")]
+np.save(folder / "rows.npy", rows)
+"""
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", index_kinds.KINDS)
+@pytest.mark.parametrize("writer", ["here", "there"])
+def test_either_environment_reads_what_the_other_has_written(tmp_path, kind, writer):
+    vectors = unit_vectors(1000)
+    np.save(tmp_path / "vectors.npy", vectors)
+    if writer == "here":
+        write(tmp_path, vectors, kind)
+
+    action = "read" if writer == "here" else "write"
+    python = str(load_settings().models_python)
+    subprocess.run([python, "-c", SEARCH_THERE, str(tmp_path), kind, action], check=True)
+
+    found = ItemIndex(tmp_path)
+    for budget, there in zip(index_kinds.BUDGETS, np.load(tmp_path / "rows.npy"), strict=True):
+        rows, _ = found.search(vectors[:20], 10, budget)
+        assert (rows == there).mean() > 0.98

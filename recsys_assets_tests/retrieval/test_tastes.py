@@ -82,4 +82,16 @@ def test_what_is_served_equals_what_was_trained_on(purchases, tmp_path):
     assert np.array_equal(served.profiles(users), history.profiles(users, end))
     for user in users:
         same = history.affinities(np.full(3, user), values, end)
-        assert np.array_equal(served.affinities(int(user), values), same)
+        alone = served.affinities(np.array([user]), values, np.zeros(3, dtype=np.int64))
+        assert np.array_equal(alone, same)
+
+
+def test_a_batch_of_users_is_served_as_each_of_them_alone(purchases):
+    served, values = Tastes.of(purchases), np.array([[1, 1], [2, 2], [2, 1]])
+    owner = np.array([2, 0, 1])
+
+    together = served.affinities(np.array([1, 2, 0]), values, owner)
+
+    for row, user in enumerate([0, 1, 2]):
+        alone = served.affinities(np.array([user]), values[row : row + 1], np.zeros(1, int))
+        assert np.array_equal(together[row : row + 1], alone)
