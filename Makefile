@@ -6,7 +6,7 @@ VENVS := .venvs
 ORCHESTRATION := $(VENVS)/orchestration/bin
 export PATH := $(CURDIR)/$(ORCHESTRATION):$(PATH)
 
-.PHONY: help setup demo ui up down test test-fast check format lock replay replay-fast bench bench-serving bench-logging bench-quality clean
+.PHONY: $(shell grep -oE "^[a-z-]+:" $(MAKEFILE_LIST) | tr -d :)
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,10 @@ check: setup ## Format, lint, types, import contracts, Dagster definitions
 	mypy
 	lint-imports
 	dg check defs
+	promtool check rules --lint=all observability/rules/serving.yml
+
+dashboard: setup ## Write the Grafana dashboard anew
+	python -m recsys_assets.observability
 
 format: setup ## Format the code and mend what the linter can
 	ruff format .
@@ -56,10 +60,31 @@ format: setup ## Format the code and mend what the linter can
 lock: setup ## Resolve the dependencies anew into requirements/
 	scripts/lock
 
-bench: bench-serving bench-logging bench-quality ## All benchmarks
+bench: bench-serving bench-overload bench-faults bench-triton bench-soak bench-logging bench-slate bench-quantized bench-index bench-quality ## All benchmarks
 
-bench-serving: setup ## Latency of the served ensemble, one warm client
-	python -m recsys_assets.serving.benchmark
+bench-serving: setup ## Open-loop load on the demo's release, beside the case study's layouts and the floor
+	python -m recsys_assets.bench_serving
+
+bench-overload: setup ## Twice the capacity for a minute: what is shed, and how soon all is well again
+	python -m recsys_assets.bench_serving.overload
+
+bench-faults: setup ## Valkey stopped and a model process killed under load
+	python -m recsys_assets.bench_serving.faults
+
+bench-triton: setup ## What each setting of Triton does
+	python -m recsys_assets.bench_serving.triton_settings
+
+bench-soak: setup ## An hour at 70 % of capacity: memory and errors
+	python -m recsys_assets.bench_serving.soak
+
+bench-slate: setup ## Re-ranking and sampling: quality, diversity, time
+	python -m recsys_assets.serving.bench_slate
+
+bench-quantized: setup ## FP16 and INT8 releases: memory, latency, quality
+	python -m recsys_assets.serving.bench_quantized
+
+bench-index: setup ## Vector search: HNSW, IVF-PQ and flat up to 10 million vectors
+	python -m recsys_assets.retrieval.bench_index
 
 bench-logging: setup ## What the request log adds to an answer, logged and not in turns
 	python -m recsys_assets.serving.log_benchmark

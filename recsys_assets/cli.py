@@ -109,13 +109,18 @@ def status(settings: Settings) -> None:
 
 
 @main.command()
-@click.option("--every", default=2.0, show_default=True, help="Seconds between two looks.")
+@click.option("--every", default=0.5, show_default=True, help="Seconds between two looks.")
+@click.option("--metrics-port", type=int, help="Answer Prometheus on 127.0.0.1 and this port.")
 @click.pass_obj
-def watch(settings: Settings, every: float) -> None:
+def watch(settings: Settings, every: float, metrics_port: int | None) -> None:
     """Keep Valkey, Triton and the promoted release answering, until interrupted."""
     from recsys_assets.serving import healing
+    from recsys_assets.serving.watch_metrics import WatchMetrics
 
-    for line in healing.watch(settings, every):
+    metrics = WatchMetrics()
+    if metrics_port is not None:
+        metrics.serve(metrics_port)
+    for line in healing.watch(settings, every, metrics=metrics):
         click.echo(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {line}")
 
 

@@ -31,6 +31,7 @@ from recsys_assets.retraining.resources import AlertHookResource, RetrainingPoli
 from recsys_assets.retraining.sensors import SENSORS
 from recsys_assets.retrieval import assets as retrieval_assets
 from recsys_assets.retrieval import checks as retrieval_checks
+from recsys_assets.retrieval import index_assets
 from recsys_assets.retrieval.pipes import ModelsEnvironment
 from recsys_assets.retrieval.resources import TrainingSpan, VectorIndex
 from recsys_assets.serving import assets as serving_assets
@@ -44,6 +45,7 @@ ASSET_MODULES = (
     example_assets,
     content_assets,
     retrieval_assets,
+    index_assets,
     ranking_assets,
     evaluation_assets,
     serving_assets,
@@ -64,11 +66,15 @@ CHECK_MODULES = (
 # Everything from raw events to a release that answers, for a first start or a full rebuild.
 initial_pipeline = dg.define_asset_job(
     "initial_pipeline",
-    selection=dg.AssetSelection.assets(
-        "triton_model_repository", "seen_items", "online_features"
-    ).upstream()
-    | dg.AssetSelection.assets("promoted_release")
-    | dg.AssetSelection.groups("events"),
+    selection=(
+        dg.AssetSelection.assets(
+            "triton_model_repository", "seen_items", "online_features"
+        ).upstream()
+        | dg.AssetSelection.assets("promoted_release")
+        | dg.AssetSelection.groups("events")
+    )
+    # Only RECSYS_INDEX=auto reads it; whoever sets that materializes it first.
+    - dg.AssetSelection.assets("index_tuning"),
     description="Builds the recommender from raw events to a promoted release.",
 )
 # What a day that is over brings: its events and features, the online values made from them, what

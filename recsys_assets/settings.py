@@ -20,7 +20,8 @@ _RECORDED: dict[str, tuple[date, date, date]] = {
     "movielens_100k": (date(1997, 9, 20), date(1998, 4, 22), date(1998, 3, 1)),
 }
 SOURCES = (*_RECORDED, "parquet")
-INDEX_KINDS = ("flat", "hnsw", "ivfpq")
+INDEX_KINDS = ("flat", "hnsw", "hnswsq8", "ivfflat", "ivfsq8", "ivfpq", "auto")
+SEEN_WHEN_DOWN = ("show", "refuse")  # `serving.seen_settings.WhenDown`
 OFFLINE_STORES = ("duckdb", "spark", "athena")
 
 
@@ -43,6 +44,13 @@ class Settings:
     (`drift_days`) starts a fine-tune, unless one was started less than `cooldown_days` before;
     everything is trained anew every `retrain_every_days`, and after that many
     `rejections_before_retrain` in a row. Alerts are also posted to `alert_url`, if there is one.
+
+    A batch of requests may take `batch_budget_ms`; what would take longer gets less (see
+    `serving/shedding.py`).
+
+    A user's filter of seen items is forgotten `seen_expire_days` after the last purchase, never
+    if it is None. Items shown are not shown again for `shown_hours`, 0 being off. While the
+    filters cannot be asked, `seen_when_down` says what a known user gets: `show` or `refuse`.
     """
 
     home: Path
@@ -67,6 +75,10 @@ class Settings:
     retrain_every_days: int
     rejections_before_retrain: int
     alert_url: str | None
+    batch_budget_ms: int
+    seen_expire_days: int | None
+    seen_when_down: str
+    shown_hours: int
 
     @property
     def train_through(self) -> date:
@@ -117,6 +129,10 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         retrain_every_days=_positive(environ, "RECSYS_RETRAIN_EVERY_DAYS", 7),
         rejections_before_retrain=_positive(environ, "RECSYS_REJECTIONS_BEFORE_RETRAIN", 3),
         alert_url=_alert_url(environ),
+        batch_budget_ms=_positive(environ, "RECSYS_BATCH_BUDGET_MS", 12),
+        seen_expire_days=_whole(environ, "RECSYS_SEEN_EXPIRE_DAYS", 0) or None,
+        seen_when_down=_choice(environ, "RECSYS_SEEN_WHEN_DOWN", SEEN_WHEN_DOWN, "show"),
+        shown_hours=_whole(environ, "RECSYS_SHOWN_HOURS", 0),
     )
 
 
@@ -133,6 +149,13 @@ def _positive(environ: Mapping[str, str], variable: str, default: int) -> int:
     value = environ.get(variable) or str(default)
     if not value.isdecimal() or int(value) < 1:
         raise InvalidSetting(variable, value, "give a whole number of at least 1")
+    return int(value)
+
+
+def _whole(environ: Mapping[str, str], variable: str, default: int) -> int:
+    value = environ.get(variable) or str(default)
+    if not value.isdecimal():
+        raise InvalidSetting(variable, value, "give a whole number; 0 switches it off")
     return int(value)
 
 

@@ -1,7 +1,9 @@
 """Fixtures that several folders of tests share: real services, started once and only if asked."""
 
+import random
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -9,12 +11,20 @@ import pytest
 from recsys_assets.serving.processes import Address
 from recsys_assets.serving.valkey import Valkey
 
+_FIRST_OF_THE_KERNEL = 32_768  # net.ipv4.ip_local_port_range
+
 
 def free_port() -> int:
-    """A loopback port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nothing uses.
+
+    It is none of those that the kernel gives to outgoing connections, so that a server which is
+    stopped on it can be started there again.
+    """
+    while True:
+        port = random.randrange(20_000, _FIRST_OF_THE_KERNEL)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +45,37 @@ def valkey_url(valkey: Valkey) -> str:
     with redis.Redis.from_url(url) as client:
         client.flushall()
     return url
+
+
+@pytest.fixture
+def s3_environment() -> Iterator[dict[str, str]]:
+    """Environment of a process that finds an S3 server with the bucket `shop`, which is empty.
+
+    For a process of its own: the S3 file system reads its environment once.
+    """
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        url = f"http://{host}:{port}"
+        boto3.client(
+            "s3",
+            endpoint_url=url,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",  # noqa: S106
+        ).create_bucket(Bucket="shop")
+        yield {
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+        }
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ TODAY = "2025-03-08"
 REPLAYED = ("2025-03-12", "2025-03-13")
 _DAYS = 73
 _SHIFT = 66
-USERS = 480  # a third of them comes every day
+USERS = 720  # a third of them comes every day
 
 
 class SmallDeployment:

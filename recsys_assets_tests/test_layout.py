@@ -13,6 +13,7 @@ WIRING = {
     "assets.py",
     "example_assets.py",
     "candidate_assets.py",
+    "index_assets.py",
     "checks.py",
     "jobs.py",
     "resources.py",

@@ -12,7 +12,7 @@ import numpy as np
 
 from recsys_assets.evaluation.slates import DEPTH, PADDING, Scorer
 from recsys_assets.evaluation.split import Split
-from recsys_assets.retrieval.candidates import CANDIDATES, DEEPER, ENOUGH
+from recsys_assets.retrieval.candidates import CANDIDATES, DEEPER, ENOUGH, RANKED
 
 Columns = Mapping[str, np.ndarray]
 
@@ -85,8 +85,11 @@ def two_stage_slates(
     split: Split,
     candidates: int = CANDIDATES,
     enough: int = ENOUGH,
+    ranked: int = RANKED,
 ) -> np.ndarray:
     """Retrieve, take out what was seen, rank: int32 [requests, 300] of catalogue rows, best first.
+
+    Behind those that are ranked come the others, as retrieved.
 
     As in serving, seen items are taken out after the search, so a household that has bought many
     of its candidates gets a shorter slate, padded with -1; should fewer than `enough` be left,
@@ -98,8 +101,9 @@ def two_stage_slates(
         ranker: orders them.
         item_rows: catalogue row of each index row.
         split: says what each household has seen.
-        candidates: how many the index is asked for, and the most that are ranked.
+        candidates: how many the index is asked for.
         enough: how many a household must be left with.
+        ranked: the most that are ranked.
     """
     slates = np.full((len(split.requests), DEPTH), PADDING, dtype=np.int32)
     found = _unseen_candidates(queries.embeddings, index, item_rows, split, candidates, enough)
@@ -109,8 +113,9 @@ def two_stage_slates(
         if not len(rows):
             continue
         user = {name: column[request : request + 1] for name, column in queries.columns.items()}
-        scores = ranker.score(user, int(queries.timestamps[request]), rows)
-        best = rows[np.argsort(-scores, kind="stable")][:DEPTH]
+        first, rest = rows[:ranked], rows[ranked:]
+        scores = ranker.score(user, int(queries.timestamps[request]), first)
+        best = np.concatenate([first[np.argsort(-scores, kind="stable")], rest])[:DEPTH]
         slates[request, : len(best)] = item_rows[best]
     return slates
 

@@ -41,7 +41,7 @@ def redis_connection(url: str) -> str:
 
 def configuration_variables(settings: Settings) -> dict[str, str]:
     """Values for the variables of `feature_store.yaml`."""
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     section = (FEATURE_REPO / "offline_stores" / f"{settings.offline_store}.yaml").read_text()
     offline_store = yaml.safe_load(Template(section).substitute(STORAGE=settings.storage_url))

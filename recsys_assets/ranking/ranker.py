@@ -1,22 +1,21 @@
 """The ranker at work: scores of candidates for one request. Runs in both environments."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from recsys_assets.features.declarations import ITEM_FEATURES
 from recsys_assets.features.encoding import ModelEncoding
-from recsys_assets.ranking.scoring import CANDIDATE_TOWER, RETRIEVAL, Scoring
-from recsys_assets.retrieval.inputs import with_age, with_request
-from recsys_assets.retrieval.item_history import Changes, promotions_at
-from recsys_assets.retrieval.item_tower import ItemTower
+from recsys_assets.ranking.item_numbers import ItemNumbers
+from recsys_assets.ranking.item_vectors import item_vectors
+from recsys_assets.ranking.scoring import RETRIEVAL, Scoring
+from recsys_assets.retrieval.inputs import with_request
+from recsys_assets.retrieval.item_history import Changes
+from recsys_assets.retrieval.quantized_rows import Rows
 from recsys_assets.retrieval.query_tower import QueryTower, open_session
 from recsys_assets.retrieval.tastes import Tastes
 
 Columns = Mapping[str, np.ndarray]
-
-_DAY = 86_400
 
 
 class Ranker:
@@ -44,7 +43,7 @@ class Ranker:
         self,
         folder: Path,
         item_columns: Columns,
-        text_embeddings: np.ndarray,
+        text_embeddings: np.ndarray | Rows,
         promotions: Changes,
         threads: int = 1,
     ) -> None:
@@ -52,60 +51,70 @@ class Ranker:
         self._query, self._item = encoding.query, encoding.item
         self._tastes = Tastes.load(folder)
         self._session = open_session(folder / "ranker.onnx", threads)
-        self._promotions = promotions
-        self._columns = {name: item_columns[name] for name in ITEM_FEATURES.columns}
         self._ids = self._item.encode_ids(item_columns)
-        self._text = np.ascontiguousarray(text_embeddings, dtype=np.float32)
+        self._numbers = ItemNumbers(self._item, item_columns, promotions)
+        self._text = text_embeddings
         self._scoring = Scoring.load(folder)
         self._correction = self._scoring.correction(item_columns["popularity_28d"])
         self._tower = QueryTower(folder / RETRIEVAL, threads)
-        self._vectors = ItemTower(folder / RETRIEVAL, threads, CANDIDATE_TOWER).embed(
-            item_columns, self._text, _release_moment(item_columns)
-        )
+        self._vectors = item_vectors(folder / RETRIEVAL, item_columns, text_embeddings, threads)
 
     def score(self, user_columns: Columns, timestamp: int, rows: np.ndarray) -> np.ndarray:
-        """Scores candidates for one request; higher is better.
+        """Scores candidates for one request, as `score_batch`.
 
         Args:
             user_columns: as for `QueryTower.embed`, one row.
             timestamp: epoch seconds.
             rows: int64 [m], positions of the candidates among the items.
+        """
+        return self.score_batch(user_columns, np.array([timestamp]), [rows])[0]
+
+    def score_batch(
+        self,
+        user_columns: Columns,
+        timestamps: np.ndarray,
+        rows: Sequence[np.ndarray],
+        embeddings: np.ndarray | None = None,
+    ) -> list[np.ndarray]:
+        """Scores the candidates of n requests in one run; higher is better.
+
+        Lists may differ in length: they are laid one after another, and nothing is padded.
+
+        Args:
+            user_columns: as for `QueryTower.embed`, n rows.
+            timestamps: int64 [n], epoch seconds.
+            rows: n arrays int64 [m_i], positions of the candidates among the items.
+            embeddings: float32 [n, d] of the requests by the ranker's own query tower, where the
+                caller has them already.
 
         Returns:
-            float32 [m]: log-probability that the user buys the item now for the first time, up
-            to a constant.
+            n arrays float32 [m_i]: log-probability that the user buys the item now for the first
+            time, up to a constant.
         """
-        if not len(rows):
-            return np.empty(0, dtype=np.float32)
-        moment = np.array([timestamp])
-        query = self._query.transform(with_request(user_columns, moment))
-        count = len(rows)
+        lengths = [len(one) for one in rows]
+        candidates = np.concatenate(rows)
+        if not len(candidates):
+            return [np.empty(0, dtype=np.float32) for _ in rows]
+        owner = np.repeat(np.arange(len(rows)), lengths)
+        query = self._query.transform(with_request(user_columns, timestamps))
+        ids = self._ids[candidates]
         log_odds = self._session.run(
             None,
             {
-                "query_ids": np.broadcast_to(query.ids, (count, query.ids.shape[1])),
-                "query_numbers": np.broadcast_to(query.dense, (count, query.dense.shape[1])),
-                "item_ids": self._ids[rows],
-                "item_numbers": self._numbers_at(moment, rows),
-                "item_text": self._text[rows],
-                "affinity": self._tastes.affinities(int(query.ids[0, 0]), self._ids[rows, 1:]),
+                "query_ids": query.ids[owner],
+                "query_numbers": query.dense[owner],
+                "item_ids": ids,
+                "item_numbers": self._numbers.at(timestamps[owner], candidates),
+                "item_text": self._text[candidates],
+                "affinity": self._tastes.affinities(query.ids[:, 0], ids[:, 1:], owner),
             },
         )[0]
-        similarity = self._vectors[rows] @ self._tower.embed(user_columns, moment)[0]
-        return (
+        if embeddings is None:
+            embeddings = self._tower.embed(user_columns, timestamps)
+        similarity = self._vectors.dot(candidates, embeddings[owner])
+        scores = (
             np.asarray(log_odds, dtype=np.float32)
-            + self._correction[rows]
+            + self._correction[candidates]
             + np.float32(self._scoring.similarity_weight) * similarity
         )
-
-    def _numbers_at(self, moment: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Encoded numbers of candidates: activity of the release, age and promotions of now."""
-        columns = {name: values[rows] for name, values in self._columns.items()}
-        columns |= promotions_at(self._promotions, rows, moment)
-        return self._item.encode_dense(with_age(columns, moment))
-
-
-def _release_moment(item_columns: Columns) -> int:
-    """The midnight after the last sale: the moment as of which the items are known."""
-    last = np.nanmax(item_columns["last_sold_at"], initial=0)
-    return int(last // _DAY + 1) * _DAY
+        return np.split(scores, np.cumsum(lengths)[:-1])

@@ -22,7 +22,7 @@ from recsys_assets.storage import Store
 Columns = dict[str, np.ndarray]
 
 _KEY_SPAN = np.int64(1) << 34  # more seconds than any timestamp has
-_WEEK = 7 * 86_400
+WEEK = 7 * 86_400
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,10 @@ class Changes:
             for name, values in self.columns.items()
         }
 
+    def moments(self) -> np.ndarray:
+        """When anything changes: int64 epoch seconds, rising."""
+        return np.unique(self.keys % _KEY_SPAN)
+
     def between(self, first: int, last: int) -> "Changes":
         """What is needed to answer for moments from `first` to `last`, epoch seconds."""
         moment = self.keys % _KEY_SPAN
@@ -115,7 +119,7 @@ def promotions_at(promotions: Changes, rows: np.ndarray, moments: np.ndarray) ->
     Returns:
         `display`, `mailer`, `display_last_week`, `mailer_last_week`: float64 [n].
     """
-    now, before = promotions.at(rows, moments), promotions.at(rows, moments - _WEEK)
+    now, before = promotions.at(rows, moments), promotions.at(rows, moments - WEEK)
     named = {**now, **{f"{name}_last_week": values for name, values in before.items()}}
     return {name: np.nan_to_num(values) for name, values in named.items()}
 

@@ -130,7 +130,13 @@ class Tastes:
     ) -> None:
         self._counts = dict(counts)
         self._sizes = dict(sizes)
-        self._profile = tuple(self._counts)[_profile_column(tuple(self._counts))]
+        # For requests: the counts of all attributes side by side, one row a user.
+        self._offsets = np.cumsum([0, *(self._sizes[name] for name in self._counts)])
+        self._starts, self._columns, self._times = _side_by_side(self._counts, self._offsets)
+        starts, _, times = next(iter(self._counts.values()))
+        self._totals = np.diff(np.concatenate([[0], np.cumsum(times, dtype=np.int64)])[starts])
+        profile = _profile_column(tuple(self._counts))
+        self._profile = slice(self._offsets[profile], self._offsets[profile + 1])
 
     @classmethod
     def of(cls, purchases: Purchases) -> "Tastes":
@@ -173,25 +179,47 @@ class Tastes:
 
     def profiles(self, user: np.ndarray) -> np.ndarray:
         """Profiles float32 [n, width] of user rows [n]; zero for the unknown user."""
-        return _profile(np.stack([self._row(self._profile, int(row)) for row in user]))
+        return _profile(self._dense(user)[:, self._profile])
 
-    def affinities(self, user: int, values: np.ndarray) -> np.ndarray:
-        """Affinities float32 [m, width] of one user row for attribute values [m, attributes]."""
-        counts = np.empty(values.shape, dtype=np.int64)
-        total = 0
-        for column, name in enumerate(self._counts):
-            row = self._row(name, user)
-            total = int(row.sum())
-            counts[:, column] = row[values[:, column]]
-        return _affinity(np.where(values == UNKNOWN, 0, counts), np.full(len(values), total))
+    def affinities(self, user: np.ndarray, values: np.ndarray, owner: np.ndarray) -> np.ndarray:
+        """Affinities of users for items.
 
-    def _row(self, name: str, user: int) -> np.ndarray:
-        starts, values, counts = self._counts[name]
-        dense = np.zeros(self._sizes[name], dtype=np.int64)
-        if user != UNKNOWN:
-            part = slice(starts[user], starts[user + 1])
-            dense[values[part]] = counts[part]
+        Args:
+            user: user rows [n].
+            values: attribute values of items, int [m, attributes].
+            owner: for each item, whose affinity is asked for: positions in `user`, int64 [m].
+
+        Returns:
+            float32 [m, width].
+        """
+        counts = self._dense(user)[owner[:, None], self._offsets[:-1] + values]
+        total = np.where(user == UNKNOWN, 0, self._totals[user])[owner]
+        return _affinity(np.where(values == UNKNOWN, 0, counts), total)
+
+    def _dense(self, user: np.ndarray) -> np.ndarray:
+        """Counts int64 [n, all values of all attributes] of user rows [n]."""
+        dense = np.zeros((len(user), self._offsets[-1]), dtype=np.int64)
+        for row, one in enumerate(user.tolist()):
+            if one != UNKNOWN:
+                part = slice(self._starts[one], self._starts[one + 1])
+                dense[row, self._columns[part]] = self._times[part]
         return dense
+
+
+def _side_by_side(
+    counts: Mapping[str, tuple[np.ndarray, ...]], offsets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One CSR matrix (starts, columns, counts) of several with the same rows."""
+    users = np.concatenate(
+        [np.repeat(np.arange(len(starts) - 1), np.diff(starts)) for starts, _, _ in counts.values()]
+    )
+    columns = np.concatenate(
+        [values + offset for (_, values, _), offset in zip(counts.values(), offsets, strict=False)]
+    )
+    times = np.concatenate([times for _, _, times in counts.values()])
+    order = np.argsort(users, kind="stable")
+    starts = sum(starts for starts, _, _ in counts.values())
+    return np.asarray(starts), columns[order], times[order]
 
 
 def _profile_column(attributes: Sequence[str]) -> int:

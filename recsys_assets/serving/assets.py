@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import date
 
 import dagster as dg
@@ -9,7 +10,7 @@ import dagster as dg
 from recsys_assets.features.assets import deployment
 from recsys_assets.partitions import daily
 from recsys_assets.resources import StoreResource
-from recsys_assets.retrieval.candidates import CANDIDATES
+from recsys_assets.retrieval.candidates import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.serving.diversity import Diversity, Sampling
 from recsys_assets.serving.resources import ServingResource
 
@@ -17,14 +18,20 @@ _OWNERS = ["team:serving"]
 
 
 class ServingParameters(dg.Config):
-    """How candidates are found and arranged; each release carries its own values."""
+    """How candidates are found and arranged; each release carries its own values.
+
+    `embeddings` are fp32, fp16 or int8, `dense_layers` fp32 or int8.
+    """
 
     candidates: int = CANDIDATES
-    enough_candidates: int = 100
-    diversity_trade_off: float = 0.8
+    enough_candidates: int = ENOUGH
+    ranked_candidates: int = RANKED
+    diversity_trade_off: float = 0.7
     diversity_pool: int = 50
     sampling_temperature: float = 0.0
     sampling_seed: int = 0
+    embeddings: str = "fp32"
+    dense_layers: str = "fp32"
 
 
 class Promotion(dg.Config):
@@ -52,22 +59,22 @@ class Promotion(dg.Config):
 )
 def seen_items(store: StoreResource, serving: ServingResource) -> dg.MaterializeResult:
     """Fills the filters from the interaction history."""
-    from recsys_assets.serving.circuit import connect_for_bulk
     from recsys_assets.serving.history import purchased_items
-    from recsys_assets.serving.seen_items import ERROR_RATE, MIN_CAPACITY, SeenItems
 
     history = purchased_items(store.get(), serving.history_through)
     started = time.monotonic()
-    SeenItems(connect_for_bulk(serving.online_store_url)).replace_all(history)
+    filters = serving.seen_items()
+    filters.replace_all(history)
+    seconds = time.monotonic() - started
     return dg.MaterializeResult(
         metadata={
             "users": len(history),
             "pairs": sum(map(len, history.values())),
             "most_items_of_a_user": max(map(len, history.values()), default=0),
             "history_through": serving.history_through,
-            "error_rate": ERROR_RATE,
-            "least_capacity": MIN_CAPACITY,
-            "seconds": time.monotonic() - started,
+            **{f"filter_{name}": value for name, value in asdict(filters.settings).items()},
+            **{f"sampled_{name}": value for name, value in asdict(filters.info()).items()},
+            "seconds": seconds,
         }
     )
 
@@ -98,15 +105,13 @@ def online_refresh(
     context: dg.AssetExecutionContext, store: StoreResource, serving: ServingResource
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Sends the snapshots of the run's days and adds their purchases."""
-    from recsys_assets.serving.circuit import connect_for_bulk
     from recsys_assets.serving.history import purchased_on
     from recsys_assets.serving.online_refresh import refresh, unsent_days
-    from recsys_assets.serving.seen_items import SeenItems
 
     days = sorted(context.partition_keys)
     settings = deployment(store)
     bought = purchased_on(store.get(), unsent_days(store.get(), serving.online_store_url, days))
-    SeenItems(connect_for_bulk(serving.online_store_url)).add(bought)
+    serving.seen_items().add(bought)
     sent = refresh(settings, store.get(), date.fromisoformat(days[-1]))
     yield dg.MaterializeResult(
         metadata={
@@ -153,16 +158,18 @@ def triton_model_repository(
     serving: ServingResource,
 ) -> dg.MaterializeResult:
     """Renders the next release from the current artifacts."""
+    from recsys_assets.serving.quantization import Precision
     from recsys_assets.serving.release import Releases
     from recsys_assets.serving.rendering import Origin, Parts, ServingConfig, render
+    from recsys_assets.serving.retrieve_stage import Depth
     from recsys_assets.serving.summary import files_as_markdown
 
     releases = Releases(store.get())
     parameters = ServingConfig(
-        candidates=config.candidates,
-        enough=config.enough_candidates,
+        depth=Depth(config.candidates, config.enough_candidates, config.ranked_candidates),
         diversity=Diversity(config.diversity_trade_off, config.diversity_pool),
         sampling=Sampling(config.sampling_temperature, config.sampling_seed),
+        precision=Precision.of(config.embeddings, config.dense_layers),
     )
     release = render(
         releases,
@@ -179,6 +186,8 @@ def triton_model_repository(
             "artifacts": dg.MetadataValue.json(manifest["artifacts"]),
             "vocabularies": dg.MetadataValue.json(manifest["vocabularies"]),
             "item_features_day": manifest["item_features_day"],
+            "precision": dg.MetadataValue.json(manifest["precision"]),
+            "bytes_by_precision": dg.MetadataValue.json(manifest["bytes_by_precision"]),
             "megabytes": sum(file["bytes"] for file in manifest["files"].values()) / 1e6,
             "files": dg.MetadataValue.md(files_as_markdown(manifest)),
             "url": dg.MetadataValue.path(f"{releases.url}/{release}"),

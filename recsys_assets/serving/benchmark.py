@@ -1,23 +1,17 @@
-"""Latency of the whole ensemble as one client sees it: `python -m recsys_assets.serving.benchmark`.
+"""Latency of the whole ensemble as one client sees it, for the canary check and the demo.
 
-Sequential requests over gRPC on an open connection, after a warm-up, for users in turn.
+Sequential requests over gRPC on an open connection, after a warm-up, for users in turn. What it is
+under load is measured by `bench_serving/`.
 """
 
-import argparse
-import json
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from itertools import cycle, islice
 
 import numpy as np
 
 from recsys_assets.serving.client import RecommendClient
-from recsys_assets.serving.history import purchased_items
-from recsys_assets.settings import load_settings
-from recsys_assets.storage import Store
 
 _WARM_UP = 50
 
@@ -53,20 +47,3 @@ def measure(
         max_ms=round(max(milliseconds), 2),
         degraded=degraded,
     )
-
-
-def main() -> None:
-    """Measures the server of the settings and prints the result as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=1000)
-    parser.add_argument("--k", type=int, default=10)
-    arguments = parser.parse_args()
-    settings = load_settings()
-    history = purchased_items(Store(settings.storage_url), settings.train_through.isoformat())
-    moment = int(datetime.combine(settings.today, datetime.min.time(), UTC).timestamp())
-    latency = measure(settings.triton_grpc, list(history) or [""], moment, **vars(arguments))
-    sys.stdout.write(json.dumps(asdict(latency), indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()

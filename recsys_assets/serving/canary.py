@@ -115,7 +115,7 @@ def temporary_server(live: Triton) -> Triton:
     Should a killed check have left such a server running, it is stopped.
     """
     folder = live.folder / "canary"
-    http, grpc, metrics = _free_addresses(3)
+    http, grpc, metrics = free_addresses(3)
     server = replace(
         live,
         folder=folder,
@@ -212,7 +212,7 @@ def _ask_refused(client: RecommendClient, k: int, timestamp: int) -> Finding:
     return Finding(ANONYMOUS, k, ("answered instead of refused",))
 
 
-def _free_addresses(count: int) -> list[Address]:
+def free_addresses(count: int) -> list[Address]:
     """Loopback ports that nothing uses at this moment."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]

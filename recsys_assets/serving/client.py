@@ -1,5 +1,6 @@
 """A small client of the served model `recommend`, on the standard Triton clients."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,48 @@ from recsys_assets.serving.request_log import new_request_id
 from recsys_assets.settings import Settings
 
 MODEL = "recommend"
+CACHED = "recommend_cached"
 _TIMEOUT_SECONDS = 10.0
+# What Triton says when it has no room for a request, or no time.
+_OVERLOADED = ("Exceeds maximum queue size", "Request timeout expired")
+_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class RequestClass:
+    """How urgent and how thorough requests are; the defaults are those of the server.
+
+    Attributes:
+        priority: 1 for pages that somebody waits for (product page, cart), 2 for batches (e-mail),
+            which are answered while nothing of priority 1 waits.
+        deadline_ms: after which an answer is of no use. What has waited longer is refused, and
+            what is late in between is not ranked.
+        search_budget: how far the index is searched, such as "low" or "high" for a campaign.
+    """
+
+    priority: int = 1
+    deadline_ms: int | None = None
+    search_budget: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.priority not in (1, 2):
+            raise ValueError(f"priority is {self.priority}: give 1 (interactive) or 2 (batch)")
+        if self.deadline_ms is not None and self.deadline_ms < 1:
+            raise ValueError(f"deadline_ms is {self.deadline_ms}: give at least 1")
+
+    def as_arguments(self, now: float) -> dict[str, Any]:
+        """Arguments of a Triton client's `infer` for a request sent at `now`, epoch seconds."""
+        parameters: dict[str, Any] = {}
+        arguments: dict[str, Any] = {"priority": self.priority}
+        if self.deadline_ms is not None:
+            arguments["timeout"] = self.deadline_ms * 1000
+            parameters["deadline_ms"] = int(now * 1000) + self.deadline_ms
+        if self.search_budget is not None:
+            parameters["search_budget"] = self.search_budget
+        return {**arguments, "parameters": parameters} if parameters else arguments
+
+
+INTERACTIVE = RequestClass()
 
 
 @dataclass(frozen=True)
@@ -33,14 +75,19 @@ class RecommendClient:
         address: host:port of the server's gRPC endpoint, or of HTTP with `http=True`.
         http: use the KServe v2 protocol over HTTP instead of gRPC.
         probe: only ask how the server is; the answers are no traffic and not logged.
+        cached: let the server answer from memory what it was asked before, to the second. For
+            anonymous visitors, with times rounded by the caller; such answers are not logged.
     """
 
-    def __init__(self, address: str, http: bool = False, probe: bool = False) -> None:
+    def __init__(
+        self, address: str, http: bool = False, probe: bool = False, cached: bool = False
+    ) -> None:
         if http:
             import tritonclient.http as protocol
         else:
             import tritonclient.grpc as protocol
         self._probe = probe
+        self._model = CACHED if cached else MODEL
         self._protocol: Any = protocol
         self._client = protocol.InferenceServerClient(address)
         self._timeout = {} if http else {"client_timeout": _TIMEOUT_SECONDS}
@@ -52,6 +99,7 @@ class RecommendClient:
         device: str = "",
         k: int = 10,
         request_id: str | None = None,
+        request_class: RequestClass = INTERACTIVE,
     ) -> Recommendation:
         """Items for one user (empty for an anonymous visitor) at `timestamp`, epoch seconds.
 
@@ -59,7 +107,8 @@ class RecommendClient:
         request log then counts it once. Without one it gets a new id.
 
         Raises:
-            tritonclient.utils.InferenceServerException: the server refuses or cannot answer.
+            tritonclient.utils.InferenceServerException: the server refuses or cannot answer;
+                `retry_after` tells the one from the other.
         """
         inputs = [
             self._input("user_id", "BYTES", np.array([[user_id.encode()]], dtype=np.object_)),
@@ -68,7 +117,8 @@ class RecommendClient:
             self._input("k", "INT32", np.array([[k]], dtype=np.int32)),
         ]
         sent_as = request_id or new_request_id(self._probe)
-        answer = self._client.infer(MODEL, inputs, request_id=sent_as, **self._timeout)
+        arguments = {**self._timeout, **request_class.as_arguments(time.time())}
+        answer = self._client.infer(self._model, inputs, request_id=sent_as, **arguments)
         items = [item.decode() for item in answer.as_numpy("item_id")[0]]
         shown = [i for i, item in enumerate(items) if item]
         scores = answer.as_numpy("score")[0]
@@ -102,6 +152,11 @@ def recommend(
     """One request by hand to the server of the settings, over gRPC: no traffic, so not logged."""
     with RecommendClient(settings.triton_grpc, probe=True) as client:
         return client.recommend(user_id, timestamp, device, k)
+
+
+def retry_after(error: Exception) -> float | None:
+    """Seconds after which a refused request may be sent again; None if it was not for load."""
+    return _RETRY_SECONDS if any(reason in str(error) for reason in _OVERLOADED) else None
 
 
 def is_live(grpc_address: str) -> bool:

@@ -4,23 +4,20 @@ The stages are those of a request, from the same files. What differs is where th
 comes from: the caller gives it, as it was known at the moment of each request.
 """
 
-import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from recsys_assets.retrieval.item_tower import ITEM_IDS
-from recsys_assets.serving.pipeline import (
-    NO_ROW,
-    STAGE,
-    Columns,
-    RankStage,
-    RetrieveStage,
-    Tower,
-)
-from recsys_assets.serving.repository import STAGES
+from recsys_assets.serving.pipeline import Effort, read_depths
+from recsys_assets.serving.query_stage import Columns, Queries, Tower
+from recsys_assets.serving.rank_stage import Ranking, RankStage
+from recsys_assets.serving.repository import PIPELINE, item_ids
+from recsys_assets.serving.requests import Requests
+from recsys_assets.serving.retrieve_stage import Depth, Index, RetrieveStage
+
+_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -70,25 +67,38 @@ class Answers:
 
 @dataclass(frozen=True)
 class History:
-    """In the place of the Bloom filters: exactly what each user has bought."""
+    """In the place of the Bloom filters: exactly what each user has bought.
+
+    `item_ids` are the items by row.
+    """
 
     purchased: Mapping[str, Collection[str]]
+    item_ids: np.ndarray
 
-    def seen(self, user_ids: Sequence[str], item_ids: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """For each user, which of the given items the user has bought: bool [m_i]."""
+    def seen_rows(self, user_ids: Sequence[str], rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """For each user, which of the given item rows [m_i] the user has bought: bool [m_i]."""
         return [
-            np.fromiter((item in self.purchased.get(user, ()) for item in items), bool, len(items))
-            for user, items in zip(user_ids, item_ids, strict=True)
+            np.fromiter(
+                (item in self.purchased.get(user, ()) for item in self.item_ids[found]),
+                bool,
+                len(found),
+            )
+            for user, found in zip(user_ids, rows, strict=True)
         ]
 
 
 @dataclass(frozen=True)
 class OfflineRelease:
-    """The stages of a release: `tower` embeds, `retrieve` finds candidates, `rank` orders."""
+    """The stages of a release: `tower` embeds, `index` finds candidates, `rank` orders.
+
+    `item_ids` are the items by row, object [items].
+    """
 
     tower: Tower
-    retrieve: RetrieveStage
+    index: Index
     rank: RankStage
+    item_ids: np.ndarray
+    depth: Depth
 
     @classmethod
     def load(cls, folder: Path, release: int) -> "OfflineRelease":
@@ -96,16 +106,13 @@ class OfflineRelease:
         from recsys_assets.retrieval.index import ItemIndex
         from recsys_assets.retrieval.query_tower import QueryTower
 
-        query, retrieve, rank = (folder / "models" / stage / str(release) for stage in STAGES)
+        version = folder / "models" / PIPELINE / str(release)
         return cls(
-            QueryTower(query / "two_tower"),
-            RetrieveStage(
-                index=ItemIndex(retrieve / "item_index"),
-                item_ids=json.loads((retrieve / "item_index" / ITEM_IDS).read_text()),
-                seen_items=History({}),
-                **json.loads((retrieve / STAGE).read_text()),
-            ),
-            RankStage.load(rank),
+            QueryTower(version / "two_tower"),
+            ItemIndex(version / "item_index"),
+            RankStage.load(version),
+            np.array(item_ids(folder, release), dtype=object),
+            read_depths(version)[Effort.FULL],
         )
 
     def answer(
@@ -119,31 +126,30 @@ class OfflineRelease:
             k: length of a slate.
         """
         answers = Answers([], [], [])
-        if not len(sessions):
-            return answers
-        columns = sessions.query_columns()
-        rows = self._candidates(sessions, purchased, k)
-        for n, found in enumerate(rows):
-            user = {name: values[n : n + 1] for name, values in columns.items()}
-            moment = int(sessions.timestamp[n])
-            ranking = self.rank.ranking(user, moment, found[found != NO_ROW], k)
-            best = np.argsort(-ranking.scores, kind="stable")
-            ids = self.rank.item_ids[ranking.rows]
-            answers.candidates.append(ids[best])
-            answers.scores.append(ranking.scores[best])
-            answers.slates.append(ids[ranking.shown])
+        for start in range(0, len(sessions), _BATCH):
+            batch = sessions.take(np.arange(start, min(start + _BATCH, len(sessions))))
+            for ranking in self._rankings(batch, purchased, k):
+                best = np.argsort(-ranking.scores, kind="stable")
+                ids = self.item_ids[ranking.rows]
+                answers.candidates.append(ids[best])
+                answers.scores.append(ranking.scores[best])
+                answers.slates.append(ids[ranking.shown])
         return answers
 
-    def _candidates(
+    def _rankings(
         self, sessions: Sessions, purchased: Mapping[str, Collection[str]], k: int
-    ) -> np.ndarray:
-        """Item rows int64 [n, candidates], then `NO_ROW`."""
-        count = len(sessions)
-        users = np.array([[user.encode()] for user in sessions.user_id.tolist()], dtype=object)
-        asked = {
-            "user_id": users,
-            "k": np.full((count, 1), k, dtype=np.int32),
-            "embedding": self.tower.embed(sessions.query_columns(), sessions.timestamp),
-            "degraded": np.zeros((count, 1), dtype=bool),
-        }
-        return replace(self.retrieve, seen_items=History(purchased)).run(asked)["row"]
+    ) -> list[Ranking]:
+        count, columns = len(sessions), sessions.query_columns()
+        requests = Requests(
+            sessions.user_id.tolist(),
+            sessions.device.tolist(),
+            sessions.timestamp,
+            np.full(count, k),
+            [""] * count,
+        )
+        embeddings = self.tower.embed(columns, sessions.timestamp)
+        queries = Queries(columns, embeddings, np.zeros(count, dtype=bool))
+        history = History(purchased, self.item_ids)
+        retrieve = RetrieveStage(self.index, len(self.item_ids), history)
+        rows = retrieve.run(requests, queries, self.depth).rows
+        return self.rank.rank(queries, sessions.timestamp, rows, requests.ks)

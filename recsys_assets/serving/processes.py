@@ -84,7 +84,9 @@ class Daemon:
             raise ServiceError(
                 f"{self.pid_file} is damaged: delete it once no {self.name} runs"
             ) from None
-        return record["pid"] if _started_at(record["pid"]) == record["started"] else None
+        started = _started_at(record["pid"])
+        # One that ended before its start could be recorded has None on both sides.
+        return record["pid"] if started is not None and started == record["started"] else None
 
     def start(self, command: Sequence[str], env: Mapping[str, str]) -> int:
         """Starts the command in a session of its own, its output appended to the log file."""

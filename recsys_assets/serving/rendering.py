@@ -3,11 +3,9 @@
     releases/<n>/manifest.json         what it is made of
                  templates/<model>/    config templates, for promotion
                  models/<model>/       a model repository that any Triton can serve as it is
-                       query/<n>/      model.py, two_tower/, user_columns.json
-                       retrieve/<n>/   model.py, item_index/, stage.json
-                       rank/<n>/       model.py, dlrm/, stage.json, and by row of the index
-                                       items.parquet, item_text_embeddings.npy, item_ids.json,
-                                       promotions.npz
+                       pipeline/<n>/   model.py, two_tower/, item_index/, dlrm/, stage.json,
+                                       user_columns.json, and by row of the index
+                                       items.parquet, item_text_embeddings.npy, promotions.npz
 
 Nothing is looked up again when a release is loaded: the files of one number belong together.
 """
@@ -26,25 +24,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_assets.features.attributes import user_columns
-from recsys_assets.retrieval.candidates import CANDIDATES, ENOUGH
+from recsys_assets.retrieval.candidates import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
 from recsys_assets.retrieval.item_tower import ITEM_IDS, read_embeddings
 from recsys_assets.retrieval.training_data import text_embeddings
 from recsys_assets.serving.diversity import Diversity, Sampling
 from recsys_assets.serving.integrity import digests, sha256
-from recsys_assets.serving.pipeline import (
-    ITEMS,
-    PROMOTIONS,
-    STAGE,
-    TEXT_EMBEDDINGS,
-    USER_COLUMNS,
-)
+from recsys_assets.serving.pipeline import Effort
+from recsys_assets.serving.quantization import Precision, quantize_release
+from recsys_assets.serving.query_stage import USER_COLUMNS
+from recsys_assets.serving.rank_stage import ITEMS, PROMOTIONS, STAGE, TEXT_EMBEDDINGS
 from recsys_assets.serving.release import MANIFEST, Releases
-from recsys_assets.serving.repository import STAGES, write_configs, write_identity
+from recsys_assets.serving.repository import PIPELINE, write_configs, write_identity
+from recsys_assets.serving.retrieve_stage import Depth
 from recsys_assets.storage import MissingArtifact, Store
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "triton_repo"
 PARTS = ("two_tower", "item_embeddings", "item_index", "dlrm")
+_SERVED = ("two_tower", "item_index", "dlrm")
 # What inference does not read: weights to fine-tune from, and the tower that made the index.
 _NOT_SERVED = ("weights.*", "item_tower.onnx", "_COMPLETE")
 _VOCABULARY = "encoding.json"
@@ -58,12 +55,25 @@ class InconsistentRelease(ValueError):
 
 @dataclass(frozen=True)
 class ServingConfig:
-    """How candidates are found and arranged; part of the release."""
+    """How candidates are found and arranged; part of the release.
 
-    candidates: int = CANDIDATES
-    enough: int = ENOUGH
-    diversity: Diversity = field(default_factory=lambda: Diversity(trade_off=0.8, pool=50))
+    `depth` is what a request gets, `less` what it gets above capacity.
+    """
+
+    depth: Depth = field(default_factory=lambda: Depth(CANDIDATES, ENOUGH, RANKED))
+    less: Depth = field(default_factory=lambda: Depth(100, 20, 40, "low"))
+    diversity: Diversity = field(default_factory=lambda: Diversity(trade_off=0.7, pool=50))
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, seed=0))
+    precision: Precision = field(default_factory=Precision)
+
+    def as_json(self) -> dict[str, Any]:
+        """What the pipeline reads back."""
+        depths = {Effort.FULL: self.depth, Effort.FEWER_CANDIDATES: self.less}
+        return {
+            "depths": {effort.name.lower(): asdict(depth) for effort, depth in depths.items()},
+            "diversity": asdict(self.diversity),
+            "sampling": asdict(self.sampling),
+        }
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,7 @@ def render(
         parts: what it is made of.
         snapshot_day: item features are those known at the end of this day, YYYY-MM-DD.
         origin: goes into the manifest.
-        config: candidates, diversity and sampling.
+        config: candidates, diversity, sampling and precision.
         templates: the sources of the Triton models, `triton_repo/`.
 
     Raises:
@@ -108,21 +118,20 @@ def render(
     with releases.new() as draft:
         release = int(draft.version)
         _copy_sources(templates, draft.path, release)
-        folders = {stage: draft.path / "models" / stage / str(release) for stage in STAGES}
-        parts.copy("two_tower", folders["query"])
-        parts.copy("item_index", folders["retrieve"])
-        parts.copy("dlrm", folders["rank"])
-        columns = user_columns(releases.store)
-        _write_json(folders["query"] / USER_COLUMNS, columns)
-        _write_items(releases, parts, snapshot_day, folders["rank"])
-        _write_json(
-            folders["retrieve"] / STAGE, {"candidates": config.candidates, "enough": config.enough}
-        )
-        arrangement = {"diversity": asdict(config.diversity), "sampling": asdict(config.sampling)}
-        _write_json(folders["rank"] / STAGE, arrangement)
+        folder = draft.path / "models" / PIPELINE / str(release)
+        for part in _SERVED:
+            parts.copy(part, folder)
+        _write_json(folder / USER_COLUMNS, user_columns(releases.store))
+        _write_items(releases, parts, snapshot_day, folder)
+        _write_json(folder / STAGE, config.as_json())
         write_identity(draft.path / "models", release)
         write_configs(draft.path / "templates", draft.path / "models", release)
-        manifest = _manifest(draft.path, release, parts, snapshot_day, origin)
+        sizes = quantize_release(folder, config.precision)
+        manifest = {
+            **_manifest(draft.path, release, parts, snapshot_day, origin),
+            "precision": asdict(config.precision),
+            "bytes_by_precision": {part: asdict(size) for part, size in sizes.items()},
+        }
         _write_json(draft.path / MANIFEST, manifest)
     return release
 
@@ -155,10 +164,10 @@ class Parts:
             versions[part], folders[part] = version, artifact.fetch(version)
         return cls(named, versions, folders)
 
-    def copy(self, name: str, stage: Path) -> None:
-        """Copies what is served of one artifact into a stage's folder."""
+    def copy(self, name: str, folder: Path) -> None:
+        """Copies what is served of one artifact into the version folder."""
         ignored = shutil.ignore_patterns(*_NOT_SERVED)
-        shutil.copytree(self.folders[name], stage / name, ignore=ignored)
+        shutil.copytree(self.folders[name], folder / name, ignore=ignored)
 
     def item_ids(self) -> list[str]:
         """Items by row, the same for index and embeddings."""
@@ -173,7 +182,7 @@ class Parts:
 
 
 def _copy_sources(templates: Path, draft: Path, release: int) -> None:
-    """Copies templates and `model.py` files, compiled.
+    """Copies templates and the `model.py`, compiled.
 
     Bytecode is compiled here because a `__pycache__` that appears in a version folder counts as
     a change of the model, for which Triton would load the version being served anew.
@@ -182,16 +191,15 @@ def _copy_sources(templates: Path, draft: Path, release: int) -> None:
         target = draft / "templates" / config.parent.name
         target.mkdir(parents=True)
         shutil.copyfile(config, target / config.name)
-    for stage in STAGES:
-        model = draft / "models" / stage / str(release) / "model.py"
-        model.parent.mkdir(parents=True)
-        shutil.copyfile(templates / stage / "model.py", model)
-        py_compile.compile(
-            str(model),
-            dfile="model.py",
-            doraise=True,
-            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-        )
+    model = draft / "models" / PIPELINE / str(release) / "model.py"
+    model.parent.mkdir(parents=True)
+    shutil.copyfile(templates / PIPELINE / "model.py", model)
+    py_compile.compile(
+        str(model),
+        dfile="model.py",
+        doraise=True,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
 
 
 def _write_items(releases: Releases, parts: Parts, snapshot_day: str, folder: Path) -> None:
@@ -209,7 +217,6 @@ def _write_items(releases: Releases, parts: Parts, snapshot_day: str, folder: Pa
     np.save(folder / TEXT_EMBEDDINGS, text[rows])
     plan = history.promotions.between(moment - _PLAN_BEFORE, moment + _PLAN_AHEAD)
     plan.reordered(rows).save(folder / PROMOTIONS)
-    _write_json(folder / ITEM_IDS, ids)
 
 
 def _rows_of(ids: list[str], catalogue: np.ndarray) -> np.ndarray:

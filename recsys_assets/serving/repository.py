@@ -8,17 +8,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from string import Template
 
-from recsys_assets.serving.client import MODEL as ENSEMBLE
+from recsys_assets.serving.client import CACHED, MODEL
+from recsys_assets.serving.processes import ServiceError
 
-STAGES = ("query", "retrieve", "rank")
+PIPELINE = "pipeline"  # the model that holds a release, one version each
 CONFIG = "config.pbtxt"
-# The ensemble's own version never changes; the release is in the versions of its steps.
+# The ensemble's own version never changes; the release is in the version of its step.
 _ENSEMBLE_VERSION = "1"
 _IDENTITY = "release.json"
 
 
 def write_configs(templates: Path, repository: Path, release: int) -> None:
-    """Makes the ensemble answer with `release` from its next load on.
+    """Makes the ensembles answer with `release` from their next load on.
 
     Args:
         templates: folder with one `<model>/config.pbtxt` for each model.
@@ -26,7 +27,7 @@ def write_configs(templates: Path, repository: Path, release: int) -> None:
             differ: Triton loads a model whose config has been touched anew.
         release: what the ensemble answers with.
     """
-    for model in (*STAGES, ENSEMBLE):
+    for model in (PIPELINE, MODEL, CACHED):
         text = Template((templates / model / CONFIG).read_text()).substitute(release=release)
         target = repository / model / CONFIG
         if target.exists() and target.read_text() == text:
@@ -35,45 +36,52 @@ def write_configs(templates: Path, repository: Path, release: int) -> None:
         staging = target.with_name(f".{CONFIG}.{uuid.uuid4().hex}")
         staging.write_text(text)
         staging.replace(target)
-    (repository / ENSEMBLE / _ENSEMBLE_VERSION).mkdir(exist_ok=True)
+    (repository / MODEL / _ENSEMBLE_VERSION).mkdir(exist_ok=True)
+    (repository / CACHED / str(release)).mkdir(exist_ok=True)
 
 
 def write_identity(models: Path, release: int) -> None:
-    """Marks the version folders of a new release as its own.
+    """Marks the version folder of a new release as its own.
 
     Numbers begin at 1 again in a new store, so that a number alone does not tell releases apart.
     """
     identity = json.dumps({"release": release, "id": uuid.uuid4().hex})
-    for stage in STAGES:
-        (models / stage / str(release) / _IDENTITY).write_text(identity)
+    (models / PIPELINE / str(release) / _IDENTITY).write_text(identity)
 
 
 def item_ids(folder: Path, release: int) -> list[str]:
     """The items that a release knows, by row of its index."""
-    file = folder / "models" / "retrieve" / str(release) / "item_index" / "item_ids.json"
+    file = folder / "models" / PIPELINE / str(release) / "item_index" / "item_ids.json"
     return list(json.loads(file.read_text()))
 
 
 def add_version(models: Path, repository: Path, release: int) -> None:
-    """Lays a release's version folders beside those that are there, each whole or not at all.
+    """Lays a release's version folder beside those that are there, whole or not at all.
 
     Files are hard links where both folders are on one file system: a release never changes. A
     folder of that number which an earlier store has left is replaced.
+
+    Raises:
+        ServiceError: the release was rendered for another layout.
     """
-    for stage in STAGES:
-        source, target = models / stage / str(release), repository / stage / str(release)
-        if target.exists():
-            if (target / _IDENTITY).read_bytes() == (source / _IDENTITY).read_bytes():
-                continue
-            shutil.rmtree(target)
-        staging = target.with_name(f".{release}.{uuid.uuid4().hex}")
-        staging.parent.mkdir(parents=True, exist_ok=True)
-        same_device = source.stat().st_dev == staging.parent.stat().st_dev
-        try:
-            shutil.copytree(source, staging, copy_function=os.link if same_device else shutil.copy2)
-            staging.rename(target)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+    source, target = models / PIPELINE / str(release), repository / PIPELINE / str(release)
+    if not source.is_dir():
+        raise ServiceError(
+            f"release {release} has no {PIPELINE}/: it was rendered for an earlier layout of "
+            "models. Serve it with the code that rendered it, or begin anew in another RECSYS_HOME"
+        )
+    if target.exists():
+        if (target / _IDENTITY).read_bytes() == (source / _IDENTITY).read_bytes():
+            return
+        shutil.rmtree(target)
+    staging = target.with_name(f".{release}.{uuid.uuid4().hex}")
+    staging.parent.mkdir(parents=True, exist_ok=True)
+    same_device = source.stat().st_dev == staging.parent.stat().st_dev
+    try:
+        shutil.copytree(source, staging, copy_function=os.link if same_device else shutil.copy2)
+        staging.rename(target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def remove_versions(repository: Path, kept: Iterable[int]) -> None:
@@ -82,9 +90,8 @@ def remove_versions(repository: Path, kept: Iterable[int]) -> None:
     Triton unloads a removed version at the next load.
     """
     names = {str(release) for release in kept} | {CONFIG}
-    for stage in STAGES:
-        for entry in (repository / stage).iterdir():
-            if entry.name not in names and entry.is_dir():
-                shutil.rmtree(entry)
-            elif entry.name not in names:
-                entry.unlink()
+    for entry in (repository / PIPELINE).iterdir():
+        if entry.name not in names and entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name not in names:
+            entry.unlink()

@@ -21,7 +21,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,10 +145,18 @@ class LogWriter:
         client: of the store with the stream.
         stream: its key.
         capacity: answers that may wait. During an outage that is longer the oldest are dropped.
+        remember: if given, is told of answers before they are sent, once or more often.
     """
 
-    def __init__(self, client: redis.Redis, stream: str = STREAM, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        stream: str = STREAM,
+        capacity: int = CAPACITY,
+        remember: Callable[[Sequence[Answer]], None] | None = None,
+    ) -> None:
         self._client = client
+        self._remember = remember
         self._stream = stream
         self._capacity = capacity
         self._waiting: deque[Answer] = deque()
@@ -223,6 +231,8 @@ class LogWriter:
 
     def _send(self) -> None:
         """Sends the batch; after an error all of it is sent again, which may double entries."""
+        if self._remember is not None:
+            self._remember(self._sending)
         with self._client.pipeline(transaction=False) as pipeline:
             for answer in self._sending:
                 pipeline.xadd(self._stream, answer.encode())

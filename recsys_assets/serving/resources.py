@@ -5,8 +5,11 @@ from pathlib import Path
 
 import dagster as dg
 
+from recsys_assets.serving.circuit import connect_for_bulk
 from recsys_assets.serving.processes import Address
 from recsys_assets.serving.promotion import LiveServer
+from recsys_assets.serving.seen_items import SeenItems
+from recsys_assets.serving.seen_settings import FilterSettings
 from recsys_assets.serving.triton import Addresses, Triton
 from recsys_assets.settings import Settings
 
@@ -24,6 +27,7 @@ class ServingResource(dg.ConfigurableResource):
     triton_folder: str
     models_python: str
     history_through: str
+    seen_expire_days: int | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "ServingResource":
@@ -36,6 +40,7 @@ class ServingResource(dg.ConfigurableResource):
             triton_folder=str(Triton.of(settings).folder),
             models_python=str(settings.models_python),
             history_through=settings.train_through.isoformat(),
+            seen_expire_days=settings.seen_expire_days,
         )
 
     def triton(self) -> Triton:
@@ -52,6 +57,11 @@ class ServingResource(dg.ConfigurableResource):
             ),
             online_store_url=self.online_store_url,
         )
+
+    def seen_items(self) -> SeenItems:
+        """The filters of seen items, for writing in bulk."""
+        client = connect_for_bulk(self.online_store_url)
+        return SeenItems(client, settings=FilterSettings(expire_days=self.seen_expire_days))
 
     def live_server(self) -> LiveServer:
         """The server that promotion switches."""

@@ -4,10 +4,12 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
+from recsys_assets.serving.circuit import connect_for_bulk
 from recsys_assets.serving.client import RecommendClient
 from recsys_assets.serving.processes import ServiceError
 from recsys_assets.serving.promotion import LiveServer, serve_promoted
 from recsys_assets.serving.release import MissingRelease, Releases
+from recsys_assets.serving.seen_items import SeenItems
 from recsys_assets.serving.triton import Triton
 from recsys_assets.serving.valkey import Valkey
 from recsys_assets.settings import Settings
@@ -75,8 +77,13 @@ def _valkey_status(settings: Settings) -> ServiceStatus:
         address=str(valkey.address),
         pid=valkey.daemon.pid,
         state="healthy" if answers else "stopped",
-        detail="" if answers else "`recsys up` starts it",
+        detail=_filters(settings) if answers else "`recsys up` starts it",
     )
+
+
+def _filters(settings: Settings) -> str:
+    with connect_for_bulk(settings.online_store_url) as client:
+        return SeenItems(client).info().summary()
 
 
 def _triton_status(settings: Settings) -> ServiceStatus:

@@ -1,9 +1,9 @@
 """What a running Triton server is told in order to answer with another release, in one step.
 
-The new version folders are laid beside the old ones and loaded, while every request is answered by
-the old release. Once each stage of the new one has answered a real inference, the ensemble's config
-is rewritten and loaded, which takes milliseconds: until then the old release answers, from then on
-the new one. Stages of the old one stay loaded as they are, so that going back loads nothing.
+The new version folder is laid beside the old one and loaded, while every request is answered by the
+old release. Once the new one has answered a real inference, the ensemble's config is rewritten and
+loaded, which takes milliseconds: until then the old release answers, from then on the new one. The
+old one stays loaded as it is, so that going back loads nothing.
 """
 
 import fcntl
@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from recsys_assets.serving.client import MODEL, RecommendClient, is_live
+from recsys_assets.serving.client import CACHED, MODEL, RecommendClient, is_live
 from recsys_assets.serving.processes import ServiceError
 from recsys_assets.serving.release import Releases
 from recsys_assets.serving.repository import (
-    STAGES,
+    PIPELINE,
     add_version,
     remove_versions,
     write_configs,
@@ -49,13 +49,13 @@ def load_beside(releases: Releases, server: LiveServer, release: int, serving: i
 
     Raises:
         MissingRelease: the store has no such release.
-        PromotionError: the server does not load it, or a stage of it does not answer.
+        PromotionError: the server does not load it, or it does not answer.
     """
     # Without the release at first: should it be there with a dead process, that ends it.
     for loaded in ({serving}, {serving, release}):
         _lay(releases, server, loaded)
         write_configs(releases.fetch(serving) / "templates", server.repository, serving)
-        _load_ensemble(server.grpc, release)
+        _load_ensembles(server.grpc, release)
     prove(server.grpc, release)
 
 
@@ -79,7 +79,7 @@ def load(grpc_address: str, release: int) -> None:
     """
     from tritonclient.utils import InferenceServerException
 
-    _load_ensemble(grpc_address, release)
+    _load_ensembles(grpc_address, release)
     try:
         with RecommendClient(grpc_address, probe=True) as client:
             answered = client.recommend("", _PROBE_TIME, k=1).release
@@ -90,24 +90,17 @@ def load(grpc_address: str, release: int) -> None:
 
 
 def prove(grpc_address: str, release: int) -> None:
-    """Asks the stages of a loaded release one after another, whatever the ensemble answers with.
+    """Asks a loaded release itself, whatever the ensemble answers with.
 
     Raises:
-        PromotionError: a stage does not answer.
+        PromotionError: it does not answer.
     """
     import tritonclient.grpc as grpc
     from tritonclient.utils import InferenceServerException
 
-    tensors = {
-        "user_id": np.array([[b""]], dtype=np.object_),
-        "device": np.array([[b""]], dtype=np.object_),
-        "timestamp": np.array([[_PROBE_TIME]]),
-        "k": np.array([[1]], dtype=np.int32),
-    }
     try:
         with grpc.InferenceServerClient(grpc_address) as client:
-            for stage in STAGES:
-                tensors |= _ask_stage(client, stage, str(release), tensors)
+            _ask_version(client, str(release))
     except InferenceServerException as error:
         raise PromotionError(f"release {release} cannot be served: {error.message()}") from error
 
@@ -123,7 +116,8 @@ def unload(server: LiveServer) -> None:
 
     try:
         with grpc.InferenceServerClient(server.grpc) as client:
-            client.unload_model(MODEL, unload_dependents=True)
+            for ensemble in (CACHED, MODEL):
+                client.unload_model(ensemble, unload_dependents=True)
     except InferenceServerException as error:
         raise PromotionError(f"{MODEL} cannot be unloaded: {error.message()}") from error
 
@@ -147,36 +141,36 @@ def _lay(releases: Releases, server: LiveServer, loaded: set[int]) -> None:
     remove_versions(server.repository, loaded)
 
 
-def _ask_stage(
-    client: Any, stage: str, version: str, tensors: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Outputs of one version of a stage, which takes its inputs from `tensors` by name."""
+def _ask_version(client: Any, version: str) -> None:
     from tritonclient.grpc import InferInput
 
-    declared = client.get_model_metadata(stage, version, client_timeout=_PROBE_SECONDS)
     inputs = []
-    for tensor in declared.inputs:
-        values = tensors[tensor.name]
-        inputs.append(InferInput(tensor.name, list(values.shape), tensor.datatype))
+    for name, datatype, values in (
+        ("user_id", "BYTES", np.array([[b""]], dtype=np.object_)),
+        ("device", "BYTES", np.array([[b""]], dtype=np.object_)),
+        ("timestamp", "INT64", np.array([[_PROBE_TIME]])),
+        ("k", "INT32", np.array([[1]], dtype=np.int32)),
+    ):
+        inputs.append(InferInput(name, list(values.shape), datatype))
         inputs[-1].set_data_from_numpy(values)
-    answer = client.infer(
-        stage,
+    client.infer(
+        PIPELINE,
         inputs,
         version,
         request_id=new_request_id(probe=True),
         client_timeout=_PROBE_SECONDS,
     )
-    return {tensor.name: answer.as_numpy(tensor.name) for tensor in declared.outputs}
 
 
-def _load_ensemble(grpc_address: str, release: int) -> None:
+def _load_ensembles(grpc_address: str, release: int) -> None:
     """Brings what is loaded to what the repository holds; `release` is named in the error."""
     import tritonclient.grpc as grpc
     from tritonclient.utils import InferenceServerException
 
     try:
         with grpc.InferenceServerClient(grpc_address) as client:
-            client.load_model(MODEL, client_timeout=_LOAD_SECONDS)
+            for ensemble in (MODEL, CACHED):
+                client.load_model(ensemble, client_timeout=_LOAD_SECONDS)
     except InferenceServerException as error:
         raise PromotionError(f"release {release} cannot be served: {error.message()}") from error
 

@@ -18,6 +18,7 @@ from recsys_assets.settings import Settings
 
 _START_SECONDS = 60.0
 _EXIT_SECONDS = 5
+_CACHE_BYTES = 64 << 20  # of answers to anonymous visitors, some 300 bytes each
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - POSIX shared memory, not a temporary file
 _PROBE = """
 import importlib.metadata, importlib.util, json, sys, sysconfig
@@ -135,6 +136,8 @@ class Triton:
             "--strict-readiness=false",
             "--disable-auto-complete-config",
             "--allow-gpu-metrics=false",
+            "--metrics-config=summary_latencies=true",
+            f"--cache-config=local,size={_CACHE_BYTES}",
             f"--exit-timeout-secs={_EXIT_SECONDS}",
             f"--backend-config=python,shm-region-prefix-name={self.shared_memory_prefix}",
         ]

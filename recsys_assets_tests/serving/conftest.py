@@ -1,20 +1,21 @@
-import socket
+import os
+import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from recsys_assets.serving import services
+from recsys_assets.serving import model_processes, services
+from recsys_assets.serving.triton import Triton
 from recsys_assets.settings import Settings, load_settings
+from recsys_assets_tests.conftest import free_port
 
 
 def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in sockets]
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return list(ports)
 
 
 def settings_in(home: Path) -> Settings:
@@ -29,6 +30,16 @@ def settings_in(home: Path) -> Settings:
             "RECSYS_TRITON_METRICS": f"127.0.0.1:{metrics}",
         }
     )
+
+
+def kill_processes(settings: Settings, release: int, count: int | None = None) -> None:
+    """Kills model processes of a release, all of them if not told how many."""
+    server = Triton.of(settings).daemon.pid
+    assert server is not None
+    victims = sorted(model_processes.living(server, release))[:count]
+    assert victims
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import itertools
 import multiprocessing
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -31,6 +30,7 @@ from recsys_assets.serving.promotion import (
 from recsys_assets.serving.release import Reason
 from recsys_assets.serving.triton import Triton
 from recsys_assets.serving.valkey import Valkey
+from recsys_assets_tests.serving.conftest import kill_processes
 from recsys_assets_tests.serving.tiny_release import AT, FAILS_FOR_USERS, publish_tiny_release
 
 pytestmark = pytest.mark.integration
@@ -92,28 +92,16 @@ def traffic(running):
             client.join()
 
 
-def kill_stub(running, stage, release):
-    """Kills the process of one stage of one release."""
-    session = str(Triton.of(running).daemon.pid)
-    found = subprocess.run(
-        ["pgrep", "-s", session, "-f", f"python_backend_stub.*/{stage}/{release}/"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    subprocess.run(["kill", "-9", *found.stdout.split()], check=True)
-
-
 class TestCorruptCandidate:
     def test_it_is_refused_by_name_and_nothing_changes(self, running, releases, live, serving):
         candidate = publish_tiny_release(releases)
-        file = releases.fetch(candidate) / f"models/rank/{candidate}/vectors.npy"
+        file = releases.fetch(candidate) / f"models/pipeline/{candidate}/vectors.npy"
         data = bytearray(file.read_bytes())
         data[-1] ^= 1
         file.write_bytes(data)
         with (
             traffic(running) as outcomes,
-            pytest.raises(CorruptRelease, match=rf"rank/{candidate}/vectors\.npy is not what"),
+            pytest.raises(CorruptRelease, match=rf"pipeline/{candidate}/vectors\.npy is not what"),
         ):
             promote(releases, live, candidate, BECAUSE)
         assert set(outcomes) <= {"sound"}
@@ -147,7 +135,7 @@ class TestFullDisk:
 
 class TestGuard:
     def test_a_release_that_fails_its_users_is_taken_back(self, running, releases, live, serving):
-        bad = publish_tiny_release(releases, ranker_code=FAILS_FOR_USERS)
+        bad = publish_tiny_release(releases, code=FAILS_FOR_USERS)
         releases.approve(bad)
         guard = Guard(5.0, ("ann", "bob"), running.online_store_url)
         with pytest.raises(GuardTripped, match="a ranker that fails for everybody") as tripped:
@@ -288,7 +276,7 @@ class TestKilledTriton:
         self, running, releases, live, serving, monkeypatch
     ):
         candidate = publish_tiny_release(releases)
-        load, calls = switching._load_ensemble, itertools.count(1)
+        load, calls = switching._load_ensembles, itertools.count(1)
 
         def killed_while_loading_the_candidate(*arguments):
             if next(calls) == 2:
@@ -296,7 +284,7 @@ class TestKilledTriton:
                 threading.Timer(0.1, *kill).start()
             load(*arguments)
 
-        monkeypatch.setattr(switching, "_load_ensemble", killed_while_loading_the_candidate)
+        monkeypatch.setattr(switching, "_load_ensembles", killed_while_loading_the_candidate)
         with pytest.raises(PromotionError, match=rf"release {serving}.*`recsys up` brings it back"):
             promote(releases, live, candidate, BECAUSE)
         assert releases.promoted().release == serving
@@ -305,19 +293,20 @@ class TestKilledTriton:
 
 
 class TestKilledStub:
-    @pytest.mark.parametrize("stage", ["query", "rank"])
-    def test_it_is_healed(self, running, releases, live, serving, stage):
-        kill_stub(running, stage, serving)
-        assert f"release {serving} failed" in heal(releases, live)
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_it_is_healed(self, running, releases, live, serving, count):
+        kill_processes(running, serving, count)
+        server = Triton.of(running).daemon.pid
+        assert f"release {serving} failed: {count} of 2" in heal(releases, live, server)
         assert answering(running) == serving
-        assert heal(releases, live) is None
+        assert heal(releases, live, server) is None
 
     def test_a_dead_earlier_release_can_be_gone_back_to_without_a_failed_request(
         self, running, releases, live, first
     ):
         earlier = promote(releases, live, publish_tiny_release(releases), BECAUSE).release
         promote(releases, live, publish_tiny_release(releases), BECAUSE)
-        kill_stub(running, "rank", earlier)
+        kill_processes(running, earlier)
         with traffic(running) as outcomes:
             assert rollback(releases, live, BECAUSE).release == earlier
         assert set(outcomes) == {"sound"}
@@ -328,7 +317,7 @@ class TestReleaseThatNoLongerLoads:
     def test_a_rollback_brings_the_one_before_it(self, running, releases, live, serving):
         broken = promote(releases, live, publish_tiny_release(releases), BECAUSE).release
         for folder in (releases.fetch(broken) / "models", live.repository):
-            (folder / f"rank/{broken}/vectors.npy").unlink()
+            (folder / f"pipeline/{broken}/vectors.npy").unlink()
         os.kill(Triton.of(running).daemon.pid, signal.SIGKILL)
         with pytest.raises(services.ServiceError, match=f"`recsys rollback .* {serving}"):
             services.up(running)
@@ -348,7 +337,7 @@ class TestWatch:
             [
                 None,
                 lambda: os.kill(Valkey.of(running).daemon.pid, signal.SIGKILL),
-                lambda: kill_stub(running, "rank", serving),
+                lambda: kill_processes(running, serving),
                 lambda: os.kill(Triton.of(running).daemon.pid, signal.SIGKILL),
             ]
         )

@@ -1,23 +1,27 @@
 """Offline answers are those of the stages of a request, with the caller's context in them."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from recsys_assets.serving.offline import History, OfflineRelease, Sessions
-from recsys_assets.serving.pipeline import NO_ROW, QueryStage
-from recsys_assets_tests.serving.test_pipeline import (
+from recsys_assets.serving.pipeline import Effort, Pipeline
+from recsys_assets.serving.query_stage import QueryStage
+from recsys_assets.serving.requests import Requests
+from recsys_assets.serving.retrieve_stage import Depth, RetrieveStage
+from recsys_assets_tests.serving.made_up_stages import (
     AT,
+    Index,
+    PersonalRanker,
     Tower,
-    query_inputs,
+    answer,
     rank_stage,
-    retrieve_stage,
 )
 
 ITEMS = 100
+NAMES = np.array([f"item {n}" for n in range(ITEMS)], dtype=object)
+DEPTH = Depth(candidates=20, enough=5, ranked=15)
 USERS = ("ann", "bob", "", "ann")
-PURCHASED = {"ann": {"0", "2"}, "bob": {str(n) for n in range(90)}}
+PURCHASED = {"ann": {"item 0", "item 2"}, "bob": {f"item {n}" for n in range(90)}}
 SPENT = {"ann": 12.5, "bob": 3.0, "": np.nan}
 
 
@@ -28,17 +32,9 @@ class Context:
         return {"spend_7d": np.array([SPENT[user] for user in user_ids])}
 
 
-class PersonalRanker:
-    """Every user, moment and item has a score of its own, in no order of the items."""
-
-    def score(self, user_columns, timestamp, rows):
-        spent = np.nan_to_num(user_columns["spend_7d"][0], nan=1.0)
-        return np.sin(rows * 1.7 + spent + timestamp % 11).astype(np.float32)
-
-
 def release(sampling=0.0):
-    rank = replace(rank_stage(ITEMS, sampling), ranker=PersonalRanker())
-    return OfflineRelease(Tower(), retrieve_stage(ITEMS), rank)
+    rank = rank_stage(ITEMS, sampling, PersonalRanker())
+    return OfflineRelease(Tower(), Index(ITEMS), rank, NAMES, DEPTH)
 
 
 def sessions(*users):
@@ -51,12 +47,18 @@ def sessions(*users):
 
 
 def served(offline, k):
-    """What the stages answer to the same requests, as the server runs them."""
-    asked = query_inputs(*USERS, k=k)
-    asked["timestamp"] = sessions(*USERS).timestamp[:, None]
-    tensors = asked | QueryStage(Context(), offline.tower).run(asked)
-    tensors |= replace(offline.retrieve, seen_items=History(PURCHASED)).run(tensors)
-    return tensors, offline.rank.run(tensors)
+    """What the pipeline answers to the same requests, as the server runs it."""
+    history = History(PURCHASED, NAMES)
+    pipeline = Pipeline(
+        QueryStage(Context(), offline.tower),
+        RetrieveStage(offline.index, ITEMS, history),
+        offline.rank,
+        {Effort.FULL: offline.depth},
+    )
+    count = len(USERS)
+    devices, moments = ["in_store"] * count, sessions(*USERS).timestamp
+    requests = Requests(list(USERS), devices, moments, np.full(count, k), [""] * count)
+    return answer(pipeline, requests).rankings
 
 
 @pytest.mark.parametrize("sampling", [0.0, 5.0])
@@ -64,20 +66,19 @@ def served(offline, k):
 def test_slates_are_those_that_the_stages_serve(sampling, k):
     offline = release(sampling)
     answers = offline.answer(sessions(*USERS), PURCHASED, k)
-    _, expected = served(offline, k)
-
-    shown = [[item for item in row if item] for row in expected["item_id"].tolist()]
-    assert [slate.tolist() for slate in answers.slates] == shown
+    expected = [NAMES[one.rows[one.shown]].tolist() for one in served(offline, k)]
+    assert [slate.tolist() for slate in answers.slates] == expected
 
 
 def test_candidates_are_those_retrieved_best_score_first():
     offline = release(sampling=5.0)
     answers = offline.answer(sessions(*USERS), PURCHASED)
-    tensors, _ = served(offline, k=10)
+    rankings = served(offline, k=10)
 
-    found = zip(answers.candidates, answers.scores, tensors["row"], strict=True)
-    for candidates, scores, rows in found:
-        assert set(candidates) == {f"item {row}" for row in rows[rows != NO_ROW]}
+    for candidates, scores, ranking in zip(
+        answers.candidates, answers.scores, rankings, strict=True
+    ):
+        assert set(candidates) == set(NAMES[ranking.rows])
         assert scores.dtype == np.float32
         assert (np.diff(scores) <= 0).all()
 
@@ -97,8 +98,18 @@ def test_an_answer_depends_on_nobody_elses():
     assert together.slates[1].tolist() == alone.slates[0].tolist()
 
 
+def test_requests_of_more_than_one_batch_are_all_answered_in_order():
+    users = ["ann", "bob", ""] * 30
+    answers = release().answer(sessions(*users), PURCHASED)
+    moment = sessions(*users).take(np.array([88]))
+    alone = release().answer(moment, PURCHASED)
+
+    assert len(answers.slates) == 90
+    assert answers.slates[88].tolist() == alone.slates[0].tolist()
+
+
 def test_who_has_bought_everything_is_shown_nothing():
-    everything = {"ann": {str(n) for n in range(ITEMS)}}
+    everything = {"ann": {f"item {n}" for n in range(ITEMS)}}
     answers = release().answer(sessions("ann"), everything)
 
     assert [len(one[0]) for one in (answers.candidates, answers.scores, answers.slates)] == [0] * 3

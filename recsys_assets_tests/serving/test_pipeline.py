@@ -1,220 +1,152 @@
+"""A batch from beginning to end: everybody gets what he would have got alone."""
+
+import json
+import time
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
-import redis
 
-from recsys_assets.serving.diversity import Diversity, Sampling
-from recsys_assets.serving.pipeline import NO_ROW, QueryStage, RankStage, RetrieveStage
-from recsys_assets.serving.requests import InvalidRequest
-from recsys_assets.serving.seen_items import SeenItems
+from recsys_assets.serving.pipeline import NEVER, Effort, read_depths
+from recsys_assets.serving.rendering import ServingConfig
+from recsys_assets.serving.requests import Requests
+from recsys_assets.serving.seen_settings import WhenDown
+from recsys_assets_tests.serving.made_up_stages import (
+    DEPTH,
+    LESS,
+    Features,
+    PersonalRanker,
+    answer,
+    asked,
+    pipeline,
+    shown_rows,
+)
 
-AT = 1_506_816_000
-
-
-class Features:
-    def __init__(self):
-        self.down = False
-        self.round_trips = 0
-
-    def read(self, user_ids):
-        self.round_trips += 1
-        if self.down:
-            raise redis.ConnectionError("refused")
-        known = {"ann": ("30-39", 12.5)}
-        rows = [known.get(user, ("", np.nan)) for user in user_ids]
-        return {
-            "age": np.array([age for age, _ in rows], dtype=object),
-            "spend_7d": np.array([spend for _, spend in rows]),
-        }
-
-    def missing(self, count):
-        return {"age": np.array([""] * count, dtype=object), "spend_7d": np.full(count, np.nan)}
+USERS = ("ann", "bob", "", "charles", "ann")
+MIXED = [
+    Effort.POPULAR,
+    Effort.FULL,
+    Effort.FEWER_CANDIDATES,
+    Effort.FULL,
+    Effort.FEWER_CANDIDATES,
+]
 
 
-class Tower:
-    def embed(self, columns, timestamps):
-        self.columns = columns
-        return np.ones((len(timestamps), 2), dtype=np.float32)
+def with_own_ks(requests, *ks):
+    return replace(requests, ks=np.array(ks))
 
 
-class Index:
-    def __init__(self, items):
-        self.items = items
-        self.depths = []
-
-    def search(self, queries, k):
-        self.depths.append(k)
-        rows = np.tile(np.arange(k), (len(queries), 1))
-        return rows, -rows.astype(np.float32)
+def slates_of(slates):
+    return [shown_rows(ranking) for ranking in slates.rankings]
 
 
-class Seen(SeenItems):
-    def __init__(self, bought=(), down=False):
-        self.bought = set(bought)
-        self.down = down
+class TestBatch:
+    @pytest.mark.parametrize("bought", [(), (3, 5, 7), tuple(range(90))])
+    def test_answers_are_those_of_single_requests(self, bought):
+        requests = with_own_ks(asked(*USERS), 10, 1, 60, 5, 3)
+        of = pipeline(ranker=PersonalRanker(), bought=bought)
+        together = answer(of, requests)
+        alone = [answer(of, requests.take(np.array([n]))) for n in range(len(requests))]
+        assert slates_of(together) == [slates_of(one)[0] for one in alone]
+        assert str(together.columns) == str([one.columns[0] for one in alone])
+        assert together.checked == sum(one.checked for one in alone)
+        assert together.excluded == sum(one.excluded for one in alone)
 
-    def seen(self, user_ids, item_ids):
-        if self.down:
-            raise redis.TimeoutError("timed out")
-        return [
-            np.array([bool(user) and item in self.bought for item in items])
-            for user, items in zip(user_ids, item_ids, strict=True)
-        ]
-
-
-class Ranker:
-    def score(self, user_columns, timestamp, rows):
-        self.user_columns = user_columns
-        return rows.astype(np.float32)
-
-
-def text(*values):
-    return np.array([[value.encode()] for value in values], dtype=object)
-
-
-def query_inputs(*users, k=10):
-    return {
-        "user_id": text(*users),
-        "device": text(*["in_store"] * len(users)),
-        "timestamp": np.full((len(users), 1), AT),
-        "k": np.full((len(users), 1), k, dtype=np.int32),
-    }
-
-
-def retrieve_inputs(*users, k=10):
-    return {
-        "user_id": text(*users),
-        "k": np.full((len(users), 1), k, dtype=np.int32),
-        "embedding": np.ones((len(users), 2), dtype=np.float32),
-        "degraded": np.zeros((len(users), 1), dtype=bool),
-    }
-
-
-def retrieve_stage(items=100, candidates=20, enough=5, **seen):
-    names = [str(i) for i in range(items)]
-    return RetrieveStage(Index(items), names, Seen(**seen), candidates, enough)
-
-
-def rank_stage(items=50, sampling=0.0):
-    return RankStage(
-        ranker=Ranker(),
-        item_ids=np.array([f"item {i}" for i in range(items)], dtype=object),
-        vectors=np.eye(items, dtype=np.float32),
-        diversity=Diversity(trade_off=1.0, pool=10),
-        sampling=Sampling(temperature=sampling, seed=1),
-    )
-
-
-def rank_inputs(rows, k):
-    stage = QueryStage(Features(), Tower())
-    columns = stage.run(query_inputs(*["ann"] * len(rows)))["user_columns"]
-    return {
-        "timestamp": np.full((len(rows), 1), AT),
-        "k": np.array([[k]] * len(rows), dtype=np.int32),
-        "user_columns": columns,
-        "row": np.array(rows, dtype=np.int64),
-        "degraded": np.zeros((len(rows), 1), dtype=bool),
-    }
-
-
-class TestQuery:
-    def test_a_batch_takes_one_round_trip(self):
+    def test_each_stage_runs_once(self):
         features = Features()
-        QueryStage(features, Tower()).run(query_inputs("ann", "bob", ""))
-        assert features.round_trips == 1
+        of = pipeline(features=features)
+        slates = answer(of, asked(*USERS))
+        assert features.round_trips == of.retrieve.seen_items.round_trips == 1
+        assert of.query.tower.batches == [5]
+        assert of.retrieve.index.depths == [20]
+        assert set(slates.seconds) == {"query", "retrieve", "rank"}
+        assert min(slates.seconds.values()) > 0
 
-    def test_the_tower_sees_user_context_and_features(self):
-        tower = Tower()
-        QueryStage(Features(), tower).run(query_inputs("ann", "nobody"))
-        assert tower.columns["user_id"].tolist() == ["ann", "nobody"]
-        assert tower.columns["device"].tolist() == ["in_store", "in_store"]
-        assert tower.columns["age"].tolist() == ["30-39", ""]
-        assert np.isnan(tower.columns["spend_7d"][1])
+    def test_more_than_are_ranked_can_be_asked_for(self):
+        slates = answer(pipeline(), asked("ann", k=60))
+        assert len(slates_of(slates)[0]) == 60
+
+    def test_columns_are_those_that_the_models_saw(self):
+        (columns,) = answer(pipeline(), asked("ann")).columns
+        expected = {"age": "30-39", "spend_7d": 12.5, "user_id": "ann", "device": "in_store"}
+        assert columns == expected
+        json.dumps(columns)
 
     def test_an_outage_degrades_known_users_only(self):
-        features = Features()
-        features.down = True
-        answer = QueryStage(features, Tower()).run(query_inputs("ann", ""))
-        assert answer["degraded"].tolist() == [[True], [False]]
-        assert np.isfinite(answer["embedding"]).all()
+        slates = answer(pipeline(features=Features(down=True)), asked("ann", ""))
+        assert slates.degraded.tolist() == [True, False]
+        assert [len(slate) for slate in slates_of(slates)] == [10, 10]
 
-    def test_an_anonymous_visitor_needs_no_store(self):
-        features = Features()
-        features.down = True
-        answer = QueryStage(features, Tower()).run(query_inputs(""))
-        assert not answer["degraded"].any()
-        assert features.round_trips == 0
-
-    def test_an_absurd_k_is_refused(self):
-        with pytest.raises(InvalidRequest, match="k is 0"):
-            QueryStage(Features(), Tower()).run(query_inputs("ann", k=0))
+    def test_who_may_not_be_shown_unchecked_items_is_not_ranked(self):
+        of = pipeline(down=True)
+        of.retrieve.when_down = WhenDown.REFUSE
+        slates = answer(of, asked("ann", ""))
+        assert slates.refused.tolist() == [True, False]
+        assert slates.rankings[0] is None
+        assert len(shown_rows(slates.rankings[1])) == 10
 
 
-class TestRetrieve:
-    def test_bought_items_are_left_out(self):
-        answer = retrieve_stage(bought=["0", "2"]).run(retrieve_inputs("ann"))
-        assert answer["row"][0, :4].tolist() == [1, 3, 4, 5]
-        assert (answer["row"][0, 18:] == NO_ROW).all()
-        assert not answer["degraded"].any()
+class TestEfforts:
+    def test_of_a_mixed_batch_keep_their_order(self):
+        requests = asked(*USERS, k=3)
+        of = pipeline(ranker=PersonalRanker())
+        mixed = answer(of, requests, MIXED)
+        alone = [
+            answer(of, requests.take(np.array([n])), [effort]) for n, effort in enumerate(MIXED)
+        ]
+        assert slates_of(mixed) == [slates_of(one)[0] for one in alone]
+        assert [columns["user_id"] for columns in mixed.columns] == list(USERS)
+        assert mixed.degraded.tolist() == [True, False, True, False, True]
 
-    def test_the_search_goes_deeper_for_a_user_who_has_bought_nearly_everything(self):
-        stage = retrieve_stage(bought=[str(i) for i in range(85)])
-        rows = stage.run(retrieve_inputs("ann"))["row"][0]
-        assert rows[rows != NO_ROW].tolist() == list(range(85, 100))
-        assert stage.index.depths == [20, 80, 100]
+    def test_fewer_candidates_are_searched_and_ranked_less(self):
+        of = pipeline()
+        slates = answer(of, asked("ann", k=2), [Effort.FEWER_CANDIDATES])
+        assert (of.retrieve.index.depths, of.retrieve.index.budgets) == ([8], ["low"])
+        assert len(slates.rankings[0].rows) == LESS.ranked
+        assert slates.degraded.all()
 
-    def test_only_the_rows_that_need_it_are_searched_deeper(self):
-        stage = retrieve_stage(bought=[str(i) for i in range(18)])
-        rows = stage.run(retrieve_inputs("ann", ""))["row"]
-        assert rows[0].tolist() == list(range(18, 38))
-        assert rows[1].tolist() == list(range(20))
+    def test_popular_slates_need_no_store_and_no_model(self):
+        features = Features(down=True)
+        of = pipeline(features=features, down=True)
+        slates = answer(of, asked("ann", "", k=4), [Effort.POPULAR] * 2)
+        assert slates_of(slates) == [[99, 98, 97, 96]] * 2
+        assert slates.degraded.all()
+        assert features.round_trips == of.retrieve.seen_items.round_trips == 0
+        assert of.query.tower.batches == of.retrieve.index.depths == []
+        assert slates.columns[0]["user_id"] == "ann"
 
-    def test_enough_candidates_are_left_to_rank_even_if_k_is_small(self):
-        stage = retrieve_stage(bought=[str(i) for i in range(18)], enough=10)
-        rows = stage.run(retrieve_inputs("ann", k=1))["row"][0]
-        assert (rows != NO_ROW).sum() == 20
-
-    def test_a_catalogue_smaller_than_the_candidates(self):
-        rows = retrieve_stage(items=5).run(retrieve_inputs("ann"))["row"][0]
-        assert rows.tolist() == [0, 1, 2, 3, 4] + [NO_ROW] * 15
-
-    def test_an_outage_is_stated(self):
-        answer = retrieve_stage(down=True).run(retrieve_inputs("ann", ""))
-        assert answer["degraded"].tolist() == [[True], [False]]
-        assert (answer["row"] == np.arange(20)).all()
-
-    def test_degradation_of_the_stage_before_is_kept(self):
-        inputs = retrieve_inputs("ann") | {"degraded": np.array([[True]])}
-        assert retrieve_stage().run(inputs)["degraded"].all()
+    def test_of_a_release_are_read_back(self, tmp_path):
+        config = ServingConfig(depth=DEPTH, less=LESS)
+        (tmp_path / "stage.json").write_text(json.dumps(config.as_json()))
+        depths = read_depths(tmp_path)
+        assert depths == {Effort.FULL: DEPTH, Effort.FEWER_CANDIDATES: LESS}
+        assert asdict(depths[Effort.FEWER_CANDIDATES])["budget"] == "low"
 
 
-class TestRank:
-    def test_best_scores_first(self):
-        answer = rank_stage().run(rank_inputs([[3, 9, 7, NO_ROW]], k=2))
-        assert answer["item_id"].tolist() == [["item 9", "item 7"]]
-        assert answer["score"].tolist() == [[9.0, 7.0]]
+class TestSearchBudget:
+    def test_everybody_gets_the_one_asked_for(self):
+        of = pipeline()
+        parts = [asked("ann", budget="high"), asked("bob"), asked("charles", budget="high")]
+        slates = answer(of, Requests.together(parts))
+        assert sorted(of.retrieve.index.budgets) == ["high", "normal"]
+        assert of.query.tower.batches == [2, 1]
+        assert [columns["user_id"] for columns in slates.columns] == ["ann", "bob", "charles"]
 
-    def test_the_ranker_gets_the_features_that_the_query_stage_read(self):
-        stage = rank_stage()
-        stage.run(rank_inputs([[1]], k=1))
-        columns = {name: values[0] for name, values in stage.ranker.user_columns.items()}
-        assert columns == {
-            "age": "30-39",
-            "spend_7d": 12.5,
-            "user_id": "ann",
-            "device": "in_store",
-        }
+    def test_less_than_full_effort_ignores_it(self):
+        of = pipeline()
+        answer(of, asked("ann", k=2, budget="high"), [Effort.FEWER_CANDIDATES])
+        assert of.retrieve.index.budgets == ["low"]
 
-    def test_too_few_candidates_end_in_empty_ids(self):
-        answer = rank_stage().run(rank_inputs([[4, NO_ROW], [4, 5]], k=2))
-        assert answer["item_id"].tolist() == [["item 4", ""], ["item 5", "item 4"]]
-        assert answer["score"][0, 1] == 0
 
-    def test_no_candidates_at_all(self):
-        answer = rank_stage().run(rank_inputs([[NO_ROW]], k=3))
-        assert answer["item_id"].tolist() == [["", "", ""]]
+class TestDeadline:
+    def test_an_expired_request_is_not_ranked_and_the_others_are(self):
+        deadlines = [NEVER, time.time() - 1, time.time() + 3600]
+        requests = asked("ann", "bob", "charles")
+        slates = answer(pipeline(), requests, deadlines=deadlines)
+        assert [ranking is None for ranking in slates.rankings] == [False, True, False]
+        expected = slates_of(answer(pipeline(), requests.take(np.array([0, 2]))))
+        assert [shown_rows(slates.rankings[n]) for n in (0, 2)] == expected
 
-    def test_sampled_answers_keep_the_rankers_scores(self):
-        answer = rank_stage(sampling=100.0).run(rank_inputs([list(range(50))], k=10))
-        shown = [int(item.split()[1]) for item in answer["item_id"][0]]
-        assert shown != sorted(shown, reverse=True)
-        assert answer["score"][0].tolist() == shown
+    def test_a_batch_in_which_all_have_expired(self):
+        slates = answer(pipeline(), asked("ann", "bob"), deadlines=[0.0, 0.0])
+        assert slates.rankings == [None, None]

@@ -13,7 +13,8 @@ import pytest
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
 from recsys_assets.retrieval.item_history import Changes
-from recsys_assets.serving.pipeline import read_columns
+from recsys_assets.serving.pipeline import Effort, read_depths
+from recsys_assets.serving.rank_stage import read_columns
 from recsys_assets.serving.release import Releases
 from recsys_assets.serving.rendering import (
     InconsistentRelease,
@@ -117,8 +118,8 @@ def rendered(releases: Releases) -> int:
     return render(releases, parts, DAY, Origin(trained_through=DAY), ServingConfig())
 
 
-def rank_folder(releases: Releases, release: int) -> Path:
-    return releases.fetch(release) / f"models/rank/{release}"
+def version_folder(releases: Releases, release: int) -> Path:
+    return releases.fetch(release) / f"models/pipeline/{release}"
 
 
 def test_a_release_holds_what_its_stages_load(releases):
@@ -126,37 +127,30 @@ def test_a_release_holds_what_its_stages_load(releases):
     models = releases.fetch(release) / "models"
     served = {str(file.relative_to(models)) for file in models.rglob("*") if file.is_file()}
     assert {name for name in served if "__pycache__" not in name} == {
-        "query/config.pbtxt",
-        "query/1/model.py",
-        "query/1/release.json",
-        "query/1/user_columns.json",
-        "query/1/two_tower/query_tower.onnx",
-        "query/1/two_tower/encoding.json",
-        "retrieve/config.pbtxt",
-        "retrieve/1/model.py",
-        "retrieve/1/release.json",
-        "retrieve/1/stage.json",
-        "retrieve/1/item_index/index.faiss",
-        "retrieve/1/item_index/index.json",
-        "retrieve/1/item_index/item_ids.json",
-        "rank/config.pbtxt",
-        "rank/1/model.py",
-        "rank/1/release.json",
-        "rank/1/stage.json",
-        "rank/1/dlrm/ranker.onnx",
-        "rank/1/dlrm/encoding.json",
-        "rank/1/dlrm/negatives.json",
-        "rank/1/item_ids.json",
-        "rank/1/items.parquet",
-        "rank/1/item_text_embeddings.npy",
-        "rank/1/promotions.npz",
+        "pipeline/config.pbtxt",
+        "pipeline/1/model.py",
+        "pipeline/1/release.json",
+        "pipeline/1/stage.json",
+        "pipeline/1/user_columns.json",
+        "pipeline/1/two_tower/query_tower.onnx",
+        "pipeline/1/two_tower/encoding.json",
+        "pipeline/1/item_index/index.faiss",
+        "pipeline/1/item_index/index.json",
+        "pipeline/1/item_index/item_ids.json",
+        "pipeline/1/dlrm/ranker.onnx",
+        "pipeline/1/dlrm/encoding.json",
+        "pipeline/1/dlrm/negatives.json",
+        "pipeline/1/items.parquet",
+        "pipeline/1/item_text_embeddings.npy",
+        "pipeline/1/promotions.npz",
+        "recommend_cached/config.pbtxt",
         "recommend/config.pbtxt",
     }
     assert "model_version: 1" in (models / "recommend/config.pbtxt").read_text()
 
 
 def test_items_are_as_known_at_the_end_of_the_day_in_the_order_of_the_index(releases):
-    folder = rank_folder(releases, rendered(releases))
+    folder = version_folder(releases, rendered(releases))
     columns = read_columns(folder / "items.parquet")
     assert columns["item_id"].tolist() == ITEMS
     assert columns["brand"].tolist() == ["y", "", "x"]
@@ -169,7 +163,7 @@ def test_items_are_as_known_at_the_end_of_the_day_in_the_order_of_the_index(rele
 
 
 def test_the_plan_of_the_next_two_weeks_is_in_the_order_of_the_index(releases):
-    folder = rank_folder(releases, rendered(releases))
+    folder = version_folder(releases, rendered(releases))
 
     plan = Changes.load(folder / "promotions.npz")
 
@@ -182,8 +176,14 @@ def test_the_plan_of_the_next_two_weeks_is_in_the_order_of_the_index(releases):
 
 def test_the_query_stage_reads_the_columns_of_this_source(releases):
     release = rendered(releases)
-    file = releases.fetch(release) / f"models/query/{release}/user_columns.json"
+    file = version_folder(releases, release) / "user_columns.json"
     assert {"age", "last_event_at", "spend_28d"} <= set(json.loads(file.read_text()))
+
+
+def test_the_pipeline_reads_back_how_deep_it_searches(releases):
+    config = ServingConfig()
+    depths = read_depths(version_folder(releases, rendered(releases)))
+    assert depths == {Effort.FULL: config.depth, Effort.FEWER_CANDIDATES: config.less}
 
 
 def test_the_manifest_names_every_part(releases, store):
@@ -198,7 +198,7 @@ def test_the_manifest_names_every_part(releases, store):
     assert part == store.artifact("dlrm").fetch()
     assert manifest["item_features_day"] == DAY
     assert set(manifest["vocabularies"]) == {"two_tower", "dlrm"}
-    tower = manifest["files"]["models/query/1/two_tower/query_tower.onnx"]
+    tower = manifest["files"]["models/pipeline/1/two_tower/query_tower.onnx"]
     assert tower["bytes"] == len("two_tower/query_tower.onnx")
 
 
@@ -279,7 +279,7 @@ except RuntimeError:
     pass
 assert releases.numbers() == [1, 2, 3]
 assert rendered(releases) == 5, "a claimed number is not given again"
-assert (releases.fetch(5) / "models/query/5/two_tower/query_tower.onnx").exists()
+assert (releases.fetch(5) / "models/pipeline/5/two_tower/query_tower.onnx").exists()
 releases.approve(5)
 assert releases.is_approved(5) and not releases.is_approved(1)
 releases.record(5, (1,))
@@ -288,29 +288,6 @@ assert releases.promoted().previous == 1
 
 
 @pytest.mark.integration
-def test_releases_live_on_s3(tmp_path):
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        environment = {
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": "us-east-1",
-        }
-        boto3.client(
-            "s3",
-            endpoint_url=environment["AWS_ENDPOINT_URL"],
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106
-        ).create_bucket(Bucket="shop")
-        subprocess.run(
-            [sys.executable, "-c", ON_S3, str(tmp_path)], env=os.environ | environment, check=True
-        )
-    finally:
-        server.stop()
+def test_releases_live_on_s3(tmp_path, s3_environment):
+    command = [sys.executable, "-c", ON_S3, str(tmp_path)]
+    subprocess.run(command, env=os.environ | s3_environment, check=True)

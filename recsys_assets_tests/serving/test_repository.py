@@ -1,8 +1,14 @@
 import pytest
 
+from recsys_assets.serving.processes import ServiceError
 from recsys_assets.serving.release import Releases
 from recsys_assets.serving.rendering import TEMPLATES
-from recsys_assets.serving.repository import add_version, remove_versions, write_configs
+from recsys_assets.serving.repository import (
+    PIPELINE,
+    add_version,
+    remove_versions,
+    write_configs,
+)
 from recsys_assets.storage import Store
 from recsys_assets_tests.serving.tiny_release import publish_tiny_release
 
@@ -19,34 +25,35 @@ def published(folder, count=1):
     return releases
 
 
-def versions(repository, stage):
-    return {path.name for path in (repository / stage).iterdir() if path.is_dir()}
+def versions(repository):
+    return {path.name for path in (repository / PIPELINE).iterdir() if path.is_dir()}
 
 
 def test_a_release_is_laid_beside_the_one_before(repository, tmp_path):
     releases = published(tmp_path / "store", count=2)
     for release in (1, 2):
         add_version(releases.fetch(release) / "models", repository, release)
-    assert versions(repository, "rank") == {"1", "2"}
-    assert (repository / "rank/2/model.py").samefile(releases.fetch(2) / "models/rank/2/model.py")
+    assert versions(repository) == {"1", "2"}
+    model = f"{PIPELINE}/2/model.py"
+    assert (repository / model).samefile(releases.fetch(2) / "models" / model)
 
 
 def test_a_number_that_another_store_has_used_is_not_mistaken_for_it(repository, tmp_path):
     for name in ("old", "new"):
         add_version(published(tmp_path / name).fetch(1) / "models", repository, 1)
-    new = tmp_path / "new/releases/1/models/retrieve/1/release.json"
-    assert (repository / "retrieve/1/release.json").samefile(new)
+    identity = f"{PIPELINE}/1/release.json"
+    assert (repository / identity).samefile(tmp_path / "new/releases/1/models" / identity)
 
 
 def test_other_versions_and_what_a_kill_has_left_are_removed(repository, tmp_path):
     releases = published(tmp_path / "store", count=2)
     for release in (1, 2):
         add_version(releases.fetch(release) / "models", repository, release)
-    (repository / "rank/.2.half-written").mkdir()
-    (repository / "rank/.config.pbtxt.half-written").touch()
+    (repository / PIPELINE / ".2.half-written").mkdir()
+    (repository / PIPELINE / ".config.pbtxt.half-written").touch()
     write_configs(TEMPLATES, repository, 2)
     remove_versions(repository, [2])
-    assert {path.name for path in (repository / "rank").iterdir()} == {"2", "config.pbtxt"}
+    assert {path.name for path in (repository / PIPELINE).iterdir()} == {"2", "config.pbtxt"}
 
 
 def test_configs_that_stay_the_same_are_not_touched(repository):
@@ -54,4 +61,18 @@ def test_configs_that_stay_the_same_are_not_touched(repository):
     before = {path: path.stat().st_mtime_ns for path in repository.glob("*/config.pbtxt")}
     write_configs(TEMPLATES, repository, 2)
     touched = {path.parent.name for path, time in before.items() if path.stat().st_mtime_ns != time}
-    assert touched == {"recommend"}
+    assert touched == {"recommend", "recommend_cached"}
+
+
+def test_the_release_is_in_the_version_of_the_cached_ensemble_and_in_both_steps(repository):
+    write_configs(TEMPLATES, repository, 7)
+    for ensemble in ("recommend", "recommend_cached"):
+        assert "model_version: 7" in (repository / ensemble / "config.pbtxt").read_text()
+    assert (repository / "recommend/1").is_dir()
+    assert (repository / "recommend_cached/7").is_dir()
+
+
+def test_a_release_of_an_earlier_layout_is_refused(repository, tmp_path):
+    (tmp_path / "models/query/3").mkdir(parents=True)
+    with pytest.raises(ServiceError, match=r"release 3 has no pipeline/: .* earlier layout"):
+        add_version(tmp_path / "models", repository, 3)

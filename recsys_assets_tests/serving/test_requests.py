@@ -1,15 +1,17 @@
 import numpy as np
 import pytest
 
-from recsys_assets.serving.requests import MAX_ID_BYTES, MAX_K, InvalidRequest, check_request
+from recsys_assets.serving.requests import MAX_ID_BYTES, MAX_K, InvalidRequest, Requests
 
 
 def check(user: bytes = b"7", device: bytes = b"", timestamp: int = 1_506_816_000, k: int = 10):
-    check_request(
-        np.array([user], dtype=object),
-        np.array([device], dtype=object),
-        np.array([timestamp]),
-        np.array([k]),
+    return Requests.of(
+        {
+            "user_id": np.array([[user]], dtype=object),
+            "device": np.array([[device]], dtype=object),
+            "timestamp": np.array([[timestamp]]),
+            "k": np.array([[k]], dtype=np.int32),
+        }
     )
 
 
@@ -46,3 +48,11 @@ def test_an_overlong_user_id_is_refused():
 def test_bytes_that_are_no_text_are_refused():
     with pytest.raises(InvalidRequest, match=r"device is .*: send UTF-8"):
         check(device=b"\xff\xfe")
+
+
+def test_several_become_one_batch_and_can_be_picked_from():
+    together = Requests.together([check(b"ann", k=1), check(b"bob", b"web", k=2)])
+    assert len(together) == 2
+    assert together.user_ids == ["ann", "bob"]
+    assert together.ks.tolist() == [1, 2]
+    assert together.take(np.array([1])).devices == ["web"]

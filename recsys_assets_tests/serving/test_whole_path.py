@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import redis
+import tritonclient.grpc as grpc
 
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
@@ -128,6 +129,27 @@ def test_strangers_are_answered_by_context(client):
         assert not morning.degraded
 
 
+def test_rows_of_a_batch_are_answered_as_if_alone(client, running):
+    users = ["ann", "", "bob", "nobody"]
+    inputs = []
+    for name, datatype, values in (
+        ("user_id", "BYTES", np.array([[user.encode()] for user in users], dtype=object)),
+        ("device", "BYTES", np.array([[b"web"]] * 4, dtype=object)),
+        ("timestamp", "INT64", AT + np.arange(4)[:, None] * 86_400),
+        ("k", "INT32", np.array([[10], [3], [150], [1]], dtype=np.int32)),
+    ):
+        inputs.append(grpc.InferInput(name, [4, 1], datatype))
+        inputs[-1].set_data_from_numpy(values)
+    with grpc.InferenceServerClient(running.triton_grpc) as raw:
+        together = raw.infer("recommend", inputs)
+    for row, (user, k) in enumerate(zip(users, (10, 3, 150, 1), strict=True)):
+        alone = client.recommend(user, AT + row * 86_400, "web", k)
+        items = [item.decode() for item in together.as_numpy("item_id")[row] if item]
+        assert items == alone.item_ids
+        scores = together.as_numpy("score")[row, : len(items)]
+        assert scores == pytest.approx(np.array(alone.scores), rel=1e-5)
+
+
 def test_status_is_healthy(running, promoted):
     assert [service.state for service in services.status(running)] == ["healthy", "healthy"]
 
@@ -141,7 +163,8 @@ def test_latency_can_be_measured(running, promoted):
 def test_an_offline_release_answers_as_the_server_does(running, promoted, client):
     folder = services.releases(running).fetch(promoted.release)
     offline = OfflineRelease.load(folder, promoted.release)
-    names = json.loads((folder / f"models/query/{promoted.release}/user_columns.json").read_text())
+    version = folder / f"models/pipeline/{promoted.release}"
+    names = json.loads((version / "user_columns.json").read_text())
     strangers = np.array(["nobody", ""], dtype=object)
     asked = Sessions(
         user_id=strangers,

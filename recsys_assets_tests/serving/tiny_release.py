@@ -10,9 +10,9 @@ import numpy as np
 from recsys_assets.serving.integrity import digests
 from recsys_assets.serving.release import MANIFEST, Releases
 from recsys_assets.serving.rendering import TEMPLATES
-from recsys_assets.serving.repository import STAGES, write_configs, write_identity
+from recsys_assets.serving.repository import PIPELINE, write_configs, write_identity
 
-TINY_REPO = Path(__file__).parent / "tiny_repo"
+TINY_MODEL = Path(__file__).parent / "tiny_repo" / PIPELINE / "model.py"
 ITEMS = 1000
 DIMENSIONS = 8
 DAY = "2017-09-30"
@@ -27,20 +27,35 @@ def item_ids(release: int) -> list[str]:
 # Loads, and answers an anonymous visitor: only real requests show that it is bad.
 FAILS_FOR_USERS = """
 
-def _score(self, user_columns, timestamp, rows):
-    if user_columns["user_id"][0]:
+def _score(self, user_columns, timestamps, rows, embeddings=None):
+    if any(user_columns["user_id"]):
         raise RuntimeError("a ranker that fails for everybody with a name")
-    return -rows.astype(np.float32)
+    return [-found.astype(np.float32) for found in rows]
 
 
-TinyRanker.score = _score
+TinyRanker.score_batch = _score
+"""
+
+# Takes its time for everybody with a name, however little is to be done.
+SLOW_FOR_USERS = """
+
+import time
+
+
+def _answer(self, requests, efforts, deadlines):
+    if any(requests.user_ids):
+        time.sleep(0.6)
+    return Pipeline.answer(self, requests, efforts, deadlines)
+
+
+TinyPipeline.answer = _answer
 """
 
 
-def publish_tiny_release(releases: Releases, broken: bool = False, ranker_code: str = "") -> int:
-    """Publishes a release that Triton can serve, or (broken) one whose ranker cannot be loaded.
+def publish_tiny_release(releases: Releases, broken: bool = False, code: str = "") -> int:
+    """Publishes a release that Triton can serve, or (broken) one that cannot be loaded.
 
-    `ranker_code` is appended to the ranker's `model.py`.
+    `code` is appended to its `model.py`.
     """
     with releases.new() as draft:
         release = int(draft.version)
@@ -48,18 +63,15 @@ def publish_tiny_release(releases: Releases, broken: bool = False, ranker_code: 
             target = draft.path / "templates" / config.parent.name
             target.mkdir(parents=True)
             shutil.copyfile(config, target / config.name)
-        for stage in STAGES:
-            folder = draft.path / "models" / stage / str(release)
-            folder.mkdir(parents=True)
-            source = (TINY_REPO / stage / "model.py").read_text()
-            (folder / "model.py").write_text(source + (ranker_code if stage == "rank" else ""))
-            mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-            py_compile.compile(str(folder / "model.py"), doraise=True, invalidation_mode=mode)
-            (folder / "item_index").mkdir()
-            (folder / "item_index/item_ids.json").write_text(json.dumps(item_ids(release)))
-            vectors = np.random.default_rng(release).normal(size=(ITEMS, DIMENSIONS))
-            if not (broken and stage == "rank"):
-                np.save(folder / "vectors.npy", vectors.astype(np.float32))
+        folder = draft.path / "models" / PIPELINE / str(release)
+        (folder / "item_index").mkdir(parents=True)
+        (folder / "model.py").write_text(TINY_MODEL.read_text() + code)
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        py_compile.compile(str(folder / "model.py"), doraise=True, invalidation_mode=mode)
+        (folder / "item_index/item_ids.json").write_text(json.dumps(item_ids(release)))
+        vectors = np.random.default_rng(release).normal(size=(ITEMS, DIMENSIONS))
+        if not broken:
+            np.save(folder / "vectors.npy", vectors.astype(np.float32))
         write_identity(draft.path / "models", release)
         write_configs(draft.path / "templates", draft.path / "models", release)
         manifest = {"release": release, "item_features_day": DAY, "files": digests(draft.path)}

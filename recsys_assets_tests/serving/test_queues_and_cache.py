@@ -1,0 +1,224 @@
+"""What Triton does before a request reaches the model: batches, queues, and the answer cache."""
+
+import re
+import subprocess
+import threading
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+import tritonclient.grpc as grpc
+from tritonclient.utils import InferenceServerException
+
+from recsys_assets.serving import services
+from recsys_assets.serving.client import CACHED, MODEL
+from recsys_assets.serving.promotion import promote, rollback
+from recsys_assets.serving.release import Reason
+from recsys_assets_tests.serving.conftest import settings_in
+from recsys_assets_tests.serving.tiny_release import AT, SLOW_FOR_USERS, publish_tiny_release
+
+pytestmark = pytest.mark.integration
+
+QUEUE = 64  # of priority 1, in the model's configuration
+PROCESSES = 2
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """Services of their own, whose model sheds nothing: how slow it is does not matter here."""
+    settings = settings_in(tmp_path_factory.mktemp("home"))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RECSYS_BATCH_BUDGET_MS", "1000000")
+        try:
+            services.up(settings)
+            yield settings
+        finally:
+            services.down(settings)
+
+
+@pytest.fixture(scope="module")
+def releases(running):
+    return services.releases(running)
+
+
+@pytest.fixture(scope="module")
+def slow(running, releases):
+    """A release that takes 0.6 s for any batch with a named user, served."""
+    release = publish_tiny_release(releases, code=SLOW_FOR_USERS)
+    promote(releases, services.live_server(running), release)
+    return release
+
+
+@pytest.fixture
+def raw(running, slow):
+    with grpc.InferenceServerClient(running.triton_grpc) as client:
+        yield client
+
+
+def tensors(user, k=5):
+    inputs = []
+    for name, datatype, values in (
+        ("user_id", "BYTES", np.array([[user.encode()]], dtype=object)),
+        ("device", "BYTES", np.array([[b"web"]], dtype=object)),
+        ("timestamp", "INT64", np.array([[AT]])),
+        ("k", "INT32", np.array([[k]], dtype=np.int32)),
+    ):
+        inputs.append(grpc.InferInput(name, [1, 1], datatype))
+        inputs[-1].set_data_from_numpy(values)
+    return inputs
+
+
+class Burst:
+    """Requests sent without waiting for answers; what becomes of them, in that order."""
+
+    def __init__(self, client):
+        self._client = client
+        self._sent = 0
+        self._changed = threading.Condition()
+        self.outcomes = []
+
+    def send(self, count, name="answered", **how):
+        for _ in range(count):
+            self._sent += 1
+            self._client.async_infer(
+                MODEL, tensors("ann"), lambda result, error: self._note(name, error), **how
+            )
+
+    def _note(self, name, error):
+        with self._changed:
+            self.outcomes.append(name if error is None else error.message())
+            self._changed.notify()
+
+    def wait(self):
+        """Until every request has come to something."""
+        with self._changed:
+            done = self._changed.wait_for(lambda: len(self.outcomes) == self._sent, timeout=20)
+        assert done, f"{self._sent - len(self.outcomes)} requests hang"
+        return self.outcomes
+
+
+def busy(client):
+    """A burst whose first requests, one for each process, are being worked on."""
+    burst = Burst(client)
+    for _ in range(PROCESSES):
+        burst.send(1)
+        time.sleep(0.1)
+    return burst
+
+
+def metric(running, name, **labels):
+    """Sum of a metric's values with these labels."""
+    url = f"http://{running.triton_metrics}/metrics"
+    text = subprocess.run(["curl", "-sS", url], check=True, capture_output=True, text=True).stdout
+    wanted = [f'{label}="{value}"' for label, value in labels.items()]
+    found = re.findall(rf"^{name}\{{(.*)\}} (\S+)$", text, re.M)
+    return sum(float(value) for has, value in found if all(one in has for one in wanted))
+
+
+def test_requests_that_wait_together_are_executed_as_a_batch(running, raw, slow):
+    of = {"model": "pipeline", "version": str(slow)}
+    names = ("nv_inference_request_success", "nv_inference_exec_count")
+    before = [metric(running, name, **of) for name in names]
+    burst = busy(raw)
+    burst.send(40)
+    assert set(burst.wait()) == {"answered"}
+    requests, executions = (
+        metric(running, n, **of) - b for n, b in zip(names, before, strict=True)
+    )
+    assert requests == 42
+    assert executions < 10
+
+
+def test_above_the_queue_limit_requests_are_refused_at_once_and_none_hangs(raw):
+    burst = busy(raw)
+    burst.send(QUEUE + 40)
+    outcomes = burst.wait()
+    refused = [n for n, one in enumerate(outcomes) if "Exceeds maximum queue size" in one]
+    answered = [n for n, one in enumerate(outcomes) if one == "answered"]
+    assert len(refused) + len(answered) == len(outcomes)
+    assert refused
+    assert len(answered) >= QUEUE
+    assert max(refused) < max(answered), "who is refused need not wait for those who are answered"
+
+
+def test_e_mails_have_a_queue_of_their_own_and_wait_for_pages(raw):
+    burst = busy(raw)
+    burst.send(10, "e-mail", priority=2)
+    burst.send(QUEUE + 20, "page", priority=1)
+    counts = Counter(burst.wait())
+    assert counts["e-mail"] == 10
+    assert counts["page"] >= QUEUE
+    pages = [n for n, one in enumerate(burst.outcomes) if one == "page"]
+    mails = [n for n, one in enumerate(burst.outcomes) if one == "e-mail"]
+    assert np.median(pages) < min(mails)
+
+
+def test_who_waits_longer_than_he_allows_is_refused(raw):
+    burst = busy(raw)
+    burst.send(1, timeout=50_000)
+    refused = [one for one in burst.wait() if one != "answered"]
+    assert len(refused) == 1
+    assert "timeout expired" in refused[0]
+
+
+class TestParameters:
+    def test_a_deadline_reaches_the_model(self, raw):
+        late = {"deadline_ms": int(time.time() * 1000) - 1}
+        with pytest.raises(InferenceServerException, match="the deadline passed before"):
+            raw.infer(MODEL, tensors(""), parameters=late)
+        in_time = {"deadline_ms": int(time.time() * 1000) + 60_000}
+        assert raw.infer(MODEL, tensors(""), parameters=in_time).as_numpy("item_id").size == 5
+
+    def test_a_search_budget_reaches_the_model(self, raw):
+        with pytest.raises(InferenceServerException, match="search_budget is 'endless'"):
+            raw.infer(MODEL, tensors(""), parameters={"search_budget": "endless"})
+
+    def test_an_expired_request_harms_none_of_its_batch(self, raw):
+        burst = busy(raw)
+        burst.send(5)
+        burst.send(5, parameters={"deadline_ms": int(time.time() * 1000) + 100})
+        burst.send(5)
+        outcomes = Counter(burst.wait())
+        assert outcomes["answered"] == PROCESSES + 10
+        assert sum("the deadline passed" in one for one in burst.outcomes) == 5
+
+
+class TestCache:
+    def counts(self, running):
+        """Answers from memory, and requests that reached the model."""
+        # Triton counts an ensemble's hits under version 1, whichever version it has.
+        hits = metric(running, "nv_cache_num_hits_per_model", model=CACHED)
+        return hits, metric(running, "nv_inference_request_success", model="pipeline")
+
+    def ask(self, raw, k=5):
+        return raw.infer(CACHED, tensors("", k))
+
+    def test_the_same_question_is_answered_from_memory(self, running, raw, slow):
+        hits, reached = self.counts(running)
+        first, second = self.ask(raw), self.ask(raw)
+        for name in ("item_id", "score", "release", "degraded"):
+            assert first.as_numpy(name).tolist() == second.as_numpy(name).tolist()
+        assert first.as_numpy("release").tolist() == [[slow]]
+        assert self.counts(running) == (hits + 1, reached + 1)
+
+    def test_another_question_is_not(self, running, raw):
+        hits, reached = self.counts(running)
+        self.ask(raw, k=4)
+        assert self.counts(running) == (hits, reached + 1)
+
+    def test_after_a_promotion_and_back_the_live_release_answers(
+        self, running, raw, releases, slow
+    ):
+        self.ask(raw)
+        live = services.live_server(running)
+        release = promote(releases, live, publish_tiny_release(releases)).release
+        hits, _ = self.counts(running)
+        for _ in range(2):
+            answer = self.ask(raw)
+            assert answer.as_numpy("release").tolist() == [[release]]
+            items = answer.as_numpy("item_id")[0]
+            assert {item.decode().split("-")[0] for item in items} == {str(release)}
+        assert self.counts(running)[0] == hits + 1
+        rollback(releases, live, Reason("a test", "pytest"))
+        assert self.ask(raw).as_numpy("release").tolist() == [[slow]]

@@ -1,0 +1,16 @@
+"""Triton model `pipeline`: a request from its context to the items shown."""
+
+from pathlib import Path
+
+from recsys_assets.serving.pipeline import Pipeline
+from recsys_assets.serving.triton_model import PipelineModel
+from recsys_assets.settings import load_settings
+
+
+class TritonPythonModel(PipelineModel):
+    """All stages of `recommend` in one process."""
+
+    @staticmethod
+    def load(folder: Path) -> Pipeline:
+        """The pipeline of the release in `folder`."""
+        return Pipeline.load(folder, load_settings())
