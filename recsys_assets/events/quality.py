@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from recsys_assets.events.contract import EVENTS, INTERACTIONS, MAX_ID_BYTES
 from recsys_assets.storage import Store
-from recsys_assets.storage.filesystem import open_url
+from recsys_assets.storage.filesystem import open_file
 
 WEEKS_COMPARED = 4
 _READERS = 8
@@ -51,9 +51,8 @@ def rows_per_day(store: Store, table: str, days: Sequence[date]) -> dict[date, i
 
 def _rows(url: str) -> int | None:
     """Rows of one Parquet object by its footer, None where there is no object."""
-    filesystem, path = open_url(url)
     try:
-        with filesystem.open_input_file(path) as file:
+        with open_file(url) as file:
             return pq.ParquetFile(file).metadata.num_rows
     except FileNotFoundError:
         return None

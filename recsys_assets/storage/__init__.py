@@ -2,6 +2,7 @@
 
 from recsys_assets.storage.artifacts import Artifact, Draft, MissingArtifact
 from recsys_assets.storage.filesystem import write_atomically
+from recsys_assets.storage.s3 import StorageUnavailable
 from recsys_assets.storage.store import Store
 from recsys_assets.storage.tables import MissingPartition, Table
 
@@ -10,6 +11,7 @@ __all__ = [
     "Draft",
     "MissingArtifact",
     "MissingPartition",
+    "StorageUnavailable",
     "Store",
     "Table",
     "write_atomically",

@@ -2,6 +2,9 @@
 
 A version is written under a name of its own and becomes visible when the pointer `CURRENT` is
 replaced, which is one atomic write. A crash before that leaves the last good version current.
+
+Of versions that are written at the same time the one begun last becomes, and stays, current,
+whichever is published last: its inputs were read last. The other is kept among the versions.
 """
 
 import json
@@ -14,16 +17,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pyarrow import fs
-
 from recsys_assets.storage.filesystem import (
-    children,
     download_folder,
-    exists,
-    open_url,
+    folders_with,
+    local_path,
     read_bytes,
+    read_versioned,
     upload_folder,
     write_atomically,
+    write_if_unchanged,
 )
 
 _POINTER = "CURRENT"
@@ -71,7 +73,7 @@ class Artifact:
 
     def versions(self) -> list[str]:
         """Complete versions from the oldest to the newest, the current one among them."""
-        return [name for name in children(self.url) if self._is_complete(name)]
+        return folders_with(self.url, _COMPLETE)
 
     def fetch(self, version: str | None = None) -> Path:
         """A local folder with a version's files: the stored folder itself, or a cached copy.
@@ -80,25 +82,24 @@ class Artifact:
             MissingArtifact: there is no such version, or none at all.
         """
         wanted = version or self.current()
-        if wanted is None or not self._is_complete(wanted):
+        complete = wanted and read_bytes(f"{self.url}/{wanted}/{_COMPLETE}")
+        if wanted is None or complete is None:
             raise MissingArtifact(self.name, wanted, self.url)
         url = f"{self.url}/{wanted}"
-        filesystem, path = open_url(url)
-        if isinstance(filesystem, fs.LocalFileSystem):
-            return Path(path)
-        local = self.cache / self.name / wanted
+        local = local_path(url) or self.cache / self.name / wanted
         if not local.exists():
-            download_folder(url, local)
+            try:
+                download_folder(url, local, json.loads(complete or "{}"))
+            except FileNotFoundError as error:  # deleted meanwhile
+                raise MissingArtifact(self.name, wanted, self.url) from error
         return local
-
-    def _is_complete(self, version: str) -> bool:
-        return exists(f"{self.url}/{version}/{_COMPLETE}")
 
     def _publish(self, draft: Draft) -> None:
         final = f"{self.url}/{draft.version}"
-        filesystem, path = open_url(final)
-        if isinstance(filesystem, fs.LocalFileSystem):
-            staging = Path(path).with_name(f".{draft.version}")
+        path = local_path(final)
+        sizes = _sizes(draft.path)
+        if path is not None:
+            staging = path.with_name(f".{draft.version}")
             try:
                 shutil.copytree(draft.path, staging)
                 staging.replace(path)
@@ -106,6 +107,23 @@ class Artifact:
                 shutil.rmtree(staging, ignore_errors=True)
         else:
             upload_folder(draft.path, final)
-        write_atomically(f"{final}/{_COMPLETE}", b"")
-        pointer = {"version": draft.version, "published_at": datetime.now(UTC).isoformat()}
-        write_atomically(f"{self.url}/{_POINTER}", json.dumps(pointer).encode())
+        write_atomically(f"{final}/{_COMPLETE}", json.dumps(sizes).encode())
+        self._make_current(draft.version)
+
+    def _make_current(self, version: str) -> None:
+        """Moves the pointer forward, never back; versions sort by when they were begun."""
+        now = datetime.now(UTC).isoformat()
+        pointer = json.dumps({"version": version, "published_at": now}).encode()
+        while True:
+            found = read_versioned(f"{self.url}/{_POINTER}")
+            if found is not None and json.loads(found[0])["version"] >= version:
+                return
+            if write_if_unchanged(
+                f"{self.url}/{_POINTER}", pointer, None if found is None else found[1]
+            ):
+                return
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {str(file.relative_to(folder)): file.stat().st_size for file in files}

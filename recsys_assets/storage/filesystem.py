@@ -1,38 +1,49 @@
-"""Files behind a URL: `file://` and `s3://` through one interface, pyarrow's.
+"""Files behind a URL: `file://` and `s3://` through one interface.
 
-S3 endpoints, regions and credentials come from the usual AWS environment (`AWS_ENDPOINT_URL`,
-`AWS_REGION`, a profile or an IAM role), as for every other AWS client.
+Whatever S3 does not answer or refuses is one error, `StorageUnavailable`, after retries; see
+`s3.py`. What is not there stays a `FileNotFoundError`.
 """
 
 import os
 import shutil
+import tempfile
 import uuid
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import pyarrow as pa
 from pyarrow import fs
 
-
-@lru_cache(maxsize=8)
-def _s3() -> fs.S3FileSystem:
-    endpoint = urlsplit(os.environ.get("AWS_ENDPOINT_URL", ""))
-    options = {"scheme": endpoint.scheme, "endpoint_override": endpoint.netloc}
-    return fs.S3FileSystem(**(options if endpoint.netloc else {}))
+from recsys_assets.storage import local, s3, s3_objects, s3_upload
+from recsys_assets.storage.s3_file import ObjectFile
 
 
-def open_url(url: str) -> tuple[fs.FileSystem, str]:
-    """The file system of a URL and the path within it.
+def local_path(url: str) -> Path | None:
+    """The path of a `file://` URL, None for an object store.
 
     Raises:
         ValueError: the scheme is neither file nor s3.
     """
     parts = urlsplit(url)
     if parts.scheme == "file":
-        return fs.LocalFileSystem(), unquote(parts.path)
+        return Path(unquote(parts.path))
     if parts.scheme == "s3":
-        return _s3(), f"{parts.netloc}{parts.path}"
+        return None
     raise ValueError(f"storage URL {url!r}: the scheme must be file:// or s3://")
+
+
+def open_url(url: str) -> tuple[fs.FileSystem, str]:
+    """The file system of a URL and the path within it, for engines that read by themselves.
+
+    Raises:
+        ValueError: the scheme is neither file nor s3.
+    """
+    path = local_path(url)
+    if path is not None:
+        return fs.LocalFileSystem(), str(path)
+    return s3.columnar(), "/".join(s3.bucket_and_key(url))
 
 
 def write_atomically(url: str, data: bytes) -> None:
@@ -41,68 +52,168 @@ def write_atomically(url: str, data: bytes) -> None:
     On S3 an upload becomes visible when it completes. Locally the bytes are written and synced
     beside the target, then renamed over it.
     """
-    filesystem, path = open_url(url)
-    if not isinstance(filesystem, fs.LocalFileSystem):
-        with filesystem.open_output_stream(path) as stream:
-            stream.write(data)
+    path = local_path(url)
+    if path is None:
+        s3_objects.put(url, data)
+    else:
+        with local.replacing(path) as staging:
+            staging.write_bytes(data)
+
+
+@contextmanager
+def replacing(url: str) -> Iterator[Path]:
+    """A local file to be written; on leaving without an error it replaces the object as a whole.
+
+    For what is too large to be held in memory once more.
+    """
+    path = local_path(url)
+    if path is not None:
+        with local.replacing(path) as staging:
+            yield staging
         return
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    with tempfile.TemporaryDirectory(prefix="upload-") as folder:
+        staging = Path(folder) / "object"
+        yield staging
+        s3_upload.upload_file(staging, url)
+
+
+def read_versioned(url: str) -> tuple[bytes, str] | None:
+    """An object's bytes and what tells this version of it from others; None if there is none."""
+    path = local_path(url)
     try:
-        with staging.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        staging.replace(target)
-    finally:
-        staging.unlink(missing_ok=True)
+        if path is None:
+            data, answer = s3_objects.get(url)
+            return data, answer["ETag"]
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return data, local.version_of(data)
+
+
+def write_if_unchanged(url: str, data: bytes, version: str | None) -> bool:
+    """Writes an object if nobody has since it was read; whether that was so.
+
+    Of several writers that have read the same version one succeeds. Each must write bytes of its
+    own, such as a name of its own in them, as a lost answer is made up for by comparing them.
+
+    Args:
+        url: of the object.
+        data: its new bytes.
+        version: of `read_versioned`; None if there must be no such object.
+    """
+    path = local_path(url)
+    if path is None:
+        return s3_objects.put_if(url, data, version)
+    return local.write_if(path, data, version)
+
+
+def write_if_absent(url: str, data: bytes) -> bool:
+    """Writes an object unless there is one; whether that was so. See `write_if_unchanged`."""
+    return write_if_unchanged(url, data, None)
 
 
 def read_bytes(url: str) -> bytes | None:
     """The object's bytes, or None where there is no such object."""
-    filesystem, path = open_url(url)
-    try:
-        with filesystem.open_input_stream(path) as stream:
-            return stream.read()
-    except FileNotFoundError:
-        return None
+    found = read_versioned(url)
+    return None if found is None else found[0]
+
+
+def open_file(url: str) -> pa.NativeFile:
+    """An object for reading at random, all of it of one version.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+    """
+    path = local_path(url)
+    return pa.PythonFile(ObjectFile(url), mode="r") if path is None else pa.OSFile(str(path))
 
 
 def children(url: str) -> list[str]:
     """Names of what lies directly in a folder, sorted; nothing if there is no such folder."""
-    filesystem, path = open_url(url)
-    selector = fs.FileSelector(path, allow_not_found=True)
-    return sorted(info.base_name for info in filesystem.get_file_info(selector))
+    path = local_path(url)
+    if path is None:
+        return sorted(set(s3_objects.names(url)) - {""})
+    return sorted(child.name for child in path.iterdir()) if path.is_dir() else []
+
+
+def files_below(url: str) -> list[str]:
+    """Paths of all files below a folder, sorted; nothing if there is no such folder."""
+    path = local_path(url)
+    if path is None:
+        return sorted(name for name, _ in s3_objects.listing(url) if name and name[-1] != "/")
+    found = (
+        Path(folder, name) for folder, _, names in os.walk(path, followlinks=True) for name in names
+    )
+    return sorted(file.relative_to(path).as_posix() for file in found)
+
+
+def folders_with(url: str, name: str) -> list[str]:
+    """Folders directly in a folder that hold an object of that name, sorted.
+
+    On S3 that is one listing of everything below, a request per 1,000 objects, however many
+    folders there are.
+    """
+    path = local_path(url)
+    if path is not None:
+        return sorted(found.parent.name for found in path.glob(f"*/{name}"))
+    found = (key.split("/") for key, _ in s3_objects.listing(url))
+    return sorted(parts[0] for parts in found if parts[1:] == [name])
 
 
 def exists(url: str) -> bool:
     """Whether an object or a folder is there."""
-    filesystem, path = open_url(url)
-    return filesystem.get_file_info(path).type != fs.FileType.NotFound
+    path = local_path(url)
+    return s3_objects.present(url) if path is None else path.exists()
 
 
 def upload_folder(source: Path, url: str) -> None:
     """Copies a local folder to a URL. Not atomic: callers make it visible by a pointer."""
-    filesystem, path = open_url(url)
-    if isinstance(filesystem, fs.LocalFileSystem):
+    path = local_path(url)
+    if path is not None:
         shutil.copytree(source, path)
     else:
-        fs.copy_files(str(source), path, fs.LocalFileSystem(), filesystem)
+        s3_upload.upload_folder(source, url)
 
 
-def download_folder(url: str, target: Path) -> None:
+def download_folder(url: str, target: Path, sizes: Mapping[str, int] | None = None) -> None:
     """Copies the folder at a URL into a new local folder, which appears as a whole or not at all.
 
+    Args:
+        url: of the folder.
+        target: the local folder.
+        sizes: the files that there must be by relative path, with their bytes, where known.
+
     Raises:
-        FileNotFoundError: there is no such folder.
+        FileNotFoundError: there is no such folder, or a file of it is gone.
     """
-    filesystem, path = open_url(url)
+    path = local_path(url)
     staging = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    staging.mkdir(parents=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        fs.copy_files(path, str(staging), filesystem, fs.LocalFileSystem())
-        if not target.exists():
-            staging.rename(target)
+        if path is None:
+            s3_objects.download(url, staging)
+        else:
+            shutil.copytree(path, staging)
+        _require_whole(url, staging, sizes or {})
+        _appear(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _require_whole(url: str, folder: Path, sizes: Mapping[str, int]) -> None:
+    for name, size in sizes.items():
+        file = folder / name
+        found = file.stat().st_size if file.is_file() else "no"
+        if found != size:
+            raise FileNotFoundError(
+                f"{url}/{name} was written with {size} bytes, but there are {found}: it has been "
+                "deleted or replaced by hand; materialize it again"
+            )
+
+
+def _appear(staging: Path, target: Path) -> None:
+    try:
+        staging.rename(target)
+    except OSError:
+        if not target.is_dir():  # else another process has brought the same folder meanwhile
+            raise

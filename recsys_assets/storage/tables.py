@@ -6,18 +6,23 @@ Delta; nothing above this module knows the layout except the Spark and Feast rea
 it from `Table.path` and `Table.glob`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys_assets.storage.filesystem import children, exists, open_url, write_atomically
+from recsys_assets.storage.filesystem import exists, folders_with, open_file, replacing
+from recsys_assets.storage.s3 import ReplacedMeanwhile
 
 _DAY = "day="
 _FILE = "data.parquet"
 _READERS = 8
+_REPLACED = 3
+
+_Read = TypeVar("_Read")
 
 
 class MissingPartition(FileNotFoundError):
@@ -46,9 +51,8 @@ class Table:
 
     def write(self, rows: pa.Table, day: str | None = None) -> None:
         """Replaces one partition, or the whole table, in one step."""
-        sink = pa.BufferOutputStream()
-        pq.write_table(rows, sink, compression="zstd")
-        write_atomically(self.path(day), sink.getvalue())
+        with replacing(self.path(day)) as file:
+            pq.write_table(rows, file, compression="zstd")
 
     def read(self, days: Iterable[str] | None = None, columns: list[str] | None = None) -> pa.Table:
         """Rows of the given partitions in their order, or of the unpartitioned table.
@@ -75,25 +79,31 @@ class Table:
 
     def days(self) -> list[str]:
         """Days that have a partition, in order."""
-        found = [name.removeprefix(_DAY) for name in children(self.url) if name.startswith(_DAY)]
-        return [day for day in found if self.has(day)]
+        found = folders_with(self.url, _FILE)
+        return [name.removeprefix(_DAY) for name in found if name.startswith(_DAY)]
 
     def has(self, day: str | None = None) -> bool:
         """Whether a partition, or the unpartitioned table, has been written."""
         return exists(self.path(day))
 
     def _rows_of_one(self, day: str) -> int:
-        filesystem, path = open_url(self.path(day))
-        try:
-            with filesystem.open_input_file(path) as source:
-                return int(pq.read_metadata(source).num_rows)
-        except FileNotFoundError:
-            raise MissingPartition(self.name, day, self.url) from None
+        return self._opened(day, lambda file: int(file.metadata.num_rows))
 
     def _read_one(self, day: str | None, columns: list[str] | None) -> pa.Table:
-        filesystem, path = open_url(self.path(day))
+        return self._opened(day, lambda file: file.read(columns=columns))
+
+    def _opened(self, day: str | None, read: Callable[[pq.ParquetFile], _Read]) -> _Read:
+        """What is read of one object, all of it from before a replacement or all from after."""
+        for _ in range(_REPLACED):
+            try:
+                return self._once(day, read)
+            except ReplacedMeanwhile:
+                continue
+        return self._once(day, read)
+
+    def _once(self, day: str | None, read: Callable[[pq.ParquetFile], _Read]) -> _Read:
         try:
-            with filesystem.open_input_file(path) as source:
-                return pq.ParquetFile(source).read(columns=columns)
+            with open_file(self.path(day)) as source:
+                return read(pq.ParquetFile(source, pre_buffer=True))
         except FileNotFoundError:
             raise MissingPartition(self.name, day, self.url) from None

@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from recsys_assets.storage.resp import bulk, exchange
+from recsys_assets.storage.resp import Packed, bulk, exchange
 
 pytestmark = pytest.mark.integration
 
@@ -18,7 +18,7 @@ def store(valkey_url):
 
 
 def get(*keys):
-    return [GET + bulk(key.encode()) for key in keys]
+    return [Packed(key.encode(), GET + bulk(key.encode())) for key in keys]
 
 
 def kill_connections(store, valkey_url):
@@ -37,7 +37,8 @@ def test_replies_come_in_the_order_of_the_commands(store):
 
 
 def test_an_element_may_hold_several_commands(store):
-    assert exchange(store, [b"".join(get("a", "☃"))], 2) == [b"1", b"2"]
+    both = Packed(b"a", b"".join(one.commands for one in get("a", "☃")))
+    assert exchange(store, [both], 2) == [b"1", b"2"]
 
 
 def test_commands_are_sent_as_they_are_made(store):
@@ -60,7 +61,7 @@ def test_a_connection_that_the_store_has_closed_is_opened_again(store, valkey_ur
 
 
 def test_a_refused_command_leaves_no_reply_behind(store):
-    wrong = b"*2\r\n$4\r\nLLEN\r\n" + bulk(b"a")
+    wrong = Packed(b"a", b"*2\r\n$4\r\nLLEN\r\n" + bulk(b"a"))
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         exchange(store, [wrong, *get("a", "☃")], 3)
     assert exchange(store, get("☃"), 1) == [b"2"]

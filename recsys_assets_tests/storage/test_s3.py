@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from recsys_assets.settings import load_settings
+
 pytestmark = pytest.mark.integration
 
 SCRIPT = """
@@ -33,13 +35,18 @@ for content in ("one", "two"):
     with model.new_version() as draft:
         (draft.path / "sub").mkdir()
         (draft.path / "sub/weights").write_text(content)
+        for number in range(40):  # more than are copied at once
+            (draft.path / f"part-{number}").write_text(content)
 assert model.current() == draft.version
 assert len(model.versions()) == 2
+assert len(list(model.fetch().iterdir())) == 42  # with the marker of a whole version
 assert (model.fetch() / "sub/weights").read_text() == "two"
 assert (model.fetch() / "sub/weights").read_text() == "two"  # from the cache
 """
 
 
-def test_tables_and_artifacts_live_on_s3(tmp_path, s3_environment):
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
-    subprocess.run(command, env=os.environ | s3_environment, check=True)
+@pytest.mark.parametrize("environment", ["orchestration", "models"])
+def test_tables_and_artifacts_live_on_s3(tmp_path, s3_environment, environment):
+    python = sys.executable if environment == "orchestration" else load_settings().models_python
+    command = [python, "-c", SCRIPT, tmp_path]
+    subprocess.run(command, env=os.environ | s3_environment, check=True, timeout=120)

@@ -23,7 +23,6 @@ from functools import cached_property
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import fs
 
 from recsys_assets.events.contract import (
     DELIVERED_DAY,
@@ -37,7 +36,8 @@ from recsys_assets.events.contract import (
     Contract,
 )
 from recsys_assets.events.validation import usable_time
-from recsys_assets.storage.filesystem import open_url
+from recsys_assets.storage.filesystem import exists, files_below, local_path, open_file
+from recsys_assets.storage.s3 import StorageUnavailable
 
 _READERS = 8
 _DAY_SECONDS = 86_400
@@ -47,7 +47,6 @@ _DAY_FOLDER = re.compile(r"/day=([^/]*)/")
 
 @dataclass(frozen=True)
 class _File:
-    path: str
     name: str
     day: date | None
 
@@ -61,12 +60,11 @@ class ParquetSource:
         self.url = url.rstrip("/")
         self.first_day = first_day
         self.last_day = last_day
-        self._filesystem, self._root = open_url(self.url)
 
     @cached_property
     def user_attributes(self) -> tuple[str, ...]:
         """The columns of users.parquet beside `user_id`."""
-        with self._opened(f"{self._root}/users.parquet") as parquet:
+        with self._opened("users.parquet") as parquet:
             return tuple(USERS.extra_names(parquet.schema_arrow))
 
     def interactions(self, days: Collection[date]) -> pl.DataFrame:
@@ -87,15 +85,12 @@ class ParquetSource:
 
     def promotions(self) -> pa.Table:
         """promotions.parquet, or no rows where there is no such file."""
-        info = self._filesystem.get_file_info(f"{self._root}/promotions.parquet")
-        if info.type == fs.FileType.NotFound:
+        if not exists(f"{self.url}/promotions.parquet"):
             return PROMOTIONS.schema.empty_table()
         return self._whole("promotions", PROMOTIONS)
 
     def _files(self) -> list[_File]:
-        folder = f"{self._root}/interactions"
-        selector = fs.FileSelector(folder, recursive=True, allow_not_found=True)
-        found = self._filesystem.get_file_info(selector)
+        found = files_below(f"{self.url}/interactions")
         if not found:
             raise BrokenInput(
                 f"{self.url}/interactions",
@@ -104,45 +99,56 @@ class ParquetSource:
                 "deliver Parquet files there, or correct RECSYS_SOURCE_URL",
             )
         return [
-            _File(info.path, info.path.removeprefix(self._root + "/"), self._folder_day(info.path))
-            for info in sorted(found, key=lambda info: info.path)
-            if info.is_file and info.path.endswith(".parquet") and not _hidden(info.path, folder)
+            _File(f"interactions/{path}", self._folder_day(f"interactions/{path}"))
+            for path in found
+            if path.endswith(".parquet") and not _hidden(path)
         ]
 
-    def _folder_day(self, path: str) -> date | None:
-        match = _DAY_FOLDER.search(path)
+    def _folder_day(self, name: str) -> date | None:
+        match = _DAY_FOLDER.search(name)
         if match is None:
             return None
         try:
             return date.fromisoformat(match.group(1))
         except ValueError:
-            raise BrokenInput(
-                path, None, f"its folder day={match.group(1)} is no day", "use day=YYYY-MM-DD"
-            ) from None
+            problem = f"its folder day={match.group(1)} is no day"
+            raise BrokenInput(self._path(name), None, problem, "use day=YYYY-MM-DD") from None
 
-    def _opened(self, path: str) -> pq.ParquetFile:
+    def _opened(self, name: str) -> pq.ParquetFile:
+        path = self._path(name)
         try:
-            return pq.ParquetFile(self._filesystem.open_input_file(path))
+            return pq.ParquetFile(open_file(f"{self.url}/{name}"))
         except FileNotFoundError:
             raise BrokenInput(
                 path, None, "the file does not exist", "deliver it, see the data contract"
             ) from None
+        except StorageUnavailable:
+            raise
         except (pa.ArrowInvalid, OSError) as error:
             raise _unreadable(path, error) from error
 
+    def _path(self, name: str) -> str:
+        """The file as its owner names it."""
+        url = f"{self.url}/{name}"
+        return str(local_path(url) or url)
+
     def _whole(self, table: str, contract: Contract) -> pa.Table:
-        path = f"{self._root}/{table}.parquet"
-        with self._opened(path) as parquet:
+        name = f"{table}.parquet"
+        path = self._path(name)
+        with self._opened(name) as parquet:
             contract.check(parquet.schema_arrow, path)
             try:
                 rows = parquet.read()
+            except StorageUnavailable:
+                raise
             except (pa.ArrowInvalid, OSError) as error:
                 raise _unreadable(path, error) from error
         return contract.conform(rows, path)
 
     def _rows(self, file: _File, wanted: frozenset[date]) -> pl.DataFrame:
-        with self._opened(file.path) as parquet:
-            INTERACTIONS.check(parquet.schema_arrow, file.path)
+        path = self._path(file.name)
+        with self._opened(file.name) as parquet:
+            INTERACTIONS.check(parquet.schema_arrow, path)
             columns = [name for name in INTERACTIONS.names if name in parquet.schema_arrow.names]
             groups = [
                 group
@@ -150,10 +156,12 @@ class ParquetSource:
                 if file.day is not None or _may_concern(parquet.metadata.row_group(group), wanted)
             ]
             try:
-                rows = INTERACTIONS.conform(parquet.read_row_groups(groups, columns), file.path)
+                rows = INTERACTIONS.conform(parquet.read_row_groups(groups, columns), path)
                 return self._placed(_frame(rows, file.name, file.day), parquet, file, wanted)
+            except StorageUnavailable:
+                raise
             except (pa.ArrowInvalid, OSError) as error:
-                raise _unreadable(file.path, error) from error
+                raise _unreadable(path, error) from error
 
     def _placed(
         self, rows: pl.DataFrame, parquet: pq.ParquetFile, file: _File, wanted: frozenset[date]
@@ -165,7 +173,9 @@ class ParquetSource:
         relevant = rows.filter(event_day.is_in(list(wanted)) | event_day.is_null())
         if not relevant.select(event_day.is_null().any()).item():
             return relevant
-        times = INTERACTIONS.conform(parquet.read(INTERACTIONS.required_names), file.path)
+        times = INTERACTIONS.conform(
+            parquet.read(INTERACTIONS.required_names), self._path(file.name)
+        )
         newest = _frame(times, file.name, None).select(event_day.max()).item()
         return relevant.with_columns(
             pl.when(event_day.is_null()).then(pl.lit(self._within(newest))).alias(DELIVERED_DAY)
@@ -176,9 +186,9 @@ class ParquetSource:
         return min(newest, self.last_day or newest)
 
 
-def _hidden(path: str, folder: str) -> bool:
+def _hidden(path: str) -> bool:
     """Whether a writer marks the file as unfinished or its own, as Spark does."""
-    return any(part[0] in "._" for part in path.removeprefix(f"{folder}/").split("/"))
+    return any(part[0] in "._" for part in path.split("/"))
 
 
 def _frame(rows: pa.Table, file: str, day: date | None) -> pl.DataFrame:

@@ -10,8 +10,8 @@ from moto.server import ThreadedMotoServer
 from recsys_assets.events.contract import BrokenInput
 from recsys_assets.events.ingest import ingest
 from recsys_assets.events.sources import ParquetSource
-from recsys_assets.storage import Store
-from recsys_assets.storage.filesystem import _s3
+from recsys_assets.storage import StorageUnavailable, Store
+from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.events.deliveries import DAY, NOW, write_events, write_shop
 
 pytestmark = pytest.mark.integration
@@ -28,11 +28,9 @@ def bucket(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    _s3.cache_clear()
     client = boto3.client("s3", endpoint_url=endpoint)
     client.create_bucket(Bucket="shop")
     yield client
-    _s3.cache_clear()
     server.stop()
 
 
@@ -65,3 +63,11 @@ def test_a_truncated_object_is_named(bucket, tmp_path):
 
     with pytest.raises(BrokenInput, match=r"shop/data/interactions/day=2024-05-02/cut\.parquet"):
         ParquetSource("s3://shop/data", date(2024, 5, 1), None).interactions([DAY])
+
+
+def test_a_bucket_that_does_not_answer_is_named(bucket, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    source = ParquetSource("s3://shop/data", date(2024, 5, 1), None)
+    for read in (source.promotions, source.items, lambda: source.interactions([DAY])):
+        with pytest.raises(StorageUnavailable, match=r"s3://shop/data/.*AWS_ENDPOINT_URL"):
+            read()
