@@ -20,6 +20,7 @@ from recsys_assets.features.declarations import (
     FeatureSet,
 )
 from recsys_assets.features.feature_store import local_or_url
+from recsys_assets.features.offline_copies import offline_store
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 
@@ -27,6 +28,7 @@ from recsys_assets.storage import Store
 # command line runs it for the configured one.
 SETTINGS = globals().get("SETTINGS") or load_settings()
 STORE = Store(SETTINGS.storage_url)
+OFFLINE_STORE = offline_store(SETTINGS)
 
 TYPES: dict[str, FeastType] = {
     "int64": Int64,
@@ -39,7 +41,7 @@ FOR_EVER = timedelta(0)  # A row is written when a value changes, so it is valid
 
 def source(table: str, *, daily: bool) -> DataSource:
     """The table as the configured offline store reads it."""
-    stored = STORE.table(table)
+    stored = OFFLINE_STORE.table(table)
     url = stored.glob if daily else stored.path()
     if SETTINGS.offline_store == "spark":
         from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource

@@ -7,36 +7,29 @@ import dagster as dg
 
 from recsys_assets.content import assets as content_assets
 from recsys_assets.content import checks as content_checks
-from recsys_assets.content.resources import TextEncoderResource
+from recsys_assets.deployments import table
+from recsys_assets.deployments.steps import work_by_step
 from recsys_assets.evaluation import assets as evaluation_assets
 from recsys_assets.evaluation import checks as evaluation_checks
-from recsys_assets.evaluation.resources import EvaluationWindow
 from recsys_assets.events import assets as events_assets
 from recsys_assets.events import checks as events_checks
-from recsys_assets.events.resources import SourceResource
 from recsys_assets.features import assets as features_assets
 from recsys_assets.features import checks as features_checks
 from recsys_assets.features import example_assets
 from recsys_assets.monitoring import assets as monitoring_assets
-from recsys_assets.monitoring.configuration import Attribution
 from recsys_assets.progress import progress_logger
 from recsys_assets.ranking import assets as ranking_assets
 from recsys_assets.ranking import checks as ranking_checks
-from recsys_assets.resources import StoreResource
 from recsys_assets.retraining import assets as retraining_assets
 from recsys_assets.retraining import candidate_assets
-from recsys_assets.retraining.configuration import CandidateGate
 from recsys_assets.retraining.jobs import fine_tune, full_retrain, rollback_release
-from recsys_assets.retraining.resources import AlertHookResource, RetrainingPolicy
 from recsys_assets.retraining.sensors import SENSORS
 from recsys_assets.retrieval import assets as retrieval_assets
 from recsys_assets.retrieval import checks as retrieval_checks
 from recsys_assets.retrieval import index_assets
-from recsys_assets.retrieval.pipes import ModelsEnvironment
-from recsys_assets.retrieval.resources import TrainingSpan, VectorIndex
 from recsys_assets.serving import assets as serving_assets
 from recsys_assets.serving import checks as serving_checks
-from recsys_assets.serving.resources import ServingResource
+from recsys_assets.serving.jobs import retention, retention_schedule
 from recsys_assets.settings import Settings, load_settings
 
 ASSET_MODULES = (
@@ -89,37 +82,20 @@ daily_loop = dg.define_asset_job(
 daily_schedule = dg.build_schedule_from_partitioned_job(daily_loop, hour_of_day=1, minute_of_hour=0)
 
 
-def default_resources(settings: Settings) -> dict[str, Any]:
-    """The resources of a deployment by key."""
-    return {
-        "store": StoreResource(url=settings.storage_url),
-        "source": SourceResource.from_settings(settings),
-        "text_encoder": TextEncoderResource.from_settings(settings),
-        "models": ModelsEnvironment(python=str(settings.models_python)),
-        "training_span": TrainingSpan.from_settings(settings),
-        "vector_index": VectorIndex.from_settings(settings),
-        "evaluation_window": EvaluationWindow.from_settings(settings),
-        "serving": ServingResource.from_settings(settings),
-        "attribution": Attribution.from_settings(settings),
-        "gate": CandidateGate.from_settings(settings),
-        "retraining_policy": RetrainingPolicy.from_settings(settings),
-        "alerts": AlertHookResource.from_settings(settings),
-    }
-
-
 def build_definitions(
     settings: Settings, resources: Mapping[str, Any] | None = None
 ) -> dg.Definitions:
-    """The whole graph; `resources` replaces single entries, as tests and other deployments do."""
+    """The whole graph for the deployment of the settings; `resources` replaces single entries."""
+    assets = [*dg.load_assets_from_modules(ASSET_MODULES)]
+    checks = [*dg.load_asset_checks_from_modules(CHECK_MODULES)]
     return dg.Definitions(
-        assets=dg.load_assets_from_modules(ASSET_MODULES),
-        asset_checks=dg.load_asset_checks_from_modules(CHECK_MODULES),
-        jobs=[initial_pipeline, daily_loop, fine_tune, full_retrain, rollback_release],
-        schedules=[daily_schedule],
+        assets=assets,
+        asset_checks=checks,
+        jobs=[initial_pipeline, daily_loop, fine_tune, full_retrain, rollback_release, retention],
+        schedules=[daily_schedule, retention_schedule],
         sensors=SENSORS,
-        resources={**default_resources(settings), **(resources or {})},
-        # A step process would spend 8-15 s on imports; heavy work runs in Spark or through Pipes.
-        executor=dg.in_process_executor,
+        resources={**table.resources(settings), **(resources or {})},
+        executor=table.executor(settings, work_by_step([*assets, *checks])),
         loggers={"console": progress_logger},
     )
 

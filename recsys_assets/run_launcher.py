@@ -1,8 +1,9 @@
 """The run launcher of a local instance: Dagster's own, which also notices that a run was killed.
 
 Dagster's code server reports a run whose process dies, unless it was killed together with it. Then
-the run would count as going on for ever, and nothing would be trained any more. Production starts
-runs with Dagster's launcher for Kubernetes, which asks the cluster.
+the run would count as going on for ever, and nothing would be trained any more. In a cluster
+Dagster's `K8sRunLauncher` starts runs and asks Kubernetes whether they live: see
+`k8s/dagster/values.yaml`.
 """
 
 import os

@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests share: real services, started once and only if asked."""
 
 import random
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,6 +28,16 @@ def free_port() -> int:
             return port
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts_end_processes() -> None:
+    """Undoes what a shell does to jobs in the background: they ignore an interrupt.
+
+    So would the processes started here, some of which Dagster ends by one.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     """An embedded Valkey with the Bloom filter module, on a free port."""
@@ -47,6 +58,15 @@ def valkey_url(valkey: Valkey) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def valkey_cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a Valkey cluster of three primaries and a replica, for all tests."""
+    from recsys_assets_tests.valkey_cluster import valkey_cluster
+
+    with valkey_cluster(tmp_path_factory.mktemp("valkey-cluster")) as cluster:
+        yield cluster.url
+
+
 @pytest.fixture
 def s3_environment() -> Iterator[dict[str, str]]:
     """Environment of a process that finds an S3 server with the bucket `shop`, which is empty.
@@ -54,8 +74,10 @@ def s3_environment() -> Iterator[dict[str, str]]:
     For a process of its own: the S3 file system reads its environment once.
     """
     import boto3
+    from moto.s3.models import s3_backends
     from moto.server import ThreadedMotoServer
 
+    s3_backends.reset()  # servers of one process share what they hold
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     try:

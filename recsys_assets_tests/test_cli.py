@@ -10,6 +10,8 @@ from recsys_assets.lineage_events import LIVE_RELEASE
 from recsys_assets.serving import services
 from recsys_assets.serving.client import recommend
 from recsys_assets.storage import Store
+from recsys_assets.storage.s3 import Limits, limits, use_limits
+from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.serving.conftest import settings_in
 from recsys_assets_tests.serving.tiny_release import AT, publish_tiny_release
 
@@ -87,3 +89,23 @@ def test_a_release_that_does_not_exist_is_named(recsys):
     asked = recsys("promote", "99", "--reason", "why not")
     assert asked.exit_code == 1
     assert "release 99 does not exist" in asked.output
+
+
+def test_a_store_that_does_not_answer_is_named_in_one_line(tmp_path):
+    before = limits()
+    use_limits(Limits(attempts=1, connect_seconds=0.5))
+    environment = {
+        "RECSYS_HOME": str(tmp_path),
+        "RECSYS_STORAGE": "s3://shop/recsys",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+    }
+    try:
+        said = CliRunner(env=environment).invoke(main, ["releases"])
+    finally:
+        use_limits(before)
+    assert said.exit_code == 1
+    assert said.output.startswith("Error: s3://shop/recsys/releases")
+    assert "AWS_ENDPOINT_URL" in said.output

@@ -1,6 +1,7 @@
 """The graph as a whole: what a change of it shows in review."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -8,8 +9,27 @@ import dagster as dg
 import pytest
 
 from recsys_assets.definitions import defs
+from recsys_assets_tests.deployments import eks
 
-HEAVY = ("tensorflow", "pyspark", "feast", "evidently")
+# The last ones speak to a cluster or to S3.
+HEAVY = (
+    "tensorflow",
+    "pyspark",
+    "feast",
+    "evidently",
+    "kubernetes",
+    "dagster_k8s",
+    "dagster_aws",
+    "boto3",
+)
+# Audit events of a process that speaks to another machine.
+SPEAKS = (
+    "socket.connect",
+    "socket.getaddrinfo",
+    "socket.gethostbyname",
+    "socket.sendto",
+    "socket.sendmsg",
+)
 GRAPH = defs.resolve_asset_graph()
 KEYS = sorted(GRAPH.materializable_asset_keys)
 TABLES = {
@@ -29,16 +49,45 @@ TABLES = {
 }
 
 
-def test_importing_the_definitions_loads_nothing_heavy():
-    script = (
-        "import json, sys; import recsys_assets.definitions; "
-        f"print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True
-    )
+ON_IMPORT = f"""
+import json, os, sys
+found = []
+sys.addaudithook(lambda event, _: found.append(event) if event in {SPEAKS!r} else None)
+if os.environ.get("ALSO_SPEAK"):
+    import socket
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("127.0.0.1", 9))
+import recsys_assets.definitions
+print(json.dumps([found, [name for name in {HEAVY!r} if name in sys.modules]]))
+"""
+NO_AWS = {
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:9",
+}
 
-    assert json.loads(shown.stdout) == []
+
+def spoken_and_loaded(environment):
+    """Audit events and heavy modules of a new process that loads the definitions.
+
+    It has no credentials, and nothing answers where AWS would.
+    """
+    keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    shown = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", ON_IMPORT],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**keep, **NO_AWS, **environment},
+    )
+    return json.loads(shown.stdout)
+
+
+@pytest.mark.parametrize("environment", [{}, eks.ENVIRONMENT], ids=["local", "eks"])
+def test_importing_the_definitions_loads_nothing_heavy_and_asks_nobody(environment):
+    assert spoken_and_loaded(environment) == [[], []]
+
+
+def test_asking_somebody_on_import_would_be_seen():
+    assert spoken_and_loaded({"ALSO_SPEAK": "1"}) == [["socket.connect"], []]
 
 
 def test_the_definitions_can_be_loaded():
@@ -94,6 +143,7 @@ def test_the_jobs_are_known():
         "daily_loop",
         "fine_tune",
         "full_retrain",
+        "retention",
         "rollback_release",
     }
 
@@ -106,6 +156,7 @@ def test_every_sensor_runs_without_being_switched_on():
             "business_sensor",
             "business_guard",
             "retrain_sensor",
+            "passed_over_sensor",
             "run_failure_alert",
         ),
         dg.DefaultSensorStatus.RUNNING,
@@ -119,7 +170,7 @@ def test_every_sensor_starts_a_job_that_there_is():
 
 
 def test_the_daily_schedule_is_off_where_days_are_closed_by_their_source():
-    (schedule,) = defs.schedules
+    schedule, _retention = defs.schedules
 
     assert schedule.job.name == "daily_loop"
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED

@@ -19,6 +19,8 @@ WIRING = {
     "resources.py",
     "sensors.py",
     "pipes.py",
+    "pipes_kubernetes.py",
+    "pipes_pods.py",
     "configuration.py",
 }
 PLAIN = sorted(
@@ -64,4 +66,4 @@ def test_only_settings_reads_the_environment():
         )
     }
 
-    assert readers - {"settings.py", "storage/filesystem.py"} == set()
+    assert readers - {"instance.py", "storage/s3.py"} == set()

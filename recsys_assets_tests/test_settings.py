@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from recsys_assets.settings import InvalidSetting, load_settings
+from recsys_assets.settings import InvalidSetting, MissingSettings, load_settings
+from recsys_assets_tests.deployments.eks import ENVIRONMENT as EKS
 
 
 def test_defaults_describe_the_recorded_year():
@@ -33,6 +34,7 @@ def test_a_folder_becomes_a_url(tmp_path):
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
+        ("RECSYS_DEPLOYMENT", "gke"),
         ("RECSYS_SOURCE", "amazon"),
         ("RECSYS_STORAGE", "gs://bucket"),
         ("RECSYS_ONLINE_STORE_URL", "127.0.0.1:6379"),
@@ -93,3 +95,146 @@ def test_the_loop_can_be_set():
 def test_own_data_needs_a_place():
     with pytest.raises(InvalidSetting, match="RECSYS_SOURCE_URL"):
         load_settings({"RECSYS_SOURCE": "parquet", "RECSYS_FIRST_DAY": "2025-01-01"})
+
+
+def test_a_laptop_is_the_default():
+    settings = load_settings({})
+
+    assert settings.deployment == "local"
+    assert settings.cluster is None
+    assert settings.triton_repository == settings.home / "triton" / "models"
+
+
+def test_defaults_in_the_cluster_are_its_services():
+    settings = load_settings(EKS)
+    cluster = settings.cluster
+
+    assert settings.source == "parquet"
+    assert settings.offline_store == "athena"
+    assert (settings.triton_http, settings.triton_grpc) == ("triton:8000", "triton:8001")
+    assert settings.triton_metrics == "triton:8002"
+    assert (cluster.namespace, cluster.service_account) == ("recsys", "recsys-run")
+    assert cluster.spark_master == "k8s://https://kubernetes.default.svc"
+    assert cluster.spark_executors == 2
+    assert cluster.training_gpus == 0
+    assert (cluster.agents, cluster.canary_agents) == (
+        "triton-agents:8080",
+        "triton-canary-agents:8080",
+    )
+    assert cluster.canary_grpc == "triton-canary:8001"
+
+
+def test_the_cluster_can_be_set():
+    settings = load_settings(
+        EKS
+        | {
+            "RECSYS_NAMESPACE": "shop",
+            "RECSYS_TRAINING_GPUS": "2",
+            "RECSYS_SPARK_EXECUTORS": "16",
+            "RECSYS_OFFLINE_STORE": "spark",
+            "RECSYS_TRITON_GRPC": "triton.shop:8001",
+            "AWS_REGION": "us-east-2",
+        }
+    )
+    cluster = settings.cluster
+
+    assert (cluster.namespace, cluster.region) == ("shop", "us-east-2")
+    assert (cluster.training_gpus, cluster.spark_executors) == (2, 16)
+    assert settings.offline_store == "spark"
+    assert settings.triton_grpc == "triton.shop:8001"
+
+
+REQUIRED = (
+    "RECSYS_STORAGE",
+    "RECSYS_ONLINE_STORE_URL",
+    "RECSYS_TRAINING_IMAGE",
+    "RECSYS_SPARK_IMAGE",
+)
+
+
+def test_all_that_a_cluster_needs_is_named_at_once():
+    with pytest.raises(MissingSettings, match="RECSYS_DEPLOYMENT=eks") as refused:
+        load_settings({"RECSYS_DEPLOYMENT": "eks"})
+    assert all(variable in str(refused.value) for variable in REQUIRED)
+
+
+@pytest.mark.parametrize("variable", REQUIRED)
+def test_what_is_there_is_not_asked_for(variable):
+    with pytest.raises(MissingSettings, match=variable) as refused:
+        load_settings({name: value for name, value in EKS.items() if name != variable})
+    assert not any(other in str(refused.value) for other in set(REQUIRED) - {variable})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "remedy"),
+    [
+        ("RECSYS_STORAGE", "file:///var/recsys", "starts with s3://"),
+        ("RECSYS_SPARK_MASTER", "yarn", "starts with k8s://"),
+        ("RECSYS_SPARK_EXECUTORS", "0", "at least 1"),
+        ("RECSYS_TRAINING_GPUS", "all", "whole number"),
+        ("RECSYS_TRITON_AGENTS", "triton-agents", "host:port"),
+        ("RECSYS_SOURCE_URL", "", "s3:// prefix"),
+        ("RECSYS_FIRST_DAY", "", "first event day"),
+    ],
+)
+def test_a_value_that_cannot_be_in_a_cluster_is_named(variable, value, remedy):
+    with pytest.raises(InvalidSetting, match=f"{variable}='{value}'.*{remedy}"):
+        load_settings(EKS | {variable: value})
+
+
+@pytest.fixture
+def secret(tmp_path):
+    path = tmp_path / "online-store-url"
+    path.write_text("rediss://:from-a-file@valkey.example:6379/0\n")
+    return path
+
+
+def test_a_secret_may_be_in_a_mounted_file(secret):
+    environment = {k: v for k, v in EKS.items() if k != "RECSYS_ONLINE_STORE_URL"}
+    settings = load_settings(environment | {"RECSYS_ONLINE_STORE_URL_FILE": str(secret)})
+
+    assert settings.online_store_url == "rediss://:from-a-file@valkey.example:6379/0"
+
+
+def test_any_setting_may_be_in_a_mounted_file(tmp_path):
+    (tmp_path / "hook").write_text("https://hooks.example/secret")
+
+    settings = load_settings({"RECSYS_ALERT_URL_FILE": str(tmp_path / "hook")})
+
+    assert settings.alert_url == "https://hooks.example/secret"
+
+
+def test_a_secret_is_given_once(secret):
+    with pytest.raises(InvalidSetting, match="RECSYS_ONLINE_STORE_URL is set as well"):
+        load_settings(EKS | {"RECSYS_ONLINE_STORE_URL_FILE": str(secret)})
+
+
+@pytest.mark.parametrize(
+    ("content", "remedy"),
+    [
+        (None, "cannot be read"),
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"\xff", "cannot be read"),
+    ],
+)
+def test_a_mounted_file_without_a_value_is_named(tmp_path, content, remedy):
+    path = tmp_path / "alert"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(InvalidSetting, match=f"RECSYS_ALERT_URL_FILE='{path}'.*{remedy}"):
+        load_settings({"RECSYS_ALERT_URL_FILE": str(path)})
+
+
+def test_a_folder_in_the_place_of_a_mounted_file_is_named(tmp_path):
+    """A Secret without that key is mounted as an empty folder."""
+    with pytest.raises(InvalidSetting, match=r"RECSYS_ALERT_URL_FILE=.*cannot be read"):
+        load_settings({"RECSYS_ALERT_URL_FILE": str(tmp_path)})
+
+
+def test_a_mounted_value_is_held_to_the_same_rules(tmp_path):
+    (tmp_path / "alert").write_text("hooks.example")
+
+    with pytest.raises(InvalidSetting, match=r"RECSYS_ALERT_URL='hooks.example'"):
+        load_settings({"RECSYS_ALERT_URL_FILE": str(tmp_path / "alert")})

@@ -140,7 +140,7 @@ def item_first_sold(context: dg.AssetExecutionContext, store: StoreResource) -> 
 
     work = _backfill(context, store)
     started = time.monotonic()
-    with spark_session(short=len(work.days) <= _FEW_DAYS) as spark:
+    with spark_session(deployment(store).cluster, short=len(work.days) <= _FEW_DAYS) as spark:
         rows = backfill_first_times(spark, ITEM_FEATURES.key, _FIRST_SOLD, work)
     _record(context, store, work, rows, time.monotonic() - started)
 
@@ -166,7 +166,7 @@ def _feature_asset(features: FeatureSet, deps: list[Any], description: str) -> d
 
         work = _backfill(context, store)
         started = time.monotonic()
-        with spark_session(short=len(work.days) <= _FEW_DAYS) as spark:
+        with spark_session(deployment(store).cluster, short=len(work.days) <= _FEW_DAYS) as spark:
             rows = backfill_features(spark, features, work)
         _record(context, store, work, rows, time.monotonic() - started)
 

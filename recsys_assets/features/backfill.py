@@ -1,13 +1,12 @@
 """Reads event days, lets Spark compute feature snapshots, publishes one object per day.
 
-Spark writes a range of days into a staging folder of the store in one job; each day is then
+Spark writes a range of days into a staging folder in one job; each day is then
 published by the store, atomically, so a reader sees the old day or the new one and a crash leaves
 nothing half-written. Publishing passes a day's rows through this process: with a hundred million
 users, of whom a tenth change on a day, that is about 2 GB at a time, and the day is then better
 published as a table-format commit (Iceberg) by Spark itself; `publish` is the one place to change.
 """
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -21,7 +20,8 @@ from recsys_assets.features.declarations import (
     WindowAggregate,
 )
 from recsys_assets.features.spark_batch import compute_snapshots, first_events
-from recsys_assets.storage import MissingPartition, Store, Table
+from recsys_assets.features.spark_tables import SparkTables, spark_tables, spark_url
+from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import open_url
 
 if TYPE_CHECKING:
@@ -77,17 +77,17 @@ def backfill_features(spark: "SparkSession", features: FeatureSet, work: Backfil
     Raises:
         MissingPartition: a day of interactions, or of the state of first times, is missing.
     """
-    store = work.store
-    events = read_days(spark, store.table("interactions"), work.event_days(features.lookback_days))
-    if any(f.expression == _CATEGORY for f in features.of(WindowAggregate)):
-        items = spark.read.parquet(spark_url(store.table("items").path()))
-        events = events.join(items.select("item_id", _CATEGORY), "item_id", "left")
-    first_times = _first_times(spark, features, work)
-    rows = compute_snapshots(features, events, work.epoch_days, first_times)
-    try:
-        return publish(rows, store.table(features.name), snapshot_schema(features), work)
-    finally:
-        spark.catalog.clearCache()
+    with spark_tables(spark, work.store) as tables:
+        events = tables.read_days("interactions", work.event_days(features.lookback_days))
+        if any(f.expression == _CATEGORY for f in features.of(WindowAggregate)):
+            items = tables.read("items").select("item_id", _CATEGORY)
+            events = events.join(items, "item_id", "left")
+        first_times = _first_times(tables, features, work)
+        rows = compute_snapshots(features, events, work.epoch_days, first_times)
+        try:
+            return publish(rows, tables, features.name, snapshot_schema(features), work)
+        finally:
+            spark.catalog.clearCache()
 
 
 def backfill_first_times(
@@ -103,35 +103,22 @@ def backfill_first_times(
     Raises:
         MissingPartition: a day of the range has no interactions, or an earlier day no state.
     """
-    table = work.store.table(feature.state_table)
-    events = read_days(spark, work.store.table("interactions"), list(work.days))
-    rows = first_events(key, feature, events)
-    before = _state_days(work, through=date.fromisoformat(work.days[0]) - timedelta(days=1))
-    if before:
-        rows = rows.join(read_days(spark, table, before), key, "left_anti")
-    schema = pa.schema([(key, pa.string()), ("first_time", pa.int64())])
-    return publish(rows, table, schema, work)
+    with spark_tables(spark, work.store) as tables:
+        rows = first_events(key, feature, tables.read_days("interactions", list(work.days)))
+        before = _state_days(work, through=date.fromisoformat(work.days[0]) - timedelta(days=1))
+        if before:
+            known = tables.read_days(feature.state_table, before)
+            rows = rows.join(known, key, "left_anti")
+        schema = pa.schema([(key, pa.string()), ("first_time", pa.int64())])
+        return publish(rows, tables, feature.state_table, schema, work)
 
 
-def read_days(spark: "SparkSession", table: Table, days: Sequence[str]) -> "DataFrame":
-    """Daily partitions with their `epoch_day`.
-
-    Raises:
-        MissingPartition: names the table and the first day that has not been written.
-    """
-    from pyspark.sql import functions as f
-
-    missing = sorted(set(days) - set(table.days()))
-    if missing:
-        raise MissingPartition(table.name, missing[0], table.url)
-    paths = [spark_url(table.path(day)) for day in days]
-    frame = spark.read.option("basePath", spark_url(table.url)).parquet(*paths)
-    return frame.withColumn("epoch_day", f.unix_date(f.col("day").cast("date"))).drop("day")
-
-
-def publish(rows: "DataFrame", table: Table, schema: pa.Schema, work: Backfill) -> int:
+def publish(
+    rows: "DataFrame", tables: SparkTables, name: str, schema: pa.Schema, work: Backfill
+) -> int:
     """Writes every day of the range, empty days too, each in one step; returns the row count."""
-    staging = f"{work.store.url}/staging/{table.name}-{uuid.uuid4().hex}"
+    staging = tables.staging(name)
+    table = work.store.table(name)
     filesystem, path = open_url(staging)
     key = schema.names[0]
     written = 0
@@ -149,11 +136,6 @@ def publish(rows: "DataFrame", table: Table, schema: pa.Schema, work: Backfill) 
     return written
 
 
-def spark_url(url: str) -> str:
-    """The same address in the scheme that Spark's Hadoop file systems know."""
-    return url.replace("s3://", "s3a://", 1)
-
-
 def _read_staged(filesystem: pa.fs.FileSystem, folder: str, schema: pa.Schema) -> pa.Table:
     import pyarrow.dataset as ds  # brings pandas along, which Dagster need not load
 
@@ -167,12 +149,12 @@ def _is_there(filesystem: pa.fs.FileSystem, path: str) -> bool:
     return filesystem.get_file_info(path).type != pa.fs.FileType.NotFound
 
 
-def _first_times(spark: "SparkSession", features: FeatureSet, work: Backfill) -> "DataFrame | None":
+def _first_times(tables: SparkTables, features: FeatureSet, work: Backfill) -> "DataFrame | None":
     declared = features.of(FirstTime)
     if not declared:
         return None
-    table = work.store.table(declared[0].state_table)
-    return read_days(spark, table, _state_days(work, date.fromisoformat(work.days[-1])))
+    days = _state_days(work, date.fromisoformat(work.days[-1]))
+    return tables.read_days(declared[0].state_table, days)
 
 
 def _state_days(work: Backfill, through: date) -> list[str]:

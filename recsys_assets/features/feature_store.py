@@ -10,8 +10,10 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from recsys_assets.features.offline_copies import refresh_copies
 from recsys_assets.settings import REPOSITORY, Settings
 from recsys_assets.storage.filesystem import open_url, write_atomically
+from recsys_assets.storage.online_store import is_cluster
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -26,10 +28,11 @@ def local_or_url(url: str) -> str:
 
 
 def redis_connection(url: str) -> str:
-    """Feast's connection string, `host:port,db=0,…`, of a `redis://` or `rediss://` URL."""
+    """Feast's connection string, `host:port,db=0,…`, of the online store's URL."""
     parts = urlsplit(url)
-    options = {"db": parts.path.strip("/") or "0"}
-    if parts.scheme == "rediss":
+    # A cluster has no numbered databases.
+    options = {} if is_cluster(url) else {"db": parts.path.strip("/") or "0"}
+    if parts.scheme.startswith("rediss"):
         options["ssl"] = "true"
     if parts.username:
         options["username"] = unquote(parts.username)
@@ -44,10 +47,16 @@ def configuration_variables(settings: Settings) -> dict[str, str]:
     import yaml
 
     section = (FEATURE_REPO / "offline_stores" / f"{settings.offline_store}.yaml").read_text()
-    offline_store = yaml.safe_load(Template(section).substitute(STORAGE=settings.storage_url))
+    filled = Template(section).substitute(
+        STORAGE=settings.storage_url,
+        REGION=settings.athena.region,
+        DATABASE=settings.athena.database,
+        WORKGROUP=settings.athena.workgroup,
+    )
     return {
         "FEAST_REGISTRY": local_or_url(f"{settings.storage_url}/feast/registry.db"),
-        "FEAST_OFFLINE_STORE": json.dumps(offline_store),
+        "FEAST_OFFLINE_STORE": json.dumps(yaml.safe_load(filled)),
+        "FEAST_ONLINE_TYPE": "redis_cluster" if is_cluster(settings.online_store_url) else "redis",
         "FEAST_ONLINE_STORE": redis_connection(settings.online_store_url),
     }
 
@@ -64,8 +73,9 @@ def write_configuration(settings: Settings) -> str:
 def open_feature_store(settings: Settings) -> "FeatureStore":
     """The Feast store over this deployment's storage, registry and online store.
 
-    Opening connects to nothing. DuckDB, where it is the offline store, is held to 4 GB of memory
-    and two threads for this process; it spills to disk beyond that.
+    Opening connects to no online store. DuckDB, where it is the offline store, is held to 4 GB of
+    memory and two threads for this process, and spills to disk beyond that; of a store on S3 it
+    reads copies, which are brought up to date here.
     """
     import ibis  # type: ignore[import-untyped]
     import yaml
@@ -76,6 +86,7 @@ def open_feature_store(settings: Settings) -> "FeatureStore":
     if settings.offline_store == "duckdb":
         for option, value in _DUCKDB.items():
             ibis.get_backend().raw_sql(f"SET {option} = '{value}'")
+        refresh_copies(settings)
     return FeatureStore(config=config)
 
 

@@ -17,6 +17,7 @@ from recsys_assets.features.attributes import ATTRIBUTE_TABLES
 from recsys_assets.features.declarations import DAILY_FEATURE_SETS, ITEM_PROMOTIONS
 from recsys_assets.storage import MissingPartition, Store
 from recsys_assets.storage.filesystem import read_bytes
+from recsys_assets.storage.online_store import open_store
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -49,7 +50,7 @@ class Materialization:
 
 def connect(url: str) -> redis.Redis:
     """A client for batch work: it waits as long as a batch may take."""
-    return redis.Redis.from_url(url, socket_connect_timeout=5.0, socket_timeout=_SECONDS)
+    return open_store(url, socket_connect_timeout=5.0, socket_timeout=_SECONDS)
 
 
 def complete_through(client: redis.Redis) -> datetime | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recsys_assets.features.declarations import USER_FEATURES
-from recsys_assets.storage.resp import bulk, exchange
+from recsys_assets.storage.resp import Packed, bulk, exchange
 
 if TYPE_CHECKING:
     import redis
@@ -64,7 +64,7 @@ class OnlineUserFeatures:
                 lost connection needs no other care.
         """
         keys = (entity_key(USER_FEATURES.key, user_id) + self._project for user_id in user_ids)
-        questions = (b"*2\r\n$7\r\nHGETALL\r\n" + bulk(key) for key in keys)
+        questions = (Packed(key, b"*2\r\n$7\r\nHGETALL\r\n" + bulk(key)) for key in keys)
         replies = exchange(self._client, questions, len(user_ids))
         columns = self.missing(len(user_ids))
         places = [(field, columns[column]) for column, field in self._fields.items()]

@@ -1,24 +1,23 @@
-"""The local Spark session, with what every session of this project must have.
+"""A Spark session for one piece of work, and the Java that it needs.
 
-Timestamps are UTC, the workers run this Python, nothing listens beyond the loopback interface.
-On a cluster, start the session the cluster's way (spark-submit, Spark Connect): the active one is
-used, with the cluster's own settings.
+`spark_options.py` says what a session is like here and on a cluster. An active session, started
+another way (spark-submit, Spark Connect), is used as it is.
 """
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from recsys_assets.features.spark_options import spark_options
+from recsys_assets.settings import Cluster
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 JAVA_PACKAGE = "openjdk-17-jre-headless"
 _MODULE = "jdk.incubator.vector"
-_COLLECTOR = "-XX:+UseParallelGC"
-_NO_OPTIMIZER = "-XX:TieredStopAtLevel=1"
 
 
 class JavaMissing(RuntimeError):
@@ -53,15 +52,14 @@ def require_java(java: str | None = None) -> str:
 
 @contextmanager
 def spark_session(
-    cores: int = 2, memory: str = "3g", *, short: bool = False
+    cluster: Cluster | None = None, *, memory: str = "3g", short: bool = False
 ) -> Iterator["SparkSession"]:
     """A Spark session for one piece of work: the active one, or a new one stopped at the end.
 
     Args:
-        cores: Worker threads.
-        memory: Heap of the driver, which is also the executor.
-        short: The work takes a minute at most. Java's optimizing compiler then costs more than it
-            saves: a day of features takes 34 CPU seconds without it, 61 with it.
+        cluster: where executors run; None has all work done in this process.
+        memory: heap of the driver.
+        short: the work takes a minute at most.
 
     Raises:
         JavaMissing: there is no Java that Spark can run on.
@@ -73,25 +71,8 @@ def spark_session(
         yield active
         return
     require_java()
-    options = f"{_COLLECTOR} {_NO_OPTIMIZER}" if short else _COLLECTOR
-    session = (
-        SparkSession.builder.appName("recsys-features")
-        .master(f"local[{cores}]")
-        .config("spark.driver.memory", memory)
-        .config("spark.driver.extraJavaOptions", options)
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.ui.enabled", "false")
-        .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.shuffle.partitions", str(4 * cores))
-        .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
-        # Listing some hundred paths here is quicker than a job that does it.
-        .config("spark.sql.sources.parallelPartitionDiscovery.threshold", "10000")
-        .config("spark.pyspark.python", sys.executable)
-        .config("spark.pyspark.driver.python", sys.executable)
-        .getOrCreate()
-    )
+    options = spark_options(cluster, memory=memory, short=short)
+    session = SparkSession.builder.config(map=options).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     try:
         yield session

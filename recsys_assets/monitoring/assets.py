@@ -172,10 +172,12 @@ def business_metrics(
 ) -> None:
     """Measures outcomes."""
     from recsys_assets.monitoring import business
+    from recsys_assets.monitoring.report_tables import BUSINESS, business_row
 
     thresholds = BusinessThresholds(**context.op_execution_context.op_config)
     for day in sorted(context.partition_keys):
         measured = business.measure(store.get(), day, attribution.hours, thresholds)
+        store.get().table(BUSINESS).write(business_row(measured.metrics), day)
         metadata = {**measured.metadata(), "plot": dg.MetadataValue.md(measured.plot())}
         context.add_asset_metadata(metadata, context.asset_key, day)
 
@@ -202,6 +204,7 @@ def drift_report(
     from recsys_assets.monitoring import drift
     from recsys_assets.monitoring.evidently_report import write_report
     from recsys_assets.monitoring.plots import plot_signals
+    from recsys_assets.monitoring.report_tables import DRIFT, drift_row
     from recsys_assets.serving.release import Releases
 
     thresholds = DriftThresholds(**context.op_execution_context.op_config)
@@ -210,6 +213,7 @@ def drift_report(
         started = time.monotonic()
         report = drift.measure(tables, Releases(tables), day, thresholds, attribution.hours)
         measured = time.monotonic() - started
+        tables.table(DRIFT).write(drift_row(report), day)
         metadata = {
             **report.metadata(),
             "report": dg.MetadataValue.url(write_report(tables, report)),

@@ -9,10 +9,11 @@ from recsys_assets.features.encoding import ModelEncoding
 from recsys_assets.ranking.item_numbers import ItemNumbers
 from recsys_assets.ranking.item_vectors import item_vectors
 from recsys_assets.ranking.scoring import RETRIEVAL, Scoring
+from recsys_assets.retrieval.device import CPU, Device
 from recsys_assets.retrieval.inputs import with_request
 from recsys_assets.retrieval.item_history import Changes
 from recsys_assets.retrieval.quantized_rows import Rows
-from recsys_assets.retrieval.query_tower import QueryTower, open_session
+from recsys_assets.retrieval.query_tower import QueryTower
 from recsys_assets.retrieval.tastes import Tastes
 
 Columns = Mapping[str, np.ndarray]
@@ -32,11 +33,13 @@ class Ranker:
         text_embeddings: float32 [m, t].
         promotions: of the items, around the moments to come.
         threads: of onnxruntime.
+        device: that requests are computed on.
 
     Raises:
         FileNotFoundError: a file of the artifact is missing.
         InvalidEncoding: an encoding cannot be used.
         KeyError: an item column is missing.
+        NoGpu: the device cannot be used.
     """
 
     def __init__(
@@ -46,17 +49,18 @@ class Ranker:
         text_embeddings: np.ndarray | Rows,
         promotions: Changes,
         threads: int = 1,
+        device: Device = CPU,
     ) -> None:
         encoding = ModelEncoding.load(folder / "encoding.json")
         self._query, self._item = encoding.query, encoding.item
         self._tastes = Tastes.load(folder)
-        self._session = open_session(folder / "ranker.onnx", threads)
+        self._session = device.open_session(folder / "ranker.onnx", threads)
         self._ids = self._item.encode_ids(item_columns)
         self._numbers = ItemNumbers(self._item, item_columns, promotions)
         self._text = text_embeddings
         self._scoring = Scoring.load(folder)
         self._correction = self._scoring.correction(item_columns["popularity_28d"])
-        self._tower = QueryTower(folder / RETRIEVAL, threads)
+        self._tower = QueryTower(folder / RETRIEVAL, threads, device)
         self._vectors = item_vectors(folder / RETRIEVAL, item_columns, text_embeddings, threads)
 
     def score(self, user_columns: Columns, timestamp: int, rows: np.ndarray) -> np.ndarray:

@@ -134,4 +134,5 @@ def _last_tick_began(state: InstigatorState) -> float:
     data = state.instigator_data
     if not isinstance(data, SensorInstigatorData):
         return 0.0
-    return data.last_tick_start_timestamp or 0.0
+    # Not `last_tick_start_timestamp`, which is there before the tick has requested its runs.
+    return data.last_tick_timestamp or 0.0

@@ -1,4 +1,10 @@
-"""Where a person learns what went wrong: a log line, a file of JSON lines, and a webhook if set."""
+"""Where a person learns what went wrong: a log line, an object in the store, and a webhook if set.
+
+    <store>/alerts/20261122T101112131415Z-run_failed-<run>.json
+
+One object an alert, written whole: processes need not share a disk to raise or to read them, and
+a listing says when what was raised.
+"""
 
 import json
 import logging
@@ -6,18 +12,22 @@ import urllib.request
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from http.client import HTTPException
-from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+from recsys_assets.storage import Store
+from recsys_assets.storage.filesystem import children, read_bytes, write_atomically
+
 _LOG = logging.getLogger("recsys.alerts")
-_FILE = "alerts.jsonl"
+_FOLDER = "alerts"
+_MOMENT = "%Y%m%dT%H%M%S%fZ"
 
 RUN_FAILED = "run_failed"
 CANDIDATE_REJECTED = "candidate_rejected"
 
 
 class AlertNotDelivered(RuntimeError):
-    """The webhook did not take an alert; it is in the file all the same."""
+    """The webhook did not take an alert; it is in the store all the same."""
 
 
 @dataclass(frozen=True)
@@ -39,31 +49,29 @@ class Alert:
 
 @dataclass(frozen=True)
 class AlertHook:
-    """Where alerts go: `folder` holds `alerts.jsonl`; `url`, if given, takes each as a POST."""
+    """Where alerts go: into `store`, and to `url` as a POST each, if it is given."""
 
-    folder: Path
+    store: Store
     url: str | None
     timeout_seconds: float = 5.0
 
-    @property
-    def file(self) -> Path:
-        """All alerts so far, one JSON object a line."""
-        return self.folder / _FILE
-
     def send(self, alert: Alert) -> None:
-        """Logs the alert, appends it to the file, then posts it to the webhook.
+        """Logs the alert, writes it to the store, and posts it even if that fails.
 
         Raises:
+            OSError: the store did not take it.
             AlertNotDelivered: the webhook refused it or did not answer in time.
         """
-        record = {"raised_at": datetime.now(UTC).isoformat(), **asdict(alert)}
+        now = datetime.now(UTC)
+        record = {"raised_at": now.isoformat(), **asdict(alert)}
         line = json.dumps(record, ensure_ascii=False)
         _LOG.error(line)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self.file.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-        if self.url is not None:
-            self._post(self.url, line)
+        name = f"{now.strftime(_MOMENT)}-{alert.kind}-{alert.run_id}.json"
+        try:
+            write_atomically(f"{_url(self.store)}/{name}", line.encode())
+        finally:
+            if self.url is not None:
+                self._post(self.url, line)
 
     def _post(self, url: str, body: str) -> None:
         request = urllib.request.Request(  # noqa: S310 - the settings allow http and https only
@@ -76,5 +84,42 @@ class AlertHook:
             host = urlsplit(url).hostname  # the path of a webhook is often its password
             raise AlertNotDelivered(
                 f"the webhook at {host} (RECSYS_ALERT_URL) did not take an alert: {error!r}; "
-                f"it is in {self.file}"
+                f"it is below {_url(self.store)}"
             ) from error
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An alert as the listing shows it: when it was raised, what kind it is, and of which run."""
+
+    at: datetime
+    kind: str
+    run_id: str
+    name: str
+
+
+def raised_alerts(store: Store) -> list[Raised]:
+    """All alerts, oldest first, from one listing."""
+    return [_parsed(name) for name in children(_url(store)) if name.endswith(".json")]
+
+
+def read_alert(store: Store, raised: Raised) -> dict[str, Any]:
+    """What `Alert` holds, and `raised_at`, ISO 8601.
+
+    Raises:
+        FileNotFoundError: it has been deleted.
+    """
+    url = f"{_url(store)}/{raised.name}"
+    data = read_bytes(url)
+    if data is None:
+        raise FileNotFoundError(f"the alert {url} has been deleted")
+    return dict(json.loads(data))
+
+
+def _parsed(name: str) -> Raised:
+    moment, kind, run_id = name.removesuffix(".json").split("-", 2)
+    return Raised(datetime.strptime(moment, _MOMENT).replace(tzinfo=UTC), kind, run_id, name)
+
+
+def _url(store: Store) -> str:
+    return f"{store.url.rstrip('/')}/{_FOLDER}"

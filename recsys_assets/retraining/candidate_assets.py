@@ -59,8 +59,8 @@ class Candidate(dg.Config):
             "canary_answers",
             asset="release_candidate",
             blocking=True,
-            description="A temporary Triton serves the candidate: its answers are sound, and in "
-            "time.",
+            description="A temporary Triton, or the canary pods, serve the candidate: its answers "
+            "are sound, and in time.",
         ),
         dg.AssetCheckSpec(
             "beats_live",
@@ -90,7 +90,9 @@ def release_candidate(
 
     workshop = Workshop(
         store.get(),
-        serving.triton(),
+        serving.canary(),
+        serving.triton_grpc,
+        serving.online_store_url,
         vector_index.kind,
         gate.rules(),
         gate.attribution_hours,

@@ -45,7 +45,8 @@ def rollback(
 
     releases = Releases(store.get())
     reason = Reason(config.reason, f"run {context.run_id}")
-    promotion.rollback(releases, serving.live_server(), reason, config.expected_release)
+    server = serving.live_server(context.log.info)
+    promotion.rollback(releases, server, reason, config.expected_release)
     report_changes(context.instance, releases)
 
 

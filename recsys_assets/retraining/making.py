@@ -15,11 +15,11 @@ from recsys_assets.retraining.gate import NEWEST, GateRules, Verdict, judge, spa
 from recsys_assets.retraining.judging import judge_models
 from recsys_assets.retrieval.item_history import midnight_after
 from recsys_assets.serving.benchmark import measure
-from recsys_assets.serving.canary import canaries, check_release, temporary_server
+from recsys_assets.serving.canary import CanaryServer, canaries, check_release
+from recsys_assets.serving.client import is_live
 from recsys_assets.serving.history import purchased_items
 from recsys_assets.serving.release import MissingRelease, Releases
 from recsys_assets.serving.rendering import Origin, ServingConfig, render
-from recsys_assets.serving.triton import Triton
 from recsys_assets.storage import Store
 
 _METRICS = "metrics.json"
@@ -33,7 +33,9 @@ class Workshop:
 
     Attributes:
         store: holds models, tables and releases.
-        triton: the live server, which the temporary one is like.
+        canary: serves the candidate while it is asked.
+        live_grpc: where the live release is asked, host:port.
+        online_store_url: what both look users up in.
         index_kind: flat, hnsw or ivfpq.
         rules: of the gate.
         attribution_hours: a purchase counts that follows a request within these.
@@ -42,7 +44,9 @@ class Workshop:
     """
 
     store: Store
-    triton: Triton
+    canary: CanaryServer
+    live_grpc: str
+    online_store_url: str
     index_kind: str
     rules: GateRules
     attribution_hours: int
@@ -128,7 +132,7 @@ def make_candidate(
     report = check_release(
         releases,
         release,
-        temporary_server(workshop.triton),
+        workshop.canary,
         canaries(dict(islice(purchased.items(), _KNOWN_USERS))),
         midnight_after(day),
     )
@@ -151,14 +155,14 @@ def _learned_through(folders: Mapping[str, Path]) -> str:
 
 def _live_p50_ms(workshop: Workshop, users: Sequence[str], moment: int) -> float:
     """Latency of the live release at this moment, 0 where no server runs."""
-    if not workshop.triton.live():
+    if not is_live(workshop.live_grpc):
         return 0.0
-    return measure(str(workshop.triton.addresses.grpc), users, moment, _TIMED_REQUESTS).p50_ms
+    return measure(workshop.live_grpc, users, moment, _TIMED_REQUESTS).p50_ms
 
 
 def _online_through(workshop: Workshop, day: str) -> str:
     """The last day whose purchases the online store knows, `day` at the latest."""
-    with connect(workshop.triton.online_store_url) as client:
+    with connect(workshop.online_store_url) as client:
         moment = complete_through(client)
     return day if moment is None else min(day, (moment - timedelta(days=1)).date().isoformat())
 

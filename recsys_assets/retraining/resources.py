@@ -1,7 +1,7 @@
 """What sensors are given: the rules, where alerts go, and what was trained so far."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -10,6 +10,7 @@ from recsys_assets.retraining.alerts import AlertHook
 from recsys_assets.retraining.evidence import Candidate, Training
 from recsys_assets.retraining.policy import FINE_TUNE, FULL_RETRAIN, Policy
 from recsys_assets.settings import Settings
+from recsys_assets.storage import Store
 
 CANDIDATE = dg.AssetKey("release_candidate")
 REPORT_TAG = "recsys/report"
@@ -26,6 +27,8 @@ _IN_PROGRESS = dg.RunsFilter(
     statuses=[status for status in dg.DagsterRunStatus if status not in _ENDED]
 )
 _RECENT = 50
+# Dagster looks every five seconds, and repeating a run that it already repeats changes nothing.
+_REPEATED_WITHIN = timedelta(seconds=30)
 
 
 class RetrainingPolicy(dg.ConfigurableResource):
@@ -63,17 +66,17 @@ class RetrainingPolicy(dg.ConfigurableResource):
 class AlertHookResource(dg.ConfigurableResource):
     """Where alerts go."""
 
-    folder: str
+    storage_url: str
     url: str | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "AlertHookResource":
         """What the settings mean."""
-        return cls(folder=str(settings.home / "alerts"), url=settings.alert_url)
+        return cls(storage_url=settings.storage_url, url=settings.alert_url)
 
     def get(self) -> AlertHook:
         """The hook."""
-        return AlertHook(Path(self.folder), self.url)
+        return AlertHook(Store(self.storage_url), self.url)
 
 
 def recent_trainings(instance: dg.DagsterInstance) -> list[Training]:
@@ -99,6 +102,24 @@ def recent_candidates(instance: dg.DagsterInstance) -> list[Candidate]:
         )
         for record in reversed(_candidate_records(instance))
     ]
+
+
+def passed_over(instance: dg.DagsterInstance, now: datetime) -> list[dg.DagsterRun]:
+    """Failed runs that Dagster was to repeat and has passed over, as far as `now` can tell.
+
+    Dagster's daemon learns from an event that a run has failed, and decides by the run whether to
+    repeat it. The event is stored a moment before the run counts as failed. A daemon that looks in
+    between does not repeat the run and never looks at it again, while the run says that it will be
+    repeated: whatever waits for that would wait for ever. A large deployment missed 54 of 24,112
+    repetitions (https://github.com/dagster-io/dagster/issues/33741).
+    """
+    waiting = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        tags={"dagster/will_retry": "true"},
+        updated_before=now - _REPEATED_WITHIN,
+    )
+    runs = instance.get_runs(waiting, limit=_RECENT)
+    return [run for run in runs if run.is_complete_and_waiting_to_retry]
 
 
 def metadata_of(record: dg.EventLogRecord) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ one whose run exists is not.
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from functools import partial
 
 import dagster as dg
@@ -23,11 +24,13 @@ from recsys_assets.retraining.resources import (
     AlertHookResource,
     RetrainingPolicy,
     metadata_of,
+    passed_over,
     recent_candidates,
     recent_trainings,
 )
 
 ROLLBACK = "rollback_release"
+TOLD_AGAIN = "The run was to be repeated, which has not happened: its failure is reported again."
 
 _DRIFT_REPORT = dg.AssetKey("drift_report")
 _BUSINESS_METRICS = dg.AssetKey("business_metrics")
@@ -118,6 +121,16 @@ def retrain_sensor(
     return _training_request(context, FULL_RETRAIN, decision)
 
 
+@_sensor(description="Has failed runs repeated that Dagster's daemon has passed over.")
+def passed_over_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Reports the failure of such runs once more, which the daemon then acts on."""
+    runs = passed_over(context.instance, datetime.now(UTC))
+    for run in runs:
+        context.log.warning(f"{run.job_name} {run.run_id} was not repeated: reported again")
+        context.instance.report_run_failed(run, TOLD_AGAIN)
+    return dg.SkipReason(f"{len(runs)} runs passed over.")
+
+
 @dg.run_failure_sensor(
     minimum_interval_seconds=_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -125,6 +138,8 @@ def retrain_sensor(
 )
 def run_failure_alert(context: dg.RunFailureSensorContext, alerts: AlertHookResource) -> None:
     """Sends one alert a failed run."""
+    if context.failure_event.message == TOLD_AGAIN:
+        return
     run = context.dagster_run
     day = run.tags.get("dagster/partition", "")
     rejection = _rejection(context)
@@ -246,5 +261,6 @@ SENSORS = (
     business_sensor,
     business_guard,
     retrain_sensor,
+    passed_over_sensor,
     run_failure_alert,
 )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recsys_assets.retrieval import index_kinds, index_measure
+from recsys_assets.retrieval.device import CPU, Device
 from recsys_assets.retrieval.index_kinds import NORMAL
 
 _INDEX = "index.faiss"
@@ -85,20 +86,23 @@ class ItemIndex:
     Args:
         folder: a version of the artifact `item_index`.
         threads: of FAISS, for the whole process.
+        device: to search on.
 
     Raises:
         FileNotFoundError: the folder holds no index.
         ValueError: another version of the code has written it.
+        NoGpu: the device cannot be used.
     """
 
-    def __init__(self, folder: Path, threads: int = 1) -> None:
+    def __init__(self, folder: Path, threads: int = 1, device: Device = CPU) -> None:
         import faiss
 
         file = folder / _INDEX
         if not file.exists():
             raise FileNotFoundError(f"{file} does not exist: materialize item_index again")
         faiss.omp_set_num_threads(threads)
-        self._index: Any = faiss.read_index(str(file))
+        self._device = device
+        self._index: Any = device.place(faiss.read_index(str(file)))
         self.description = read_description(folder)
 
     def search(
@@ -123,6 +127,6 @@ class ItemIndex:
         if effort is None:
             known = ", ".join(self.description.budgets)
             raise ValueError(f"search budget {budget!r} is not known: choose one of {known}")
-        parameters = index_kinds.search_parameters(self._index, effort, k)
+        parameters = index_kinds.search_parameters(self._index, self._device.most(effort), k)
         scores, rows = self._index.search(queries, k, params=parameters)
         return rows, scores

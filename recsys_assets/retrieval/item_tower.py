@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from recsys_assets.features.encoding import ModelEncoding
+from recsys_assets.retrieval.device import CPU
 from recsys_assets.retrieval.inputs import with_age
-from recsys_assets.retrieval.query_tower import open_session
 
 Columns = Mapping[str, np.ndarray]
 
@@ -29,7 +29,7 @@ class ItemTower:
 
     def __init__(self, folder: Path, threads: int = 2, file: str = ITEM_TOWER) -> None:
         self._encoding = ModelEncoding.load(folder / "encoding.json").item
-        self._session = open_session(folder / file, threads)
+        self._session = CPU.open_session(folder / file, threads)
 
     def embed(self, columns: Columns, text: np.ndarray, moment: int) -> np.ndarray:
         """Embeds n items as of a moment.

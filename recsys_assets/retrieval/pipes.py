@@ -1,11 +1,12 @@
 """The models environment as a Dagster resource: trainings run there, through Dagster Pipes.
 
-On Kubernetes the same module and extras go to NVIDIA's Merlin image: replace the resource by one
-that wraps `dagster_k8s.PipesK8sClient` and has the same `run`.
+Here on the same machine, in a process with the interpreter of that environment;
+`pipes_kubernetes.py` has them run in a pod.
 """
 
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ from dagster_pipes import PipesParams
 
 from recsys_assets.resources import StoreResource
 from recsys_assets.retrieval.reporting import EPOCH
+from recsys_assets.settings import Settings
 
 # glibc gives memory back to the kernel after every batch, and takes it again for the next.
-_KEEP_MEMORY = {
+KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
     "MALLOC_ARENA_MAX": "4",
@@ -26,11 +28,10 @@ _KEEP_MEMORY = {
 }
 
 
-class ModelsEnvironment(dg.ConfigurableResource):
-    """Runs modules with the interpreter of the models environment; resource key `models`."""
+class ModelsEnvironment(dg.ConfigurableResource, ABC):
+    """Runs modules in the models environment; resource key `models`."""
 
-    python: str
-
+    @abstractmethod
     def run(
         self,
         context: dg.AssetExecutionContext,
@@ -55,23 +56,59 @@ class ModelsEnvironment(dg.ConfigurableResource):
             RuntimeError: it ended without saying what it has published.
         """
 
-        def observe(payload: Any) -> None:
-            if isinstance(payload, dict) and EPOCH in payload:
-                observation = dg.AssetObservation(context.asset_key, metadata=payload[EPOCH])
-                context.log_event(observation)
 
+class ModelsSubprocess(ModelsEnvironment):
+    """Runs them beside the run, with the interpreter of the models environment."""
+
+    python: str
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "ModelsSubprocess":
+        """With the interpreter of the deployment."""
+        return cls(python=str(settings.models_python))
+
+    def run(
+        self,
+        context: dg.AssetExecutionContext,
+        module: str,
+        extras: Mapping[str, Any],
+    ) -> str:
+        """Runs it in a process that ends with this one."""
         client = dg.PipesSubprocessClient(
-            env=_KEEP_MEMORY, message_reader=_ObservingReader(observe)
+            env=KEEP_MEMORY, message_reader=_ObservedFile(observer(context))
         )
         invocation = client.run(
-            context=context,
-            command=[self.python, "-W", "ignore", "-m", module],
-            extras=dict(extras),
+            context=context, command=module_command(module, self.python), extras=dict(extras)
         )
-        for message in invocation.get_custom_messages():
-            if isinstance(message, dict) and "version" in message:
-                return str(message["version"])
-        raise RuntimeError(f"{module} ended without reporting the version that it published")
+        return reported_version(invocation, module)
+
+
+def module_command(module: str, python: str = "python") -> list[str]:
+    """What starts a module."""
+    return [python, "-W", "ignore", "-m", module]
+
+
+def observer(context: dg.AssetExecutionContext) -> Callable[[Any], None]:
+    """Turns the epochs among the messages into observations of the context's asset."""
+
+    def observe(payload: Any) -> None:
+        if isinstance(payload, dict) and EPOCH in payload:
+            observation = dg.AssetObservation(context.asset_key, metadata=payload[EPOCH])
+            context.log_event(observation)
+
+    return observe
+
+
+def reported_version(invocation: dg.PipesClientCompletedInvocation, module: str) -> str:
+    """The version that a module has published.
+
+    Raises:
+        RuntimeError: it has not said.
+    """
+    for message in invocation.get_custom_messages():
+        if isinstance(message, dict) and "version" in message:
+            return str(message["version"])
+    raise RuntimeError(f"{module} ended without reporting the version that it published")
 
 
 @dataclass(frozen=True)
@@ -138,19 +175,23 @@ def train(
     return Trained(version, metrics, round(time.monotonic() - started, 1))
 
 
-class _ObservingReader(dg.PipesTempFileMessageReader):
-    """Shows custom messages to `observe` when they come; Dagster keeps them for the end."""
+class Observed(dg.PipesMessageReader):
+    """A reader that shows custom messages to `observe` as they come, not only at the end."""
 
-    def __init__(self, observe: Callable[[Any], None]) -> None:
-        super().__init__()
-        self._observe = observe
+    observe: Callable[[Any], None]
 
     @contextmanager
     def read_messages(self, handler: dg.PipesMessageHandler) -> Iterator[PipesParams]:
         """Reads as ever, through a handler that looks on."""
-        onlooker = cast("dg.PipesMessageHandler", _Onlooker(handler, self._observe))
-        with super().read_messages(onlooker) as params:
+        onlooker = cast("dg.PipesMessageHandler", _Onlooker(handler, self.observe))
+        with super().read_messages(onlooker) as params:  # type: ignore[safe-super]
             yield params
+
+
+class _ObservedFile(Observed, dg.PipesTempFileMessageReader):
+    def __init__(self, observe: Callable[[Any], None]) -> None:
+        super().__init__()
+        self.observe = observe
 
 
 class _Onlooker:

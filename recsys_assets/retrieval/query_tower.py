@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from recsys_assets.features.encoding import ModelEncoding
+from recsys_assets.retrieval.device import CPU, Device
 from recsys_assets.retrieval.inputs import with_request
 from recsys_assets.retrieval.tastes import Tastes
 
@@ -19,16 +19,18 @@ class QueryTower:
     Args:
         folder: a version of the artifact `two_tower`.
         threads: of onnxruntime; one is fastest for single requests.
+        device: to compute on.
 
     Raises:
         FileNotFoundError: a file of the artifact is missing.
         InvalidEncoding: `encoding.json` cannot be used.
+        NoGpu: the device cannot be used.
     """
 
-    def __init__(self, folder: Path, threads: int = 1) -> None:
+    def __init__(self, folder: Path, threads: int = 1, device: Device = CPU) -> None:
         self._encoding = ModelEncoding.load(folder / "encoding.json").query
         self._tastes = Tastes.load(folder)
-        self._session = open_session(folder / "query_tower.onnx", threads)
+        self._session = device.open_session(folder / "query_tower.onnx", threads)
 
     def embed(self, columns: Columns, timestamps: np.ndarray) -> np.ndarray:
         """Embeds n requests.
@@ -54,21 +56,3 @@ class QueryTower:
             },
         )
         return np.asarray(output[0], dtype=np.float32)
-
-
-def open_session(file: Path, threads: int) -> Any:
-    """An onnxruntime session on the CPU.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-    """
-    import onnxruntime
-
-    if not file.exists():
-        raise FileNotFoundError(f"{file} does not exist: train the model again")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(
-        str(file), sess_options=options, providers=["CPUExecutionProvider"]
-    )

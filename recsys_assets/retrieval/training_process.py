@@ -1,12 +1,14 @@
 """A training process: its settings, and how it takes its order and publishes what it made.
 
-Runs in the models environment.
+Runs in the models environment: in a process beside the run, or alone in a pod.
 """
 
 import ctypes
 import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,33 +19,93 @@ if TYPE_CHECKING:
 
 THREADS = 2
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+_NO_PARENT = 0  # of the first process in a container
 
 
-def end_with_parent() -> None:
-    """Has the kernel end this process when the run that started it dies, by whatever signal.
+class NoGpu(RuntimeError):
+    """TensorFlow sees fewer GPUs than the training was given."""
 
-    Otherwise the training of a killed run would go on beside the one that takes its place.
+    def __init__(self, wanted: int, seen: int) -> None:
+        super().__init__(
+            f"the training was given {wanted} GPUs and TensorFlow sees {seen}: use a training "
+            "image with CUDA on a node with NVIDIA's device plugin, or set RECSYS_TRAINING_GPUS=0"
+        )
+
+
+def end_when_told() -> None:
+    """Has this process end when the run that started it dies or takes it back.
+
+    Otherwise the training of a killed run would go on beside the one that takes its place. The
+    kernel tells the process when its parent dies, by whatever signal. Alone in a container there
+    is no parent, and the kernel drops a signal that the first process does not handle: the one
+    with which Kubernetes announces that it deletes the pod.
     """
-    ctypes.CDLL("libc.so.6", use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() == _NO_PARENT:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    else:
+        ctypes.CDLL("libc.so.6", use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def limit_threads(threads: int = THREADS) -> None:
     """Keeps TensorFlow to as many threads as it has cores to itself."""
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(min(threads, os.cpu_count() or 1))
+    cores = len(os.sched_getaffinity(0))
+    tf.config.threading.set_intra_op_parallelism_threads(min(threads, cores))
     tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def use_gpus(gpus: int) -> None:
+    """Lets TensorFlow use so many GPUs, 0 being none even if the machine has one.
+
+    It takes their memory as it needs it. Arithmetic stays float32 as on a CPU: with TF32 or mixed
+    precision the exported model, which runs in float32, would not be the one that was trained.
+    No GPU was there to measure this on.
+
+    Raises:
+        NoGpu: there are fewer. Training on a CPU in their place would take hours unasked.
+    """
+    import tensorflow as tf
+
+    seen = tf.config.list_physical_devices("GPU")
+    if len(seen) < gpus:
+        raise NoGpu(gpus, len(seen))
+    tf.config.set_visible_devices(seen[:gpus], "GPU")
+    for device in seen[:gpus]:
+        tf.config.experimental.set_memory_growth(device, True)
+    tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def be_repeatable(seed: int) -> None:
     """Makes the same training give the same weights, bit for bit, on the same machine.
 
-    TensorFlow then sums gradients in a fixed order, and every random operation has a seed.
+    TensorFlow then sums gradients in a fixed order, and every random operation has a seed. So it
+    is with the same number of threads; an operation that has no such order on a GPU fails there.
     """
     import tensorflow as tf
 
     tf.keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+
+
+@contextmanager
+def order() -> Iterator["PipesContext"]:
+    """The order that Dagster Pipes has for this process, which ends when it is taken back.
+
+    What the process says goes where the order wants it: to a file, or to objects on S3.
+    """
+    from dagster_pipes import PipesEnvVarParamsLoader, PipesS3MessageWriter, open_dagster_pipes
+
+    writer = None
+    if "bucket" in PipesEnvVarParamsLoader().load_messages_params():
+        import boto3
+        from botocore.config import Config
+
+        retrying = Config(retries={"mode": "standard", "max_attempts": 10})
+        writer = PipesS3MessageWriter(boto3.client("s3", config=retrying))
+    with open_dagster_pipes(message_writer=writer) as pipes:
+        end_when_told()
+        yield pipes
 
 
 def publish(
@@ -55,12 +117,11 @@ def publish(
     Args:
         artifact: the name of what is made, from the extras of the order.
         train: writes the files into a folder; extra `store` is the URL of the store given to it.
+            Extras `threads` and `gpus` are those that the process has, if not a laptop's.
     """
-    from dagster_pipes import open_dagster_pipes
-
-    with open_dagster_pipes() as pipes:
-        end_with_parent()
-        limit_threads()
+    with order() as pipes:
+        limit_threads(pipes.extras.get("threads", THREADS))
+        use_gpus(pipes.extras.get("gpus", 0))
         store = Store(pipes.get_extra("store"))
         with store.artifact(artifact(pipes)).new_version() as draft:
             train(pipes, store, draft.path)

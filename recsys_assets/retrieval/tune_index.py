@@ -9,7 +9,7 @@ import numpy as np
 
 from recsys_assets.retrieval.index_tuning import ARTIFACT, Tuning, choose, measure, write_tuning
 from recsys_assets.retrieval.item_tower import EMBEDDINGS
-from recsys_assets.retrieval.training_process import end_with_parent
+from recsys_assets.retrieval.training_process import order
 from recsys_assets.storage import Store
 
 _SAMPLE_QUERIES = "sample_queries.npy"
@@ -31,10 +31,7 @@ def tune(store: Store, tuning: Tuning, say: Callable[[str], None]) -> str:
 
 def main() -> None:
     """Takes the order from Pipes: extras `store`, a URL, and `parameters` of the tuning."""
-    from dagster_pipes import open_dagster_pipes
-
-    with open_dagster_pipes() as pipes:
-        end_with_parent()
+    with order() as pipes:
         store, tuning = Store(pipes.get_extra("store")), Tuning(**pipes.get_extra("parameters"))
         pipes.report_custom_message({"version": tune(store, tuning, pipes.log.info)})
 

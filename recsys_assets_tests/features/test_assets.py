@@ -1,5 +1,6 @@
 """The feature assets as Dagster runs them: Spark, Feast and Valkey, over the tiny history."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -24,6 +25,7 @@ from recsys_assets.features.time_travel import features_as_of
 from recsys_assets.resources import StoreResource
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
+from recsys_assets.storage.online_store import open_store
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.features.naive import promotion_values
 from recsys_assets_tests.features.tiny_history import (
@@ -35,6 +37,7 @@ from recsys_assets_tests.features.tiny_history import (
     midnight,
     write_history,
 )
+from recsys_assets_tests.valkey_cluster import valkey_cluster
 
 pytestmark = pytest.mark.integration
 TODAY = LAST_DAY - timedelta(days=1)
@@ -239,6 +242,23 @@ def test_an_emptied_store_is_filled_again(feature_store, environment):
         assert client.get(MARKER) == midnight(TODAY).isoformat().encode()
         reader = OnlineUserFeatures(client, ["events_28d"])
         assert not np.isnan(reader.read([USERS[3]])["events_28d"]).any()
+
+
+def test_a_cluster_holds_and_answers_the_same(run, environment, tmp_path):
+    assert run.success
+    store, moment = Store(environment.storage_url), midnight(TODAY)
+    with valkey_cluster(tmp_path) as cluster:
+        url = cluster.url
+        feature_store = open_feature_store(replace(environment, online_store_url=url))
+        assert materialize(feature_store, url, FIRST_DAY, TODAY, fingerprint(store)).complete
+        with open_store(url) as client:
+            reader = OnlineUserFeatures(client, user_columns(store))
+            parity = sampled_parity(feature_store, reader, store, moment, 1_000)
+        holding = [node for node in cluster.nodes[:3] if node.client.dbsize()]
+
+    assert parity.compared > 0
+    assert parity.different == 0
+    assert len(holding) == 3
 
 
 def test_a_store_that_is_down_is_named(feature_store):

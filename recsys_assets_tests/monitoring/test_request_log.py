@@ -217,7 +217,7 @@ request_log.collect(client, store, Releases(store), {DAY!r})
         def full(*_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("recsys_assets.storage.tables.write_atomically", full)
+        monkeypatch.setattr("recsys_assets.storage.tables.replacing", full)
         with pytest.raises(OSError, match="No space left"):
             log.collect()
         assert log.client.xlen(STREAM) == 1

@@ -6,7 +6,7 @@ from recsys_assets.ranking import checks as ranking_checks
 from recsys_assets.resources import StoreResource
 from recsys_assets.retrieval import assets as retrieval
 from recsys_assets.retrieval import checks as retrieval_checks
-from recsys_assets.retrieval.pipes import ModelsEnvironment
+from recsys_assets.retrieval.pipes import ModelsSubprocess
 from recsys_assets.retrieval.resources import TrainingSpan, VectorIndex
 from recsys_assets.settings import load_settings
 from recsys_assets_tests.models_environment import ITEMS, THROUGH, write_store
@@ -34,7 +34,7 @@ def run(tmp_path_factory):
         instance=instance,
         resources={
             "store": StoreResource(url=store.url),
-            "models": ModelsEnvironment(python=str(load_settings().models_python)),
+            "models": ModelsSubprocess.from_settings(load_settings()),
             "training_span": TrainingSpan(through=THROUGH),
             "vector_index": VectorIndex(kind="hnsw"),
         },

@@ -85,10 +85,14 @@ def test_the_live_release_is_changing_until_such_a_run_has_ended(instance, runni
     running.wait_for_changes()
 
 
-def ticked(moments, process):
+def ticked(moments, process, goes_on_since=None):
+    """Sensors whose last finished ticks began then; of each another one may be in progress."""
     states = [
         SimpleNamespace(
-            instigator_name=name, instigator_data=SensorInstigatorData(last_tick_start_timestamp=at)
+            instigator_name=name,
+            instigator_data=SensorInstigatorData(
+                last_tick_timestamp=at, last_tick_start_timestamp=goes_on_since or at
+            ),
         )
         for name, at in moments.items()
     ]
@@ -102,6 +106,13 @@ def test_decisions_are_made_when_every_sensor_began_to_look_after_the_day(proces
     for late in DECIDING:
         with pytest.raises(ReplayStuck, match="a tick of each sensor"):
             ticked(dict.fromkeys(DECIDING, 11.0) | {late: 9.0}, process).wait_for_decisions(10.0)
+
+
+def test_a_tick_that_goes_on_has_not_decided_yet(process, monkeypatch):
+    monkeypatch.setattr(daemon, "_TICK_SECONDS", 0.1)
+    before = dict.fromkeys(DECIDING, 9.0)
+    with pytest.raises(ReplayStuck, match="a tick of each sensor"):
+        ticked(before, process, goes_on_since=11.0).wait_for_decisions(since=10.0)
 
 
 def test_the_sensors_that_decide_are_all_that_start_a_change():

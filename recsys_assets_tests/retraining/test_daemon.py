@@ -1,8 +1,6 @@
 """The sensors under a real daemon, which is killed, over a graph of the same names."""
 
-import json
 import os
-import shutil
 import signal
 import sys
 import time
@@ -14,6 +12,7 @@ import dagster as dg
 import pytest
 
 from recsys_assets.monitoring.clock import close_day
+from recsys_assets.retraining.alerts import raised_alerts
 from recsys_assets.retraining.evidence import Evidence
 from recsys_assets.serving.processes import Daemon
 from recsys_assets.settings import REPOSITORY
@@ -22,10 +21,12 @@ from recsys_assets.storage import Store
 pytestmark = pytest.mark.integration
 
 _LOCATION = "recsys_assets_tests.retraining.toy_location"
-_DEADLINE_SECONDS = 150
+_DEADLINE_SECONDS = 200
+_LOG_CHARACTERS = 5_000
+_START_TIMEOUT = "start_timeout_seconds: 300"
 
 
-def eventually(condition: Callable[[], bool], what: str) -> None:
+def eventually(condition: Callable[[], object], what: str) -> None:
     deadline = time.monotonic() + _DEADLINE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"not within {_DEADLINE_SECONDS} s: {what}"
@@ -39,7 +40,11 @@ class Deployment:
         self.home = home
         dagster_home = home / "dagster"
         dagster_home.mkdir()
-        shutil.copyfile(REPOSITORY / "dagster.yaml", dagster_home / "dagster.yaml")
+        config = (REPOSITORY / "dagster.yaml").read_text()
+        assert _START_TIMEOUT in config
+        # A run whose daemon was killed just before it started the process is failed after that.
+        config = config.replace(_START_TIMEOUT, "start_timeout_seconds: 45")
+        (dagster_home / "dagster.yaml").write_text(config)
         self.instance = dg.DagsterInstance.from_config(str(dagster_home))
         self.daemon = Daemon("dagster-daemon", home / "daemon.pid", home / "daemon.log")
         self._groups: list[int] = []
@@ -63,9 +68,16 @@ class Deployment:
     def end(self) -> None:
         """Ends the daemon, and the code servers and runs that killed ones left behind."""
         self.daemon.stop()
+        self._tell()
         for group in self._groups:
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
+
+    def _tell(self) -> None:
+        """What pytest shows of a test that failed: the daemon's log, and what became of runs."""
+        print((self.home / "daemon.log").read_text()[-_LOG_CHARACTERS:])  # noqa: T201
+        for run in self.instance.get_runs():
+            print(run.job_name, run.run_id, run.status, run.tags)  # noqa: T201
 
     def kill(self, *, everything: bool = False) -> None:
         """`kill -9` of the daemon, or of its code server and runs as well."""
@@ -85,6 +97,13 @@ class Deployment:
     def runs(self, job: str = "fine_tune") -> list[dg.DagsterRun]:
         """Oldest first."""
         return list(reversed(self.instance.get_runs(dg.RunsFilter(job_name=job))))
+
+    def pass_over_failures(self) -> None:
+        """Lets the daemon believe that it has looked at all runs that have failed."""
+        last = self.instance.event_log_storage.get_maximum_record_id()
+        self.instance.daemon_cursor_storage.set_cursor_values(
+            {f"EVENT_LOG_CONSUMER_CURSOR-{dg.DagsterEventType.RUN_FAILURE.value}": str(last)}
+        )
 
     def days_read(self) -> list[str]:
         """Days whose reports the drift sensor has read."""
@@ -148,7 +167,8 @@ def test_a_daemon_that_is_killed_again_and_again_loses_no_report_and_acts_on_non
         deployment.start()
 
     eventually(lambda: deployment.succeeded(6), "a fine-tune of the last day")
-    acted_on = [run.tags["recsys/report"] for run in deployment.runs()]
+    first_tries = [run for run in deployment.runs() if run.parent_run_id is None]
+    acted_on = [run.tags["recsys/report"] for run in first_tries]
     assert len(acted_on) == len(set(acted_on))
     assert deployment.days_read() == [f"2017-10-{day:02d}" for day in range(1, 7)]
 
@@ -164,9 +184,9 @@ def test_a_training_that_is_killed_is_reported_and_repeated(deployment):
     killed, repeated = deployment.runs()
     assert killed.status == dg.DagsterRunStatus.FAILURE
     assert repeated.tags["recsys/report"] == killed.tags["recsys/report"]
-    alerts = deployment.home / "alerts/alerts.jsonl"
-    eventually(alerts.exists, "an alert")
-    assert json.loads(alerts.read_text())["kind"] == "run_failed"
+    store = Store(deployment.storage_url)
+    eventually(lambda: raised_alerts(store), "an alert")
+    assert raised_alerts(store)[0].kind == "run_failed"
 
 
 def test_a_training_that_is_killed_with_everything_around_it_blocks_nothing(deployment):
@@ -180,4 +200,33 @@ def test_a_training_that_is_killed_with_everything_around_it_blocks_nothing(depl
 
     eventually(lambda: deployment.succeeded(1), "the training is repeated")
     eventually(lambda: deployment.succeeded(2), "what drifted meanwhile is acted on")
+    assert deployment.runs()[0].status == dg.DagsterRunStatus.FAILURE
+
+
+def test_a_killed_training_that_dagster_passes_over_is_repeated_and_alerts_once(deployment):
+    deployment.hold()
+    deployment.report(1)
+    deployment.training_pid()
+    deployment.kill(everything=True)
+    (killed,) = deployment.runs()
+    deployment.instance.report_run_failed(killed)
+    deployment.pass_over_failures()
+    deployment.release()
+    deployment.start()
+
+    eventually(lambda: deployment.succeeded(1), "the training is repeated")
+    assert len(deployment.runs()) == 2
+    assert len(raised_alerts(Store(deployment.storage_url))) == 1
+
+
+def test_a_training_that_is_killed_as_it_starts_is_repeated(deployment):
+    def is_starting():
+        return [run.status for run in deployment.runs()] == [dg.DagsterRunStatus.STARTING]
+
+    deployment.report(1)
+    eventually(is_starting, "a fine-tune starts")
+    deployment.kill(everything=True)
+    deployment.start()
+
+    eventually(lambda: deployment.succeeded(1), "the training is repeated")
     assert deployment.runs()[0].status == dg.DagsterRunStatus.FAILURE

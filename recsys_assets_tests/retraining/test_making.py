@@ -1,7 +1,5 @@
 """What becomes of a candidate; judging, rendering and the canary are played by others."""
 
-from types import SimpleNamespace
-
 import pyarrow as pa
 import pytest
 
@@ -19,6 +17,13 @@ DAY = "2025-03-05"
 ARTIFACTS = {"two_tower": f"tower/{DAY}", "dlrm": f"dlrm/{DAY}"}
 SOUND = CanaryReport((), 2.0, 4.0)
 FAULTY = CanaryReport((Finding("ann", 10, ("an item appears twice",)),), None, None)
+
+
+class NoCanary:
+    """Nobody asks it: `check_release` is played."""
+
+    def serving(self, releases, release):
+        raise NotImplementedError
 
 
 def compared(gain):
@@ -55,11 +60,11 @@ def make(releases, monkeypatch):
         monkeypatch.setattr(making, "render", rendered)
         monkeypatch.setattr(making.Known, "at", lambda *_: None)
         monkeypatch.setattr(making, "serving_parts", lambda *_: (None, 0.99))
-        monkeypatch.setattr(making, "temporary_server", lambda live: live)
         monkeypatch.setattr(making, "_online_through", lambda _, day: day)
-        triton = SimpleNamespace(online_store_url="redis://nowhere", live=lambda: False)
+        monkeypatch.setattr(making, "is_live", lambda _: False)
+        where = (NoCanary(), "nowhere:1", "redis://nowhere")
         rules = rules or GateRules()
-        workshop = Workshop(releases.store, triton, "flat", rules, 24, "run 7", "drift")
+        workshop = Workshop(releases.store, *where, "flat", rules, 24, "run 7", "drift")
         return make_candidate(workshop, DAY, ARTIFACTS, lambda _: None), origins
 
     return make

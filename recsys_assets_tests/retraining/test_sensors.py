@@ -2,13 +2,24 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
 
 from recsys_assets.monitoring.clock import close_day
-from recsys_assets.retraining.alerts import Alert, AlertHook, AlertNotDelivered
-from recsys_assets.retraining.sensors import SENSORS, run_failure_alert
+from recsys_assets.retraining import resources
+from recsys_assets.retraining.alerts import (
+    Alert,
+    AlertHook,
+    AlertNotDelivered,
+    Raised,
+    raised_alerts,
+    read_alert,
+)
+from recsys_assets.retraining.sensors import SENSORS, TOLD_AGAIN, run_failure_alert
+from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 from recsys_assets_tests.retraining import toy_graph
 
@@ -337,24 +348,47 @@ def test_a_day_that_is_closed_late_is_not_forgotten(loop, home):
         assert loop.tick("closed_day_sensor") == []
 
 
+# passed_over_sensor
+
+
+def test_the_failure_of_a_run_that_was_passed_over_is_reported_again(loop, monkeypatch):
+    run = dg.DagsterRun("fine_tune", tags={"dagster/will_retry": "true"})
+    loop.instance.add_run(run)
+    loop.end(run.run_id, success=False)
+    assert loop.tick("passed_over_sensor") == []
+    assert loop.skipped == "0 runs passed over."
+
+    monkeypatch.setattr(resources, "_REPEATED_WITHIN", timedelta(0))
+    assert loop.tick("passed_over_sensor") == []
+    assert loop.skipped == "1 runs passed over."
+    failures = dg.DagsterEventType.RUN_FAILURE
+    records = loop.instance.get_records_for_run(run.run_id, of_type=failures).records
+    said = [record.event_log_entry.get_dagster_event().message for record in records]
+    assert said[1:] == [TOLD_AGAIN]
+
+
 # run_failure_alert
 
 
 def alert_of(loop: Loop, result: dg.ExecuteInProcessResult) -> None:
     (failure,) = [event for event in result.all_events if event.is_run_failure]
+    alert_of_event(loop, result.run_id, failure)
+
+
+def alert_of_event(loop: Loop, run_id: str, failure: dg.DagsterEvent) -> None:
     context = dg.build_run_status_sensor_context(
         sensor_name="run_failure_alert",
         dagster_event=failure,
         dagster_instance=loop.instance,
-        dagster_run=loop.instance.get_run_by_id(result.run_id),
+        dagster_run=loop.instance.get_run_by_id(run_id),
         resources=toy_graph.resources(),
     )
     run_failure_alert(context.for_run_failure())
 
 
 def alerts(home) -> list[dict]:
-    lines = (home / "alerts/alerts.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
+    store = Store(load_settings({"RECSYS_HOME": str(home)}).storage_url)
+    return [read_alert(store, raised) for raised in raised_alerts(store)]
 
 
 def test_a_rejected_candidate_is_reported_as_such(loop, home):
@@ -377,6 +411,15 @@ def test_a_crash_is_reported_with_its_root_cause(loop, home):
     assert alert["kind"] == "run_failed"
     assert "the disk is full" in alert["detail"]
     assert alert["day"] == "2017-10-02"
+
+
+def test_a_failure_that_dagster_is_told_of_again_raises_no_second_alert(loop, home):
+    (home / "verdict").write_text("crash")
+    run = loop.execute("fine_tune", "2017-10-02").run_id
+    again = loop.instance.report_run_failed(loop.instance.get_run_by_id(run), TOLD_AGAIN)
+    alert_of_event(loop, run, again)
+
+    assert alerts(home) == []
 
 
 @pytest.fixture
@@ -407,18 +450,48 @@ ALERT = Alert("run_failed", "fine_tune failed", "why", "fine_tune", "abc", "2017
 
 
 def test_an_alert_is_posted_to_the_webhook(tmp_path, webhook):
-    AlertHook(tmp_path, f"http://127.0.0.1:{webhook.server_port}/hook").send(ALERT)
+    AlertHook(Store(tmp_path.as_uri()), f"http://127.0.0.1:{webhook.server_port}/hook").send(ALERT)
 
     assert [taken["text"] for taken in webhook.taken] == ["fine_tune failed"]
 
 
-def test_an_alert_that_the_webhook_refuses_is_in_the_file_and_said_so(tmp_path, webhook):
+def test_an_alert_that_the_webhook_refuses_is_in_the_store_and_said_so(tmp_path, webhook):
     webhook.status = 500
-    hook = AlertHook(tmp_path, f"http://127.0.0.1:{webhook.server_port}/hook")
+    store = Store(tmp_path.as_uri())
+    hook = AlertHook(store, f"http://127.0.0.1:{webhook.server_port}/hook")
 
     with pytest.raises(AlertNotDelivered, match="RECSYS_ALERT_URL"):
         hook.send(ALERT)
-    assert json.loads(hook.file.read_text())["run_id"] == "abc"
+    (raised,) = raised_alerts(store)
+    assert (raised.kind, raised.run_id) == ("run_failed", "abc")
+    assert read_alert(store, raised)["text"] == "fine_tune failed"
+
+
+def test_an_alert_that_the_store_does_not_take_is_posted_all_the_same(tmp_path, webhook):
+    (tmp_path / "alerts").write_text("a file where the folder should be")
+    hook = AlertHook(Store(tmp_path.as_uri()), f"http://127.0.0.1:{webhook.server_port}/hook")
+
+    with pytest.raises(OSError, match="alerts"):
+        hook.send(ALERT)
+    assert [taken["run_id"] for taken in webhook.taken] == ["abc"]
+
+
+def test_alerts_are_listed_from_the_oldest_on_and_never_replace_each_other(tmp_path):
+    store = Store(tmp_path.as_uri())
+    assert raised_alerts(store) == []
+    for run in ("a-b", "a-b", "c"):
+        AlertHook(store, None).send(replace(ALERT, run_id=run))
+
+    raised = raised_alerts(store)
+    assert [one.run_id for one in raised] == ["a-b", "a-b", "c"]
+    assert raised == sorted(raised, key=lambda one: one.at)
+    assert datetime.fromisoformat(read_alert(store, raised[0])["raised_at"]) == raised[0].at
+
+
+def test_an_alert_that_has_been_deleted_is_named(tmp_path):
+    gone = Raised(datetime.now(UTC), "run_failed", "abc", "gone.json")
+    with pytest.raises(FileNotFoundError, match=r"gone\.json"):
+        read_alert(Store(tmp_path.as_uri()), gone)
 
 
 def test_a_webhook_that_does_not_answer_is_not_waited_for(tmp_path):
@@ -427,4 +500,4 @@ def test_a_webhook_that_does_not_answer_is_not_waited_for(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(AlertNotDelivered):
-            AlertHook(tmp_path, url, timeout_seconds=0.2).send(ALERT)
+            AlertHook(Store(tmp_path.as_uri()), url, timeout_seconds=0.2).send(ALERT)

@@ -17,7 +17,7 @@ from recsys_assets.retraining.query_tower import FrozenTowerChanged, prove_froze
 from recsys_assets.retrieval.export import read_weights
 from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
 from recsys_assets.retrieval.item_tower import ItemTower
-from recsys_assets.retrieval.pipes import ModelsEnvironment
+from recsys_assets.retrieval.pipes import ModelsEnvironment, ModelsSubprocess
 from recsys_assets.retrieval.query_tower import QueryTower
 from recsys_assets.retrieval.training_data import load_training_data, text_embeddings
 from recsys_assets.serving.release import MANIFEST, Releases
@@ -51,7 +51,7 @@ def run(store, module, **extras):
         )
         return dg.Output(version)
 
-    models = ModelsEnvironment(python=str(load_settings().models_python))
+    models = ModelsSubprocess.from_settings(load_settings())
     result = dg.materialize([trained], resources={"models": models})
     return store.artifact(artifact).fetch(result.output_for_node("trained"))
 

@@ -6,7 +6,7 @@ from recsys_assets.resources import StoreResource
 from recsys_assets.retrieval import assets, index_assets
 from recsys_assets.retrieval.index import ItemIndex
 from recsys_assets.retrieval.item_tower import write_embeddings
-from recsys_assets.retrieval.pipes import ModelsEnvironment
+from recsys_assets.retrieval.pipes import ModelsSubprocess
 from recsys_assets.retrieval.resources import VectorIndex
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
@@ -33,7 +33,7 @@ def materialize(store, config, kind="auto"):
         [index_assets.index_tuning, assets.item_index],
         resources={
             "store": StoreResource(url=store.url),
-            "models": ModelsEnvironment(python=str(load_settings().models_python)),
+            "models": ModelsSubprocess.from_settings(load_settings()),
             "vector_index": VectorIndex(kind=kind),
         },
         run_config={"ops": {"index_tuning": {"config": {"searches": 5, **config}}}},

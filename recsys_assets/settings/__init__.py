@@ -1,4 +1,4 @@
-"""Settings of one deployment, and the only reader of environment variables.
+"""Settings of one deployment; this package is the only reader of environment variables.
 
 What belongs here: every value that differs between a laptop, CI and production. What does not:
 hyperparameters, which are Dagster run configuration, and the data contract (`events/contract.py`).
@@ -6,12 +6,16 @@ hyperparameters, which are Dagster run configuration, and the data contract (`ev
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from recsys_assets.settings import reading
+from recsys_assets.settings.cluster import Athena, Cluster
+from recsys_assets.settings.reading import InvalidSetting, MissingSettings
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEPLOYMENTS = ("local", "eks")
 
 # First and last event day of each built-in source (UTC), and the day that counts as today.
 # The last evening of Complete Journey's store year falls on 2018-01-01 in UTC.
@@ -22,14 +26,9 @@ _RECORDED: dict[str, tuple[date, date, date]] = {
 SOURCES = (*_RECORDED, "parquet")
 INDEX_KINDS = ("flat", "hnsw", "hnswsq8", "ivfflat", "ivfsq8", "ivfpq", "auto")
 SEEN_WHEN_DOWN = ("show", "refuse")  # `serving.seen_settings.WhenDown`
+# `storage.online_store` opens them; one with +cluster names any node of a cluster.
+ONLINE_STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster")
 OFFLINE_STORES = ("duckdb", "spark", "athena")
-
-
-class InvalidSetting(ValueError):
-    """An environment variable holds a value that cannot be used."""
-
-    def __init__(self, variable: str, value: str, remedy: str) -> None:
-        super().__init__(f"{variable}={value!r} cannot be used: {remedy}")
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,15 @@ class Settings:
     A user's filter of seen items is forgotten `seen_expire_days` after the last purchase, never
     if it is None. Items shown are not shown again for `shown_hours`, 0 being off. While the
     filters cannot be asked, `seen_when_down` says what a known user gets: `show` or `refuse`.
+
+    Callers of the HTTP services bring `api_token`, if there is one.
+
+    `triton_repository` is the live model repository that a server beside this process serves.
+    `cluster` is None unless `deployment` is `eks`.
     """
 
+    deployment: str
+    cluster: Cluster | None
     home: Path
     storage_url: str
     source: str
@@ -65,16 +71,19 @@ class Settings:
     triton_http: str
     triton_grpc: str
     triton_metrics: str
+    triton_repository: Path
     models_python: Path
     packaged_data: Path
     index_kind: str
     offline_store: str
+    athena: Athena
     attribution_hours: int
     drift_days: tuple[int, int]
     cooldown_days: int
     retrain_every_days: int
     rejections_before_retrain: int
     alert_url: str | None
+    api_token: str | None = field(repr=False)
     batch_budget_ms: int
     seen_expire_days: int | None
     seen_when_down: str
@@ -94,91 +103,69 @@ class Settings:
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Reads and validates the settings.
 
+    A value may be in a mounted file, whose path is in the variable's name with `_FILE` at its end.
+
     Raises:
+        MissingSettings: names every variable that the deployment cannot do without.
         InvalidSetting: names the variable, its value and the remedy.
     """
+    environ = reading.with_mounted(environ)
+    deployment = reading.choice(environ, "RECSYS_DEPLOYMENT", DEPLOYMENTS, "local")
+    on_cluster = deployment == "eks"
+    cluster = Cluster.load(environ) if on_cluster else None
     home = Path(environ.get("RECSYS_HOME") or REPOSITORY / "var").expanduser().resolve()
-    source = _choice(environ, "RECSYS_SOURCE", SOURCES, "complete_journey")
+    default_source = "parquet" if on_cluster else "complete_journey"
+    source = reading.choice(environ, "RECSYS_SOURCE", SOURCES, default_source)
     first_day, last_day, today = _days(environ, source)
+    host, port = ("triton", 8000) if on_cluster else ("127.0.0.1", 8700)
     return Settings(
+        deployment=deployment,
+        cluster=cluster,
         home=home,
-        storage_url=_url(environ, "RECSYS_STORAGE", f"{home.as_uri()}/storage", ("file", "s3")),
+        storage_url=reading.url(
+            environ,
+            "RECSYS_STORAGE",
+            f"{home.as_uri()}/storage",
+            ("s3",) if on_cluster else ("file", "s3"),
+        ),
         source=source,
         source_url=_source_url(environ, source),
         first_day=first_day,
         last_day=last_day,
         today=today,
-        evaluation_days=_positive(environ, "RECSYS_EVALUATION_DAYS", 7),
-        online_store_url=_url(
-            environ, "RECSYS_ONLINE_STORE_URL", "redis://127.0.0.1:6390/0", ("redis", "rediss")
+        evaluation_days=reading.positive(environ, "RECSYS_EVALUATION_DAYS", 7),
+        online_store_url=reading.url(
+            environ, "RECSYS_ONLINE_STORE_URL", "redis://127.0.0.1:6390/0", ONLINE_STORE_SCHEMES
         ),
-        triton_http=_address(environ, "RECSYS_TRITON_HTTP", "127.0.0.1:8700"),
-        triton_grpc=_address(environ, "RECSYS_TRITON_GRPC", "127.0.0.1:8701"),
-        triton_metrics=_address(environ, "RECSYS_TRITON_METRICS", "127.0.0.1:8702"),
+        triton_http=reading.address(environ, "RECSYS_TRITON_HTTP", f"{host}:{port}"),
+        triton_grpc=reading.address(environ, "RECSYS_TRITON_GRPC", f"{host}:{port + 1}"),
+        triton_metrics=reading.address(environ, "RECSYS_TRITON_METRICS", f"{host}:{port + 2}"),
+        triton_repository=Path(
+            environ.get("RECSYS_TRITON_REPOSITORY") or home / "triton" / "models"
+        ),
         models_python=Path(
             environ.get("RECSYS_MODELS_PYTHON") or REPOSITORY / ".venvs/models/bin/python"
         ),
         packaged_data=Path(
             environ.get("RECSYS_PACKAGED_DATA") or REPOSITORY / ".venvs/packaged-data"
         ),
-        index_kind=_choice(environ, "RECSYS_INDEX", INDEX_KINDS, "hnsw"),
-        offline_store=_choice(environ, "RECSYS_OFFLINE_STORE", OFFLINE_STORES, "duckdb"),
-        attribution_hours=_positive(environ, "RECSYS_ATTRIBUTION_HOURS", 24),
-        drift_days=_k_of_n(environ, "RECSYS_DRIFT_DAYS", "2/3"),
-        cooldown_days=_positive(environ, "RECSYS_COOLDOWN_DAYS", 4),
-        retrain_every_days=_positive(environ, "RECSYS_RETRAIN_EVERY_DAYS", 7),
-        rejections_before_retrain=_positive(environ, "RECSYS_REJECTIONS_BEFORE_RETRAIN", 3),
-        alert_url=_alert_url(environ),
-        batch_budget_ms=_positive(environ, "RECSYS_BATCH_BUDGET_MS", 12),
-        seen_expire_days=_whole(environ, "RECSYS_SEEN_EXPIRE_DAYS", 0) or None,
-        seen_when_down=_choice(environ, "RECSYS_SEEN_WHEN_DOWN", SEEN_WHEN_DOWN, "show"),
-        shown_hours=_whole(environ, "RECSYS_SHOWN_HOURS", 0),
+        index_kind=reading.choice(environ, "RECSYS_INDEX", INDEX_KINDS, "hnsw"),
+        offline_store=reading.choice(
+            environ, "RECSYS_OFFLINE_STORE", OFFLINE_STORES, "athena" if on_cluster else "duckdb"
+        ),
+        athena=Athena.load(environ),
+        attribution_hours=reading.positive(environ, "RECSYS_ATTRIBUTION_HOURS", 24),
+        drift_days=reading.k_of_n(environ, "RECSYS_DRIFT_DAYS", "2/3"),
+        cooldown_days=reading.positive(environ, "RECSYS_COOLDOWN_DAYS", 4),
+        retrain_every_days=reading.positive(environ, "RECSYS_RETRAIN_EVERY_DAYS", 7),
+        rejections_before_retrain=reading.positive(environ, "RECSYS_REJECTIONS_BEFORE_RETRAIN", 3),
+        alert_url=reading.optional_url(environ, "RECSYS_ALERT_URL", ("http", "https")),
+        api_token=environ.get("RECSYS_API_TOKEN") or None,
+        batch_budget_ms=reading.positive(environ, "RECSYS_BATCH_BUDGET_MS", 12),
+        seen_expire_days=reading.whole(environ, "RECSYS_SEEN_EXPIRE_DAYS", 0) or None,
+        seen_when_down=reading.choice(environ, "RECSYS_SEEN_WHEN_DOWN", SEEN_WHEN_DOWN, "show"),
+        shown_hours=reading.whole(environ, "RECSYS_SHOWN_HOURS", 0),
     )
-
-
-def _choice(
-    environ: Mapping[str, str], variable: str, allowed: tuple[str, ...], default: str
-) -> str:
-    value = environ.get(variable) or default
-    if value not in allowed:
-        raise InvalidSetting(variable, value, f"choose one of {', '.join(allowed)}")
-    return value
-
-
-def _positive(environ: Mapping[str, str], variable: str, default: int) -> int:
-    value = environ.get(variable) or str(default)
-    if not value.isdecimal() or int(value) < 1:
-        raise InvalidSetting(variable, value, "give a whole number of at least 1")
-    return int(value)
-
-
-def _whole(environ: Mapping[str, str], variable: str, default: int) -> int:
-    value = environ.get(variable) or str(default)
-    if not value.isdecimal():
-        raise InvalidSetting(variable, value, "give a whole number; 0 switches it off")
-    return int(value)
-
-
-def _k_of_n(environ: Mapping[str, str], variable: str, default: str) -> tuple[int, int]:
-    value = environ.get(variable) or default
-    k, _, n = value.partition("/")
-    if not (k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
-        raise InvalidSetting(variable, value, "give k/n days, such as 2/3, with 1 <= k <= n")
-    return int(k), int(n)
-
-
-def _alert_url(environ: Mapping[str, str]) -> str | None:
-    if not environ.get("RECSYS_ALERT_URL"):
-        return None
-    return _url(environ, "RECSYS_ALERT_URL", "", ("http", "https"))
-
-
-def _url(environ: Mapping[str, str], variable: str, default: str, schemes: tuple[str, ...]) -> str:
-    value = (environ.get(variable) or default).rstrip("/")
-    if urlsplit(value).scheme not in schemes:
-        wanted = " or ".join(f"{scheme}://" for scheme in schemes)
-        raise InvalidSetting(variable, value, f"give a URL that starts with {wanted}")
-    return value
 
 
 def _source_url(environ: Mapping[str, str], source: str) -> str | None:
@@ -191,32 +178,16 @@ def _source_url(environ: Mapping[str, str], source: str) -> str | None:
         )
     if "://" not in value:
         value = Path(value).expanduser().resolve().as_uri()
-    return _url({"RECSYS_SOURCE_URL": value}, "RECSYS_SOURCE_URL", "", ("file", "s3"))
-
-
-def _address(environ: Mapping[str, str], variable: str, default: str) -> str:
-    value = environ.get(variable) or default
-    host, _, port = value.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise InvalidSetting(variable, value, "give host:port, for example 127.0.0.1:8700")
-    return value
-
-
-def _day(environ: Mapping[str, str], variable: str, default: date | None) -> date | None:
-    value = environ.get(variable)
-    if not value:
-        return default
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise InvalidSetting(variable, value, "give a day as YYYY-MM-DD") from None
+    named = {"RECSYS_SOURCE_URL": value}
+    return reading.url(named, "RECSYS_SOURCE_URL", "", ("file", "s3"))
 
 
 def _days(environ: Mapping[str, str], source: str) -> tuple[date, date | None, date]:
     recorded = _RECORDED.get(source)
-    first = _day(environ, "RECSYS_FIRST_DAY", recorded[0] if recorded else None)
-    last = _day(environ, "RECSYS_LAST_DAY", recorded[1] if recorded else None)
-    today = _day(environ, "RECSYS_TODAY", recorded[2] if recorded else datetime.now(UTC).date())
+    first = reading.day(environ, "RECSYS_FIRST_DAY", recorded[0] if recorded else None)
+    last = reading.day(environ, "RECSYS_LAST_DAY", recorded[1] if recorded else None)
+    now = datetime.now(UTC).date()
+    today = reading.day(environ, "RECSYS_TODAY", recorded[2] if recorded else now)
     if first is None:
         raise InvalidSetting(
             "RECSYS_FIRST_DAY", "", f"RECSYS_SOURCE={source} needs the first event day"
@@ -226,3 +197,20 @@ def _days(environ: Mapping[str, str], source: str) -> tuple[date, date | None, d
     if last is not None and last < first:
         raise InvalidSetting("RECSYS_LAST_DAY", str(last), f"give a day not before {first}")
     return first, last, today
+
+
+__all__ = [
+    "DEPLOYMENTS",
+    "INDEX_KINDS",
+    "OFFLINE_STORES",
+    "ONLINE_STORE_SCHEMES",
+    "REPOSITORY",
+    "SEEN_WHEN_DOWN",
+    "SOURCES",
+    "Athena",
+    "Cluster",
+    "InvalidSetting",
+    "MissingSettings",
+    "Settings",
+    "load_settings",
+]

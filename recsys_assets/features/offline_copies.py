@@ -1,0 +1,80 @@
+"""Local copies of the tables that DuckDB joins, where the store is on S3.
+
+DuckDB reads S3 by an extension that it downloads when it is first used, of no version that a
+package carries. Copies are simpler, and a join then reads each object once instead of once a
+chunk. They take the disk that the feature tables take in the store; where that is too much, joins
+belong to Athena or Spark (`RECSYS_OFFLINE_STORE`), which read S3 themselves.
+"""
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from recsys_assets.features.attributes import ATTRIBUTE_TABLES
+from recsys_assets.features.declarations import FEATURE_SETS
+from recsys_assets.settings import Settings
+from recsys_assets.storage import Store
+from recsys_assets.storage.filesystem import read_bytes, write_atomically
+
+_TABLES = (*ATTRIBUTE_TABLES, *(features.name for features in FEATURE_SETS))
+_COPIED = ".copied.json"
+_AT_ONCE = 8
+
+
+def offline_store(settings: Settings) -> Store:
+    """The tables as the offline store reads them: those of the store, or their copies."""
+    store = Store(settings.storage_url)
+    if settings.offline_store == "duckdb" and store.url.startswith("s3://"):
+        return Store((settings.home / "feast" / "copies").as_uri())
+    return store
+
+
+def refresh_copies(settings: Settings) -> None:
+    """Brings the copies, if there are any, to what the store holds.
+
+    Raises:
+        OSError: the store does not answer; every copy is as it was, or new, as a whole.
+    """
+    copies = offline_store(settings)
+    store = Store(settings.storage_url)
+    if copies.url == store.url:
+        return
+    for name in _TABLES:
+        folder = Path(copies.table(name).url.removeprefix("file://"))
+        _refresh(store.table(name).url, folder)
+
+
+def _refresh(url: str, folder: Path) -> None:
+    """Copies what is new or has changed, then removes what is gone."""
+    index = folder / _COPIED
+    copied: dict[str, str] = json.loads(index.read_text()) if index.exists() else {}
+    present = _etags(url)
+    stale = [key for key, etag in present.items() if copied.get(key) != etag]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        copies = dict(zip(stale, pool.map(lambda key: _copy(url, folder, key), stale), strict=True))
+    for key in copied.keys() - present.keys():
+        (folder / key).unlink(missing_ok=True)
+    kept: Mapping[str, str] = {key: present[key] for key in present if copies.get(key, True)}
+    write_atomically(index.as_uri(), json.dumps(kept).encode())
+
+
+def _copy(url: str, folder: Path, key: str) -> bool:
+    """Copies one object; False if it has gone since it was listed."""
+    content = read_bytes(f"{url}/{key}")
+    if content is not None:
+        write_atomically((folder / key).as_uri(), content)
+    return content is not None
+
+
+def _etags(url: str) -> dict[str, str]:
+    """Objects below an `s3://` URL and their entity tags, by key relative to it."""
+    import boto3
+
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    pages = boto3.client("s3").get_paginator("list_objects_v2")
+    return {
+        entry["Key"].removeprefix(f"{prefix}/"): entry["ETag"]
+        for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}/")
+        for entry in page.get("Contents", ())
+    }

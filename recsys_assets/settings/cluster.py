@@ -1,0 +1,85 @@
+"""What a deployment on Kubernetes has and a laptop has not."""
+
+from dataclasses import dataclass
+
+from recsys_assets.settings import reading
+
+REGION = "eu-central-1"
+# Without these nothing works there, and no default could be right.
+REQUIRED = {
+    "RECSYS_STORAGE": "s3:// URL of tables, artifacts and releases",
+    "RECSYS_ONLINE_STORE_URL": "rediss:// URL of ElastiCache for Valkey, with its password",
+    "RECSYS_TRAINING_IMAGE": "image that trains, see k8s/images/training",
+    "RECSYS_SPARK_IMAGE": "image of Spark's executors",
+}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where pods run, what they are made of, and how the fleet of Triton servers is reached.
+
+    Every Triton pod has an agent beside it that brings it to the promoted release and says at
+    `agents`, a headless service, which one it answers with. The pods of `canary_agents` are
+    brought to the newest release instead; `canary_grpc` asks it.
+    """
+
+    namespace: str
+    service_account: str
+    training_image: str
+    training_gpus: int
+    training_cpus: int
+    training_memory: str
+    spark_master: str
+    spark_image: str
+    spark_executors: int
+    agents: str
+    canary_agents: str
+    canary_grpc: str
+    region: str
+
+    @classmethod
+    def load(cls, environ: reading.Environ) -> "Cluster":
+        """Reads it.
+
+        Raises:
+            MissingSettings: names each variable that is not set.
+            InvalidSetting: names the variable, its value and the remedy.
+        """
+        reading.require(environ, "eks", REQUIRED)
+        return cls(
+            namespace=environ.get("RECSYS_NAMESPACE") or "recsys",
+            service_account=environ.get("RECSYS_SERVICE_ACCOUNT") or "recsys-run",
+            training_image=environ["RECSYS_TRAINING_IMAGE"],
+            training_gpus=reading.whole(environ, "RECSYS_TRAINING_GPUS", 0),
+            training_cpus=reading.positive(environ, "RECSYS_TRAINING_CPUS", 3),
+            training_memory=environ.get("RECSYS_TRAINING_MEMORY") or "12Gi",
+            spark_master=reading.url(
+                environ, "RECSYS_SPARK_MASTER", "k8s://https://kubernetes.default.svc", ("k8s",)
+            ),
+            spark_image=environ["RECSYS_SPARK_IMAGE"],
+            spark_executors=reading.positive(environ, "RECSYS_SPARK_EXECUTORS", 2),
+            agents=reading.address(environ, "RECSYS_TRITON_AGENTS", "triton-agents:8080"),
+            canary_agents=reading.address(
+                environ, "RECSYS_CANARY_AGENTS", "triton-canary-agents:8080"
+            ),
+            canary_grpc=reading.address(environ, "RECSYS_CANARY_GRPC", "triton-canary:8001"),
+            region=environ.get("AWS_REGION") or REGION,
+        )
+
+
+@dataclass(frozen=True)
+class Athena:
+    """Where Feast joins with `RECSYS_OFFLINE_STORE=athena`."""
+
+    region: str
+    database: str
+    workgroup: str
+
+    @classmethod
+    def load(cls, environ: reading.Environ) -> "Athena":
+        """Reads it."""
+        return cls(
+            region=environ.get("AWS_REGION") or REGION,
+            database=environ.get("RECSYS_ATHENA_DATABASE") or "recsys",
+            workgroup=environ.get("RECSYS_ATHENA_WORKGROUP") or "primary",
+        )

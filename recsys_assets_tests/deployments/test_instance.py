@@ -1,0 +1,64 @@
+"""Which Dagster instance a command opens, and what it leaves alone."""
+
+import os
+
+import dagster as dg
+import pytest
+
+from recsys_assets.instance import open_instance, process_tag
+from recsys_assets.settings import InvalidSetting, load_settings
+from recsys_assets_tests.deployments import eks
+
+GONE = {"recsys/pid": str(2**22)}  # above the highest pid that Linux gives
+
+
+@dg.op
+def work(): ...
+
+
+@dg.job
+def working():
+    work()
+
+
+def started_run(instance, tags):
+    run = instance.create_run_for_job(working, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    return run.run_id
+
+
+def statuses(settings, *run_ids):
+    with open_instance(settings) as instance:
+        return [instance.get_run_by_id(run_id).status.value for run_id in run_ids]
+
+
+def test_here_a_run_whose_process_is_gone_has_failed(tmp_path):
+    settings = load_settings({"RECSYS_HOME": str(tmp_path)})
+    with open_instance(settings) as instance:
+        gone, lives = started_run(instance, GONE), started_run(instance, process_tag())
+
+    assert statuses(settings, gone, lives) == ["FAILURE", "STARTED"]
+
+
+@pytest.fixture
+def mounted(tmp_path, monkeypatch):
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_in_a_cluster_a_pid_of_another_pod_says_nothing(mounted):
+    with open_instance(eks.SETTINGS) as instance:
+        gone = started_run(instance, GONE)
+
+    assert statuses(eks.SETTINGS, gone) == ["STARTED"]
+    assert instance.root_directory == os.fspath(mounted)
+
+
+@pytest.mark.parametrize("home", ["", "/nowhere", "."])
+def test_in_a_cluster_no_instance_is_begun_where_none_is_mounted(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", home)
+
+    with pytest.raises(InvalidSetting, match=r"DAGSTER_HOME=.*ConfigMap dagster-instance"):
+        open_instance(eks.SETTINGS)
+    assert list(tmp_path.iterdir()) == []
