@@ -23,9 +23,8 @@ from recsys_assets.bench_serving.own_answers import OwnAnswers, has_prefix
 from recsys_assets.bench_serving.progress import say
 from recsys_assets.bench_serving.requests import Population, population_of
 from recsys_assets.serving import services
-from recsys_assets.serving.canary import free_addresses
 from recsys_assets.serving.client import CACHED, MODEL
-from recsys_assets.serving.processes import ServiceError
+from recsys_assets.serving.processes import ServiceError, free_addresses
 from recsys_assets.serving.repository import CONFIG, PIPELINE, add_version, write_configs
 from recsys_assets.serving.switching import load
 from recsys_assets.serving.triton import Addresses, Triton

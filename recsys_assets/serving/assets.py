@@ -233,7 +233,8 @@ def promoted_release(
             release = releases.made_by(context.run.run_id, context.run.root_run_id)
             if release is not None:
                 require_judged_against_live(releases, release)
-        promoted = promote_approved(releases, serving.live_server(), release, reason, guard)
+        server = serving.live_server(context.log.info)
+        promoted = promote_approved(releases, server, release, reason, guard)
     except GuardTripped:
         report_changes(context.instance, releases)  # it was live for a moment
         raise

@@ -12,7 +12,7 @@ import numpy as np
 import redis
 
 from recsys_assets.serving.seen_settings import FilterSettings
-from recsys_assets.storage.resp import bulk, exchange
+from recsys_assets.storage.resp import Packed, bulk, exchange
 
 _FILTERS_PER_ROUND_TRIP = 200
 # Larger catalogues encode the other items when they are first asked for.
@@ -53,12 +53,12 @@ def question(key: str, count: int, items: bytes) -> bytes:
     return b"*%d\r\n$10\r\nBF.MEXISTS\r\n%s%s" % (count + 2, bulk(key.encode()), items)
 
 
-def ask(client: redis.Redis, questions: Iterable[bytes], count: int) -> list[np.ndarray]:
+def ask(client: redis.Redis, questions: Iterable[Packed], count: int) -> list[np.ndarray]:
     """The answers, in one round trip.
 
     Args:
         client: its timeouts bound the call; it is not tried again.
-        questions: packed commands, one or more to an element.
+        questions: packed commands, the same number in each element.
         count: how many commands there are in all.
 
     Returns:

@@ -1,22 +1,26 @@
-"""Answers of a rendered release before it is promoted, from a Triton of its own."""
+"""Answers of a rendered release before it is promoted, from a server that nobody else asks.
+
+On one machine that is a Triton started for the check, in a cluster the canary pods (`fleet.py`).
+"""
 
 import math
 import shutil
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from recsys_assets.serving.benchmark import measure
+from recsys_assets.serving.changing import PromotionError
 from recsys_assets.serving.circuit import PAUSE_SECONDS
 from recsys_assets.serving.client import Recommendation, RecommendClient
-from recsys_assets.serving.processes import Address
+from recsys_assets.serving.model_control import load
+from recsys_assets.serving.processes import free_addresses
 from recsys_assets.serving.release import Releases
 from recsys_assets.serving.repository import add_version, item_ids, write_configs
 from recsys_assets.serving.requests import MAX_K
-from recsys_assets.serving.switching import PromotionError, load
 from recsys_assets.serving.triton import Addresses, Triton
 
 UNKNOWN_USER = "canary: a user whom training has never seen"
@@ -82,24 +86,34 @@ def canaries(purchased: Mapping[str, Sequence[str]]) -> list[Canary]:
     return known + strangers + odd
 
 
+class CanaryServer(Protocol):
+    """Serves a release that is not live."""
+
+    def serving(self, releases: Releases, release: int) -> AbstractContextManager[tuple[str, str]]:
+        """Yields where it can be asked, host:port, and why it cannot be served, else ""."""
+
+
 def check_release(
-    releases: Releases, release: int, server: Triton, requests: Sequence[Canary], timestamp: int
+    releases: Releases,
+    release: int,
+    server: CanaryServer,
+    requests: Sequence[Canary],
+    timestamp: int,
 ) -> CanaryReport:
-    """Serves the release with a temporary server, inspects its answers and times them.
+    """Has the release served, inspects its answers and times them.
 
     Args:
         releases: where the release is.
         release: its number.
-        server: a server that is not running, over a repository of its own.
+        server: serves it.
         requests: what to ask.
         timestamp: the time of the requests, epoch seconds.
     """
     folder = releases.fetch(release)
     catalogue = frozenset(item_ids(folder, release))
-    with _serving(folder, release, server) as fault:
+    with server.serving(releases, release) as (address, fault):
         if fault:
             return CanaryReport((Finding(ANONYMOUS, 1, (fault,)),), None, None)
-        address = str(server.addresses.grpc)
         findings = tuple(_findings(address, requests, release, catalogue, timestamp))
         report = CanaryReport(findings, None, None)
         if report.faulty:
@@ -109,39 +123,48 @@ def check_release(
         return replace(report, latency_ms_p50=latency.p50_ms, latency_ms_p99=latency.p99_ms)
 
 
-def temporary_server(live: Triton) -> Triton:
-    """A server like the live one, on free ports and in a folder of its own.
+@dataclass(frozen=True)
+class TemporaryServer:
+    """A Triton like the live one, on free ports and in a folder of its own, while it is asked."""
 
-    Should a killed check have left such a server running, it is stopped.
-    """
-    folder = live.folder / "canary"
-    http, grpc, metrics = free_addresses(3)
-    server = replace(
-        live,
-        folder=folder,
-        repository=folder / "models",
-        addresses=Addresses(http, grpc, metrics),
-    )
-    server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
-    return server
+    live: Triton
+
+    @contextmanager
+    def serving(self, releases: Releases, release: int) -> Iterator[tuple[str, str]]:
+        """Starts it with the release, and stops it.
+
+        Should a killed check have left such a server running, that is stopped first.
+        """
+        http, grpc, metrics = free_addresses(3)
+        folder = self.live.folder / "canary"
+        server = replace(
+            self.live,
+            folder=folder,
+            repository=folder / "models",
+            addresses=Addresses(http, grpc, metrics),
+        )
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+        _lay(releases.fetch(release), server, release)
+        try:
+            server.start()
+            yield str(grpc), _load(str(grpc), release)
+        finally:
+            server.stop()
 
 
-@contextmanager
-def _serving(folder: Path, release: int, server: Triton) -> Iterator[str]:
-    """Runs the server over the release; yields why it cannot serve it, if so."""
+def _lay(folder: Path, server: Triton, release: int) -> None:
     add_version(folder / "models", server.repository, release)
     write_configs(folder / "templates", server.repository, release)
+
+
+def _load(address: str, release: int) -> str:
+    """Loads the release; returns why it cannot be served, if so."""
     try:
-        server.start()
-        try:
-            load(str(server.addresses.grpc), release)
-        except PromotionError as error:
-            yield str(error)
-        else:
-            yield ""
-    finally:
-        server.stop()
+        load(address, release)
+    except PromotionError as error:
+        return str(error)
+    return ""
 
 
 def _findings(
@@ -210,12 +233,3 @@ def _ask_refused(client: RecommendClient, k: int, timestamp: int) -> Finding:
     except InferenceServerException:
         return Finding(ANONYMOUS, k, ())
     return Finding(ANONYMOUS, k, ("answered instead of refused",))
-
-
-def free_addresses(count: int) -> list[Address]:
-    """Loopback ports that nothing uses at this moment."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return [Address("127.0.0.1", probe.getsockname()[1]) for probe in sockets]

@@ -16,14 +16,14 @@ _KNOWN_USERS = 5
     blocking=True,
     additional_deps=["seen_items", "online_features"],
     description=(
-        "A temporary Triton serves the new release and answers known, unknown and anonymous "
-        "users: right shape, release number, finite scores, nothing bought before, not degraded; "
-        "absurd k refused. Only a release that passes can be promoted."
+        "A temporary Triton, or the canary pods of a cluster, serve the new release and answer "
+        "known, unknown and anonymous users: right shape, release number, finite scores, nothing "
+        "bought before, not degraded; absurd k refused. Only a release that passes can be promoted."
     ),
 )
 def canary_answers(store: StoreResource, serving: ServingResource) -> dg.AssetCheckResult:
     """Asks the newest release of initial models before anybody else does."""
-    from recsys_assets.serving.canary import canaries, check_release, temporary_server
+    from recsys_assets.serving.canary import canaries, check_release
     from recsys_assets.serving.history import purchased_items
     from recsys_assets.serving.release import Releases
     from recsys_assets.serving.summary import findings_as_markdown
@@ -34,7 +34,7 @@ def canary_answers(store: StoreResource, serving: ServingResource) -> dg.AssetCh
     report = check_release(
         releases,
         release,
-        temporary_server(serving.triton()),
+        serving.canary(),
         canaries(dict(islice(purchased.items(), _KNOWN_USERS))),
         serving.request_time(),
     )

@@ -14,6 +14,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from recsys_assets.storage.online_store import open_store
+
 _LOG = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
@@ -29,7 +31,7 @@ class StoreUnavailable(ConnectionError):
 
 def connect(url: str) -> redis.Redis:
     """A client whose calls fail within the timeouts above, without retries of its own."""
-    return redis.Redis.from_url(
+    return open_store(
         url,
         socket_connect_timeout=CONNECT_SECONDS,
         socket_timeout=READ_SECONDS,
@@ -39,7 +41,7 @@ def connect(url: str) -> redis.Redis:
 
 def connect_for_bulk(url: str) -> redis.Redis:
     """A client for writing in bulk, whose calls may take their time."""
-    return redis.Redis.from_url(url, socket_connect_timeout=5.0, socket_timeout=60.0)
+    return open_store(url, socket_connect_timeout=5.0, socket_timeout=60.0)
 
 
 class Circuit:

@@ -1,6 +1,7 @@
 """A small client of the served model `recommend`, on the standard Triton clients."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +53,7 @@ class RequestClass:
 
 
 INTERACTIVE = RequestClass()
+_DATATYPES = {"user_id": "BYTES", "device": "BYTES", "timestamp": "INT64", "k": "INT32"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,39 @@ class Recommendation:
     request_id: str = field(compare=False)
 
 
+def tensors_of(user_id: str, device: str, timestamp: int, k: int) -> dict[str, np.ndarray]:
+    """The tensors of a request by name, [1, 1] each."""
+    return {
+        "user_id": np.array([[user_id.encode()]], dtype=np.object_),
+        "device": np.array([[device.encode()]], dtype=np.object_),
+        "timestamp": np.array([[timestamp]], dtype=np.int64),
+        "k": np.array([[k]], dtype=np.int32),
+    }
+
+
+def inputs_of(protocol: Any, tensors: Mapping[str, np.ndarray]) -> list[Any]:
+    """The tensors as a Triton client sends them; `protocol` is one of its modules."""
+    inputs = []
+    for name, values in tensors.items():
+        inputs.append(protocol.InferInput(name, list(values.shape), _DATATYPES[name]))
+        inputs[-1].set_data_from_numpy(values)
+    return inputs
+
+
+def read_answer(answer: Any, request_id: str) -> Recommendation:
+    """Of a Triton client's result, without the places that no item was found for."""
+    items = [item.decode() for item in answer.as_numpy("item_id")[0]]
+    shown = [place for place, item in enumerate(items) if item]
+    scores = answer.as_numpy("score")[0]
+    return Recommendation(
+        item_ids=[items[place] for place in shown],
+        scores=[float(scores[place]) for place in shown],
+        release=int(answer.as_numpy("release")[0, 0]),
+        degraded=bool(answer.as_numpy("degraded")[0, 0]),
+        request_id=request_id,
+    )
+
+
 class RecommendClient:
     """Asks one Triton server; keep it open for many requests, and close it (or use `with`).
 
@@ -77,10 +112,16 @@ class RecommendClient:
         probe: only ask how the server is; the answers are no traffic and not logged.
         cached: let the server answer from memory what it was asked before, to the second. For
             anonymous visitors, with times rounded by the caller; such answers are not logged.
+        timeout_seconds: after which a request over gRPC fails.
     """
 
     def __init__(
-        self, address: str, http: bool = False, probe: bool = False, cached: bool = False
+        self,
+        address: str,
+        http: bool = False,
+        probe: bool = False,
+        cached: bool = False,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> None:
         if http:
             import tritonclient.http as protocol
@@ -90,7 +131,7 @@ class RecommendClient:
         self._model = CACHED if cached else MODEL
         self._protocol: Any = protocol
         self._client = protocol.InferenceServerClient(address)
-        self._timeout = {} if http else {"client_timeout": _TIMEOUT_SECONDS}
+        self._timeout = {} if http else {"client_timeout": timeout_seconds}
 
     def recommend(
         self,
@@ -110,25 +151,11 @@ class RecommendClient:
             tritonclient.utils.InferenceServerException: the server refuses or cannot answer;
                 `retry_after` tells the one from the other.
         """
-        inputs = [
-            self._input("user_id", "BYTES", np.array([[user_id.encode()]], dtype=np.object_)),
-            self._input("device", "BYTES", np.array([[device.encode()]], dtype=np.object_)),
-            self._input("timestamp", "INT64", np.array([[timestamp]], dtype=np.int64)),
-            self._input("k", "INT32", np.array([[k]], dtype=np.int32)),
-        ]
+        inputs = inputs_of(self._protocol, tensors_of(user_id, device, timestamp, k))
         sent_as = request_id or new_request_id(self._probe)
         arguments = {**self._timeout, **request_class.as_arguments(time.time())}
         answer = self._client.infer(self._model, inputs, request_id=sent_as, **arguments)
-        items = [item.decode() for item in answer.as_numpy("item_id")[0]]
-        shown = [i for i, item in enumerate(items) if item]
-        scores = answer.as_numpy("score")[0]
-        return Recommendation(
-            item_ids=[items[i] for i in shown],
-            scores=[float(scores[i]) for i in shown],
-            release=int(answer.as_numpy("release")[0, 0]),
-            degraded=bool(answer.as_numpy("degraded")[0, 0]),
-            request_id=sent_as,
-        )
+        return read_answer(answer, sent_as)
 
     def close(self) -> None:
         """Closes the connection."""
@@ -139,11 +166,6 @@ class RecommendClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _input(self, name: str, datatype: str, values: np.ndarray) -> Any:
-        tensor = self._protocol.InferInput(name, list(values.shape), datatype)
-        tensor.set_data_from_numpy(values)
-        return tensor
 
 
 def recommend(

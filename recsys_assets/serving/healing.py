@@ -3,27 +3,28 @@
 A process that dies is started again, a model process that dies is loaded again (Triton does not do
 that by itself, and reports such a model as ready), and a server that answers with another release
 than the promoted one, as after a promotion that was killed half-way, is brought to it. On
-Kubernetes the first is the kubelet's work; the second and third are what a liveness probe must ask
-for: a real inference. What is wrong is found out in `faults.py`.
+Kubernetes the first is the kubelet's work, the second and third are done by `agent.py` in each pod.
+What is wrong is found out in `faults.py`.
 """
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 
 from recsys_assets.serving import model_processes
+from recsys_assets.serving.changing import PromotionError
 from recsys_assets.serving.faults import Fault, Seen, look
+from recsys_assets.serving.model_control import prove, unload
 from recsys_assets.serving.processes import ServiceError
-from recsys_assets.serving.promotion import LiveServer, serve_promoted
-from recsys_assets.serving.release import MissingRelease, Promoted, Releases
-from recsys_assets.serving.services import live_server, releases, up
+from recsys_assets.serving.release import MissingRelease, Promoted
+from recsys_assets.serving.services import embedded_server, releases, up
 from recsys_assets.serving.switching import (
-    PromotionError,
-    exclusive,
+    LiveServer,
+    Recorded,
+    bring,
+    kept_loaded,
     load_beside,
-    prove,
+    serve_promoted,
     switch,
-    unload,
 )
 from recsys_assets.serving.triton import Triton
 from recsys_assets.serving.valkey import Valkey
@@ -31,13 +32,12 @@ from recsys_assets.serving.watch_metrics import WatchMetrics
 from recsys_assets.settings import Settings
 
 # With a load of some seconds this leaves a dead process five seconds from its end to its return.
-EVERY_SECONDS = 0.5
 
 _LOG = logging.getLogger(__name__)
 
 
 def heal(
-    present: Releases,
+    present: Recorded,
     server: LiveServer,
     server_pid: int | None = None,
     metrics: WatchMetrics | None = None,
@@ -59,16 +59,18 @@ def heal(
         MissingRelease: it is gone from the store.
     """
     metrics = metrics or WatchMetrics()
-    fault = _look(present, server, server_pid, metrics)
-    if fault is None:
+    if _look(present, server, server_pid, metrics).fault is None:
         return None
-    with exclusive(server.repository):
+    with server.exclusive():
         # A promotion was on its way, perhaps, and has ended what looked like a fault.
-        fault = _look(present, server, server_pid, metrics)
+        seen = _look(present, server, server_pid, metrics)
+    fault = seen.fault
     if fault is None:
         return None
     if fault.kind == "process":
         _renew(present, server, server_pid)
+    elif seen.probe is not None and seen.probe.release is not None:
+        correct(present, server, seen.probe.release)
     else:
         serve_promoted(present, server)
     metrics.healed(fault.kind)
@@ -90,7 +92,7 @@ def heal_services(settings: Settings, metrics: WatchMetrics | None = None) -> li
         return [fault.text for fault in down]
     pid = Triton.of(settings).daemon.pid
     try:
-        healed = heal(releases(settings), live_server(settings), pid, metrics)
+        healed = heal(releases(settings), embedded_server(settings), pid, metrics)
     except MissingRelease as error:
         raise ServiceError(f"the promoted release is gone: {error}") from None
     return [healed] if healed else []
@@ -98,13 +100,19 @@ def heal_services(settings: Settings, metrics: WatchMetrics | None = None) -> li
 
 def watch(
     settings: Settings,
-    every_seconds: float = EVERY_SECONDS,
-    sleep: Callable[[float], None] = time.sleep,
+    every_seconds: float,
+    wait: Callable[[float], bool],
     metrics: WatchMetrics | None = None,
 ) -> Iterator[str]:
-    """Heals for ever, and yields a line for whatever was healed or could not be.
+    """Heals, and yields a line for whatever was healed or could not be.
 
     A fault that stays is named once, not at every look.
+
+    Args:
+        settings: of the services.
+        every_seconds: between two looks.
+        wait: for that long; whether to end then, as `threading.Event.wait` says it.
+        metrics: to be kept.
     """
     metrics = metrics or WatchMetrics()
     said: list[str] = []
@@ -116,8 +124,9 @@ def watch(
             lines = [f"cannot be healed: {error}"]
         if lines != said:
             yield from lines
+        if wait(every_seconds):
+            return
         said = lines
-        sleep(every_seconds)
 
 
 def _down(settings: Settings, metrics: WatchMetrics) -> list[Fault]:
@@ -134,31 +143,47 @@ def _down(settings: Settings, metrics: WatchMetrics) -> list[Fault]:
 
 
 def _look(
-    present: Releases, server: LiveServer, server_pid: int | None, metrics: WatchMetrics
-) -> Fault | None:
+    present: Recorded, server: LiveServer, server_pid: int | None, metrics: WatchMetrics
+) -> Seen:
     promoted = present.promoted()
-    if promoted is None:
-        metrics.saw(Seen(None), 0)
-        return None
-    seen = look(server, server_pid, promoted.release)
-    metrics.saw(seen, promoted.release)
-    return seen.fault
+    seen = Seen(None) if promoted is None else look(server, server_pid, promoted.release)
+    metrics.saw(seen, 0 if promoted is None else promoted.release)
+    return seen
 
 
-def _renew(present: Releases, server: LiveServer, server_pid: int | None) -> None:
+def correct(present: Recorded, server: LiveServer, answering: int) -> None:
+    """Gets from the release that answers to the promoted one; failing that, all stays as it is.
+
+    Raises:
+        PromotionError: the promoted release cannot be served.
+        MissingRelease: it is gone from the store.
+    """
+    with server.exclusive():
+        promoted = present.promoted()
+        if promoted is None:
+            return
+        loaded = kept_loaded(promoted) | {answering}
+        try:
+            bring(present, server, promoted.release, answering, loaded)
+        except (PromotionError, OSError):
+            switch(present, server, answering, {answering})
+            raise
+
+
+def _renew(present: Recorded, server: LiveServer, server_pid: int | None) -> None:
     """Starts the processes of the promoted release anew."""
     promoted = present.promoted()
     if promoted is None:
         return
     old = model_processes.living(server_pid, promoted.release) if server_pid else set()
     if not _renewed_beside(present, server, promoted):
-        unload(server)
+        unload(server.grpc)
         serve_promoted(present, server)
     if server_pid:
         model_processes.end(server_pid, promoted.release, old)
 
 
-def _renewed_beside(present: Releases, server: LiveServer, promoted: Promoted) -> bool:
+def _renewed_beside(present: Recorded, server: LiveServer, promoted: Promoted) -> bool:
     """Does so while the release before answers: only what a dead process took has failed.
 
     Returns:
@@ -168,7 +193,7 @@ def _renewed_beside(present: Releases, server: LiveServer, promoted: Promoted) -
         return False
     loaded = {promoted.release, promoted.previous}
     try:
-        with exclusive(server.repository):
+        with server.exclusive():
             prove(server.grpc, promoted.previous)
             load_beside(present, server, promoted.release, promoted.previous)
             switch(present, server, promoted.release, loaded)

@@ -14,9 +14,23 @@ from recsys_assets.serving.processes import ServiceError
 from recsys_assets.serving.repository import PIPELINE
 
 _STUB = b"triton_python_backend_stub"
+_SERVER = b"tritonserver"
 _TIMEOUT_SECONDS = 1.0
 _END_SECONDS = 10.0
 _POLL_SECONDS = 0.02
+
+
+def server_of(repository: Path) -> int | None:
+    """Pid of the server over a model repository; None if its process cannot be seen from here.
+
+    In a pod it can where containers share their processes (`shareProcessNamespace`).
+    """
+    option = f"--model-repository={repository}".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        program, *arguments = _command(entry).split(b"\0")
+        if program.endswith(_SERVER) and option in arguments:
+            return int(entry.name)
+    return None
 
 
 def living(server_pid: int, release: int) -> set[int]:
@@ -57,16 +71,24 @@ def wanted(grpc_address: str, release: int) -> int:
         if not client.is_model_ready(PIPELINE, str(release), **limit):
             return 0
         config = client.get_model_config(PIPELINE, str(release), **limit).config
-    return sum(int(group.count) for group in config.instance_group)
+    return sum(int(group.count) * max(1, len(group.gpus)) for group in config.instance_group)
 
 
 def _is_ours(process: Path, server_pid: int, model: bytes) -> bool:
     """Whether a process is a stub of the model, in the server's session; a zombie is none."""
+    command = _command(process)
     try:
-        command = (process / "cmdline").read_bytes()
         return _STUB in command and model in command and os.getsid(int(process.name)) == server_pid
-    except (FileNotFoundError, ProcessLookupError):
+    except ProcessLookupError:
         return False  # it has ended meanwhile
 
 
-__all__ = ["end", "living", "wanted"]
+def _command(process: Path) -> bytes:
+    """Its program and arguments, a zero byte after each; empty if it has ended."""
+    try:
+        return (process / "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+__all__ = ["end", "living", "server_of", "wanted"]

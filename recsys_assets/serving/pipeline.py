@@ -11,13 +11,14 @@ Above capacity a request gets less: fewer candidates, then the popular slate (`E
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
 
+from recsys_assets.retrieval.device import CPU, Device
 from recsys_assets.serving.query_stage import Columns, QueryStage
 from recsys_assets.serving.rank_stage import STAGE, Ranking, RankStage
 from recsys_assets.serving.requests import Requests
@@ -60,19 +61,24 @@ class Slates:
 
 @dataclass
 class Pipeline:
-    """The stages of one release. `depths` say what each effort but the last means."""
+    """The stages of one release.
+
+    `depths` say what each effort but the last means, `item_ids` are the items by row.
+    """
 
     query: QueryStage
     retrieve: RetrieveStage
     rank: RankStage
     depths: Mapping[Effort, Depth]
+    item_ids: Sequence[str]
 
     @classmethod
-    def load(cls, folder: Path, settings: Settings) -> "Pipeline":
+    def load(cls, folder: Path, settings: Settings, device: Device = CPU) -> "Pipeline":
         """From the version folder of a release.
 
         Raises:
             FileNotFoundError: a file of the release is missing.
+            NoGpu: the device cannot be used.
         """
         from recsys_assets.serving.circuit import connect
         from recsys_assets.serving.seen_items import SeenItems
@@ -84,10 +90,11 @@ class Pipeline:
         shown = ShownItems(store, settings.shown_hours) if settings.shown_hours else None
         seen = SeenItems(store, ids, shown=shown)
         return cls(
-            QueryStage.load(folder, settings.online_store_url),
-            RetrieveStage.load(folder, seen, WhenDown(settings.seen_when_down)),
-            RankStage.load(folder),
+            QueryStage.load(folder, settings.online_store_url, device),
+            RetrieveStage.load(folder, len(ids), seen, WhenDown(settings.seen_when_down), device),
+            RankStage.load(folder, device),
             read_depths(folder),
+            ids,
         )
 
     def answer(self, requests: Requests, efforts: np.ndarray, deadlines: np.ndarray) -> Slates:

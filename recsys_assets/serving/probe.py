@@ -4,16 +4,15 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from recsys_assets.serving.client import RecommendClient
+from recsys_assets.serving.client import RecommendClient, retry_after
 
 Outcome = Literal["answered", "busy", "dead process", "failed"]
 
 # A dead model process fails its request after one second; anything later is a busy server.
 _SECONDS = 2.0
-# Triton's words. A server that refuses, or is late, has too much to do: to load its release again
-# would make that worse.
-_BUSY = ("Exceeds maximum queue size", "Request timeout expired", "Deadline Exceeded")
-_DEAD = ("is not healthy",)
+# Words of gRPC and of Triton.
+_LATE = "Deadline Exceeded"
+_DEAD = "is not healthy"
 
 
 @dataclass(frozen=True)
@@ -24,42 +23,39 @@ class Probe:
         outcome: how it went.
         seconds: until it was answered or failed.
         release: the one that answered; None without an answer.
+        degraded: whether the answer was.
         message: what the server said where it failed.
     """
 
     outcome: Outcome
     seconds: float
     release: int | None = None
+    degraded: bool = False
     message: str = ""
 
 
-def probe(grpc_address: str) -> Probe:
-    """Asks as an anonymous visitor; the answer is no traffic and not logged."""
+def probe(grpc_address: str, user_id: str = "") -> Probe:
+    """Asks, as an anonymous visitor unless told otherwise; the answer is no traffic, not logged."""
     from tritonclient.utils import InferenceServerException
 
     started = time.monotonic()
     try:
-        with _ProbeClient(grpc_address) as client:
-            answer = client.recommend("", int(time.time()), k=1)
+        # Waits no longer than it takes to tell a failure from a busy server.
+        with RecommendClient(grpc_address, probe=True, timeout_seconds=_SECONDS) as client:
+            answer = client.recommend(user_id, int(time.time()), k=1)
     except InferenceServerException as error:
         message = str(error.message())
-        return Probe(outcome_of(message), time.monotonic() - started, message=message)
-    return Probe("answered", time.monotonic() - started, release=answer.release)
+        return Probe(outcome_of(error), time.monotonic() - started, message=message)
+    seconds = time.monotonic() - started
+    return Probe("answered", seconds, release=answer.release, degraded=answer.degraded)
 
 
-def outcome_of(message: str) -> Outcome:
-    """What an error of Triton says about the server."""
-    if any(word in message for word in _BUSY):
+def outcome_of(error: Exception) -> Outcome:
+    """What an error of Triton says about the server.
+
+    One that refuses, or is late, has too much to do: to load its release again would make that
+    worse.
+    """
+    if retry_after(error) is not None or _LATE in str(error):
         return "busy"
-    return "dead process" if any(word in message for word in _DEAD) else "failed"
-
-
-class _ProbeClient(RecommendClient):
-    """Waits no longer than it takes to tell a failure from a busy server."""
-
-    def __init__(self, address: str) -> None:
-        super().__init__(address, probe=True)
-        self._timeout = {"client_timeout": _SECONDS}
-
-
-__all__ = ["Outcome", "Probe", "outcome_of", "probe"]
+    return "dead process" if _DEAD in str(error) else "failed"

@@ -1,31 +1,20 @@
-"""Which release is live: promoted, watched, taken back, and served again after a restart.
+"""Which release is live: promoted, watched, taken back.
 
-The store says which release is live, in one record that is replaced as a whole; the server is
-brought to it. So whatever is killed between the two, `serve_promoted` makes them agree again: with
-the old release if the record had not been replaced yet, with the new one otherwise.
+The store says which release is live, in one record that is replaced as a whole; servers are
+brought to it. So whatever is killed between the two, they are made to agree again: with the old
+release if the record had not been replaced yet, with the new one otherwise. How a server, or a
+fleet of them, gets to a release is its own matter: see `changing.Live`.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from recsys_assets.retrieval.item_history import midnight_after
+from recsys_assets.serving.changing import Live, NothingServed, PromotionError, Step
 from recsys_assets.serving.guard import Guard, GuardReport, watch_promotion
 from recsys_assets.serving.integrity import verify
 from recsys_assets.serving.release import Releases
-from recsys_assets.serving.release_events import UNRECORDED, Action, Promoted, Reason
-from recsys_assets.serving.switching import (
-    LiveServer,
-    PromotionError,
-    exclusive,
-    load_beside,
-    prove,
-    require_live,
-    switch,
-    unload,
-)
-
-
-class NothingServed(PromotionError):
-    """Neither the wanted release nor the one before it could be loaded."""
+from recsys_assets.serving.release_events import UNRECORDED, Promoted, Reason
+from recsys_assets.serving.switching import LiveServer, serve_promoted
 
 
 class GuardTripped(PromotionError):
@@ -40,7 +29,7 @@ class GuardTripped(PromotionError):
 
 
 def promote_approved(
-    releases: Releases, server: LiveServer, release: int | None, reason: Reason, guard: Guard
+    releases: Releases, server: Live, release: int | None, reason: Reason, guard: Guard
 ) -> Promoted:
     """Promotes `release`, or the newest one if None, provided that it has passed its checks.
 
@@ -81,7 +70,7 @@ def require_judged_against_live(releases: Releases, release: int) -> None:
 
 
 def promote_watched(
-    releases: Releases, server: LiveServer, release: int, reason: Reason, guard: Guard
+    releases: Releases, server: Live, release: int, reason: Reason, guard: Guard
 ) -> Promoted:
     """Promotes a release, watches it, and goes back by itself if the guard trips.
 
@@ -91,7 +80,8 @@ def promote_watched(
     """
     promoted = promote(releases, server, release, reason)
     timestamp = midnight_after(releases.manifest(release)["item_features_day"])
-    report = watch_promotion(server.grpc, release, guard, timestamp)
+    tolerant = replace(guard, tolerated=server.lagging())
+    report = watch_promotion(server.grpc, release, tolerant, timestamp)
     if not report.tripped:
         return promoted
     if promoted.previous is None:
@@ -103,7 +93,7 @@ def promote_watched(
 
 
 def promote(
-    releases: Releases, server: LiveServer, release: int, reason: Reason = UNRECORDED
+    releases: Releases, server: Live, release: int, reason: Reason = UNRECORDED
 ) -> Promoted:
     """Makes `release` the one that is served, and records it.
 
@@ -112,20 +102,20 @@ def promote(
         CorruptRelease: its files are not what was rendered; names the first such file.
         PromotionError: the server does not load it, or does not answer with it.
     """
-    require_live(server)
+    server.require_live()
     verify(releases.fetch(release), releases.manifest(release))
-    with exclusive(server.repository):
+    with server.exclusive():
         serving = releases.promoted()
         if serving is not None and serving.release == release:
-            switch(releases, server, release, _loaded(serving))
+            server.confirm(releases, serving)
             return serving
         before = (*serving.before, serving.release) if serving else ()
-        return _change(releases, server, _Step(release, before, reason, "promoted", serving))
+        return server.change(releases, Step(release, before, reason, "promoted", serving))
 
 
 def rollback(
     releases: Releases,
-    server: LiveServer,
+    server: Live,
     reason: Reason,
     expected_release: int | None = None,
 ) -> Promoted:
@@ -133,15 +123,15 @@ def rollback(
 
     Args:
         releases: the releases.
-        server: the server that is to go back.
+        server: what is to go back.
         reason: why.
         expected_release: what is to be taken back; if another release is live by now, nothing is.
 
     Raises:
         PromotionError: there is none, it does not answer, or another release is live.
     """
-    require_live(server)
-    with exclusive(server.repository):
+    server.require_live()
+    with server.exclusive():
         serving = releases.promoted()
         if serving is None or serving.previous is None:
             raise PromotionError("there is no earlier release to go back to")
@@ -150,115 +140,10 @@ def rollback(
                 f"release {expected_release} was to be taken back, but release "
                 f"{serving.release} is live: nothing has been changed"
             )
-        before = serving.before[:-1]
-        step = _Step(serving.previous, before, reason, "rolled back", serving)
-        try:
-            changed = _change(releases, server, step)
-        except NothingServed:  # so nobody is disturbed by beginning anew with the earlier one alone
-            unload(server)
-            switch(releases, server, step.release, {step.release})
-            changed = releases.record(step.release, before, reason, "rolled back")
+        step = Step(serving.previous, serving.before[:-1], reason, "rolled back", serving)
+        changed = server.change(releases, step)
         releases.reject(serving.release, f"rolled back: {reason.cause}")
         return changed
-
-
-def serve_promoted(releases: Releases, server: LiveServer) -> Promoted | None:
-    """Makes a server serve what the store records as promoted; None if nothing is yet.
-
-    For a server that has just started, and for one whose model process has died: Triton never
-    starts such a process again, except when the model is unloaded and loaded.
-
-    Raises:
-        MissingRelease: the promoted release is gone from the store.
-        PromotionError: it cannot be loaded any more, or the server has died.
-    """
-    with exclusive(server.repository):
-        serving = releases.promoted()
-        if serving is not None:
-            try:
-                switch(releases, server, serving.release, _loaded(serving))
-            except PromotionError:
-                unload(server)
-                _load_anew(releases, server, serving)
-        return serving
-
-
-def _load_anew(releases: Releases, server: LiveServer, serving: Promoted) -> None:
-    try:
-        switch(releases, server, serving.release, _loaded(serving))
-    except PromotionError as error:
-        if serving.previous is None:
-            raise
-        raise PromotionError(
-            f"{error}. `recsys rollback --reason <why>` goes back to release {serving.previous}"
-        ) from error
-
-
-def _loaded(serving: Promoted) -> set[int]:
-    """The promoted release and the one before it."""
-    return {serving.release} | ({serving.previous} if serving.previous is not None else set())
-
-
-@dataclass(frozen=True)
-class _Step:
-    """A change of the live release to be made: what to, the record of it, and what is live."""
-
-    release: int
-    before: tuple[int, ...]
-    reason: Reason
-    action: Action
-    serving: Promoted | None
-
-    @property
-    def loaded(self) -> set[int]:
-        """What stays loaded: the new release and the one that it takes the place of."""
-        return {self.release} | ({self.serving.release} if self.serving else set())
-
-
-def _change(releases: Releases, server: LiveServer, step: _Step) -> Promoted:
-    """Switches and records; whatever fails, what was live is served again."""
-    try:
-        _bring(releases, server, step)
-        return releases.record(step.release, step.before, step.reason, step.action)
-    except (PromotionError, OSError) as error:
-        _restore(releases, server, step.serving, error)
-        if isinstance(error, PromotionError):
-            raise
-        raise PromotionError(f"release {step.release} cannot be served: {error}") from error
-
-
-def _bring(releases: Releases, server: LiveServer, step: _Step) -> None:
-    """Loads the release and switches to it; the live one answers until it is sound."""
-    if step.serving is not None and not _is_ready(server, step.release, step.serving):
-        load_beside(releases, server, step.release, step.serving.release)
-    switch(releases, server, step.release, step.loaded)
-
-
-def _is_ready(server: LiveServer, release: int, serving: Promoted) -> bool:
-    """Whether a release that was kept loaded still answers."""
-    if release not in _loaded(serving):
-        return False
-    try:
-        prove(server.grpc, release)
-    except PromotionError:
-        return False
-    return True
-
-
-def _restore(
-    releases: Releases, server: LiveServer, serving: Promoted | None, cause: Exception
-) -> None:
-    try:
-        if serving is None:
-            unload(server)
-        else:
-            switch(releases, server, serving.release, _loaded(serving))
-    except (PromotionError, OSError) as error:
-        live = serving.release if serving else "none"
-        raise NothingServed(
-            f"{cause}; nor could what was live before (release {live}) be loaded again: {error}. "
-            "It is still the promoted one: `recsys up` brings it back"
-        ) from cause
 
 
 __all__ = [

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from recsys_assets.retrieval.device import Device
 from recsys_assets.serving.circuit import Circuit, StoreUnavailable, connect
 from recsys_assets.serving.requests import Requests
 
@@ -62,7 +63,7 @@ class QueryStage:
     circuit: Circuit = field(default_factory=Circuit)
 
     @classmethod
-    def load(cls, folder: Path, online_store_url: str) -> "QueryStage":
+    def load(cls, folder: Path, online_store_url: str, device: Device) -> "QueryStage":
         """From the version folder of a release."""
         from recsys_assets.features.reader import OnlineUserFeatures
         from recsys_assets.retrieval.query_tower import QueryTower
@@ -70,7 +71,7 @@ class QueryStage:
         columns = json.loads((folder / USER_COLUMNS).read_text())
         return cls(
             features=OnlineUserFeatures(connect(online_store_url), columns),
-            tower=QueryTower(folder / "two_tower"),
+            tower=QueryTower(folder / "two_tower", device=device),
         )
 
     def run(self, requests: Requests) -> Queries:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_assets.ranking.scoring import RETRIEVAL
+from recsys_assets.retrieval.device import CPU, Device
 from recsys_assets.retrieval.quantized_rows import Rows
 from recsys_assets.serving.diversity import Diversity, Sampling, arrange, perturb
 from recsys_assets.serving.query_stage import Columns, Queries
@@ -71,7 +72,7 @@ class RankStage:
     same_tower: bool = False
 
     @classmethod
-    def load(cls, folder: Path) -> "RankStage":
+    def load(cls, folder: Path, device: Device = CPU) -> "RankStage":
         """From the version folder of a release."""
         from recsys_assets.ranking.ranker import Ranker
         from recsys_assets.retrieval.item_history import Changes
@@ -81,7 +82,9 @@ class RankStage:
         text = Rows.load(folder / TEXT_EMBEDDINGS)
         items = read_columns(folder / ITEMS)
         return cls(
-            ranker=Ranker(folder / "dlrm", items, text, Changes.load(folder / PROMOTIONS)),
+            ranker=Ranker(
+                folder / "dlrm", items, text, Changes.load(folder / PROMOTIONS), device=device
+            ),
             vectors=text,
             popular=most_popular(items["popularity_28d"]),
             diversity=Diversity(**config["diversity"]),

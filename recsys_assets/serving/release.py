@@ -7,17 +7,18 @@ rename, on a file system. It is never changed afterwards. What a release is made
 """
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyarrow import fs
-
 from recsys_assets.serving.release_events import (
+    ANYTHING,
     UNRECORDED,
     Action,
+    Anything,
     Promoted,
     Reason,
     changes,
@@ -29,10 +30,10 @@ from recsys_assets.serving.release_events import (
 from recsys_assets.serving.release_writing import MANIFEST, new_on_disk, new_on_s3
 from recsys_assets.storage import Draft, Store
 from recsys_assets.storage.filesystem import (
-    children,
     download_folder,
     exists,
-    open_url,
+    folders_with,
+    local_path,
     read_bytes,
     write_atomically,
 )
@@ -58,8 +59,7 @@ class Releases:
 
     def numbers(self) -> list[int]:
         """Complete releases, ascending."""
-        found = sorted(int(name) for name in children(self.url) if name.isdecimal())
-        return [number for number in found if exists(f"{self.url}/{number}/{MANIFEST}")]
+        return sorted(int(n) for n in folders_with(self.url, MANIFEST) if n.isdecimal())
 
     def latest(self) -> int:
         """The newest release.
@@ -120,18 +120,23 @@ class Releases:
     def fetch(self, release: int) -> Path:
         """A local folder with a release: the stored one, or a cached copy of a remote one.
 
+        A copy of another store's release of that number, or of one before the store was emptied,
+        is replaced.
+
         Raises:
             MissingRelease: there is no such release.
         """
-        self.manifest(release)
+        manifest = self.manifest(release)
         url = f"{self.url}/{release}"
-        filesystem, path = open_url(url)
-        if isinstance(filesystem, fs.LocalFileSystem):
-            return Path(path)
-        local = self.store.cache / "releases" / str(release)
-        if not local.exists():
-            download_folder(url, local)
-        return local
+        stored = local_path(url)
+        if stored is not None:
+            return stored
+        copy = self.store.cache / "releases" / str(release)
+        if copy.exists() and not _is_of(copy, manifest):
+            shutil.rmtree(copy)
+        if not copy.exists():
+            download_folder(url, copy)
+        return copy
 
     def made_by(self, *run_ids: str | None) -> int | None:
         """Of the newest releases the last one that any of the runs has rendered, or None."""
@@ -170,10 +175,8 @@ class Releases:
         Raises:
             DiskFull: there is no space for it.
         """
-        filesystem, path = open_url(self.url)
-        on_disk = isinstance(filesystem, fs.LocalFileSystem)
-        writing = new_on_disk(Path(path), self.numbers) if on_disk else new_on_s3(self.url)
-        with writing as draft:
+        root = local_path(self.url)
+        with new_on_s3(self.url) if root is None else new_on_disk(root, self.numbers) as draft:
             yield draft
 
     def promoted(self) -> Promoted | None:
@@ -190,9 +193,19 @@ class Releases:
         before: tuple[int, ...],
         reason: Reason = UNRECORDED,
         action: Action = "promoted",
+        expected: Promoted | None | Anything = ANYTHING,
     ) -> Promoted:
-        """Records a change of the promoted release in one atomic write."""
-        return record_change(self.url, release, before, reason, action)
+        """Records a change of the promoted release in one atomic write.
+
+        Raises:
+            ChangedMeanwhile: see `record_change`.
+        """
+        return record_change(self.url, release, before, reason, action, expected)
+
+
+def _is_of(copy: Path, manifest: dict[str, Any]) -> bool:
+    file = copy / MANIFEST
+    return file.is_file() and json.loads(file.read_text(encoding="utf-8")) == manifest
 
 
 __all__ = ["MANIFEST", "MissingRelease", "Promoted", "Reason", "Releases"]

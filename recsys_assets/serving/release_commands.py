@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import click
+
 from recsys_assets.serving.guard import Guard, known_users
 from recsys_assets.serving.promotion import promote_approved, promote_watched, rollback
 from recsys_assets.serving.release import Promoted, Reason, Releases
@@ -80,7 +82,7 @@ def promote_by_hand(settings: Settings, release: int, reason: Reason, force: boo
         MissingRelease: there is no such release.
         ServiceError: it cannot be promoted, or was taken back; the message says why.
     """
-    present, server = releases(settings), live_server(settings)
+    present, server = releases(settings), live_server(settings, click.echo)
     guard = Guard(
         users=known_users(Store(settings.storage_url)), online_store_url=settings.online_store_url
     )
@@ -94,7 +96,7 @@ def rollback_by_hand(settings: Settings, reason: Reason) -> Promoted:
     Raises:
         ServiceError: there is none, or it cannot be served.
     """
-    return rollback(releases(settings), live_server(settings), reason)
+    return rollback(releases(settings), live_server(settings, click.echo), reason)
 
 
 def _verdict(present: Releases, release: int) -> str:

@@ -1,25 +1,36 @@
 """Changes of the live release: which release, in place of which, when, why, and by whom.
 
     releases/promoted.json         the last change: the release that is live
-             events/00000007.json  every change, by its number
+             events/00000007.json  every earlier change, by its number
              rejected/<n>          why a release is not to be promoted
 
-A change is written among the events first; replacing `promoted.json` makes it true. A kill in
-between leaves an event that never happened: its number is higher than that of the last change, so
-it is not shown, and the next change takes its place. Numbers order the events, not clocks.
+Replacing `promoted.json` is all that makes a change, and it is replaced only if nobody has since it
+was read: of two that change it at once one wins, and the other is told. What it held is put among
+the events before that, so a kill at any point leaves a history that is complete and true. Numbers
+order the events, not clocks.
 """
 
 import json
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from recsys_assets.storage.filesystem import children, read_bytes, write_atomically
+from recsys_assets.serving.processes import ServiceError
+from recsys_assets.storage.filesystem import (
+    children,
+    read_bytes,
+    read_versioned,
+    write_atomically,
+    write_if_unchanged,
+)
 
 _POINTER = "promoted.json"
 _EVENTS = "events"
 _REJECTED = "rejected"
 _REMEMBERED = 50
+_READERS = 8
 
 Action = Literal["promoted", "rolled back"]
 
@@ -32,6 +43,11 @@ class Reason:
     by: str
 
 
+class Anything:
+    """Whatever change is in force."""
+
+
+ANYTHING = Anything()
 UNRECORDED = Reason("not recorded", "not recorded")
 
 
@@ -48,6 +64,7 @@ class Promoted:
         action: whether it was a step forward or back.
         number: 1, 2, ... over all changes; 0 for one of a store that did not count them yet.
         replaced: what was live until then.
+        token: tells this change from one of the same words in the same second.
     """
 
     release: int
@@ -58,6 +75,7 @@ class Promoted:
     action: Action = "promoted"
     number: int = 0
     replaced: int | None = None
+    token: str = ""
 
     @property
     def previous(self) -> int | None:
@@ -78,6 +96,18 @@ class Promoted:
         }
 
 
+class ChangedMeanwhile(ServiceError):
+    """Another change of the live release was recorded at the same time, and holds."""
+
+    def __init__(self, url: str, release: int, found: Promoted | None) -> None:
+        live = f"release {found.release} (by {found.by})" if found else "nothing"
+        super().__init__(
+            f"release {release} was not recorded as live at {url}: {live} has been made live "
+            "meanwhile. Look at it, and begin anew"
+        )
+        self.found = found
+
+
 def last_change(url: str) -> Promoted | None:
     """The change that is in force under the releases' folder, or None before the first."""
     data = read_bytes(f"{url}/{_POINTER}")
@@ -85,10 +115,31 @@ def last_change(url: str) -> Promoted | None:
 
 
 def record_change(
-    url: str, release: int, before: tuple[int, ...], reason: Reason, action: Action
+    url: str,
+    release: int,
+    before: tuple[int, ...],
+    reason: Reason,
+    action: Action,
+    expected: Promoted | None | Anything = ANYTHING,
 ) -> Promoted:
-    """Makes `release` the live one for everybody who reads the store."""
-    last = last_change(url)
+    """Makes `release` the live one for everybody who reads the store.
+
+    Args:
+        url: folder of the releases.
+        release: what is to be live.
+        before: what was promoted before it, oldest first.
+        reason: why, and who or what makes the change.
+        action: whether it is a step forward or back.
+        expected: the change that must be in force; None if none may be.
+
+    Raises:
+        ChangedMeanwhile: it is not, or another change has been made at the same time; nothing
+            of this one is recorded.
+    """
+    found = read_versioned(f"{url}/{_POINTER}")
+    last = None if found is None else _parsed(found[0])
+    if not isinstance(expected, Anything) and last != expected:
+        raise ChangedMeanwhile(url, release, last)
     change = Promoted(
         release=release,
         before=before[-_REMEMBERED:],
@@ -98,22 +149,29 @@ def record_change(
         action=action,
         number=last.number + 1 if last else 1,
         replaced=last.release if last else None,
+        token=uuid.uuid4().hex,
     )
+    if found is not None and last is not None and last.number:
+        write_atomically(_event(url, last.number), found[0])
+    version = None if found is None else found[1]
     data = json.dumps(asdict(change)).encode()
-    write_atomically(f"{url}/{_EVENTS}/{change.number:08d}.json", data)
-    write_atomically(f"{url}/{_POINTER}", data)
+    written = write_if_unchanged(f"{url}/{_POINTER}", data, version)
+    # The answer to our write may have been lost, and others have gone on from it since.
+    if not written and change not in changes(url):
+        raise ChangedMeanwhile(url, release, last_change(url))
     return change
 
 
 def changes(url: str) -> list[Promoted]:
     """All changes, from the first to the one in force."""
     last = last_change(url)
-    if last is None:
-        return []
+    if last is None or not last.number:
+        return [] if last is None else [last]
     names = [name for name in children(f"{url}/{_EVENTS}") if name[0].isdecimal()]
-    found = [_parsed(read_bytes(f"{url}/{_EVENTS}/{name}") or b"") for name in names]
-    counted = [change for change in found if change.number <= last.number]
-    return counted if last.number else [last]
+    earlier = [name for name in names if int(name.partition(".")[0]) < last.number]
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = pool.map(lambda name: read_bytes(f"{url}/{_EVENTS}/{name}") or b"", earlier)
+        return [*map(_parsed, found), last]
 
 
 def write_rejection(url: str, release: int, reason: str) -> None:
@@ -127,6 +185,10 @@ def read_rejection(url: str, release: int) -> str | None:
     """Why a release is not to be promoted; None if nothing speaks against it."""
     data = read_bytes(f"{url}/{_REJECTED}/{release}")
     return None if data is None else str(json.loads(data)["reason"])
+
+
+def _event(url: str, number: int) -> str:
+    return f"{url}/{_EVENTS}/{number:08d}.json"
 
 
 def _parsed(data: bytes) -> Promoted:

@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,9 @@ from recsys_assets.serving.processes import ServiceError
 from recsys_assets.storage import Draft
 from recsys_assets.storage.filesystem import (
     children,
-    open_url,
     upload_folder,
     write_atomically,
+    write_if_absent,
 )
 
 MANIFEST = "manifest.json"
@@ -76,22 +77,10 @@ def new_on_s3(url: str) -> Iterator[Draft]:
 
 def _claim(url: str) -> int:
     """Takes the next number by a conditional write, which only one caller can win."""
-    import boto3
-
-    client = boto3.client("s3")
-    bucket, _, prefix = open_url(url)[1].partition("/")
     number = max((int(name) for name in children(f"{url}/{_CLAIMS}")), default=0) + 1
-    while True:
-        try:
-            client.put_object(
-                Bucket=bucket, Key=f"{prefix}/{_CLAIMS}/{number}", Body=b"", IfNoneMatch="*"
-            )
-        except client.exceptions.ClientError as error:
-            if error.response["Error"]["Code"] != "PreconditionFailed":
-                raise
-            number += 1
-        else:
-            return number
+    while not write_if_absent(f"{url}/{_CLAIMS}/{number}", uuid.uuid4().hex.encode()):
+        number += 1
+    return number
 
 
 @contextmanager

@@ -29,6 +29,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from recsys_assets.storage.online_store import open_store
+
 _LOG = logging.getLogger(__name__)
 
 STREAM = "recsys:answers"
@@ -130,7 +132,7 @@ class Answer:
 
 def connect(url: str) -> redis.Redis:
     """A client for the writer: nobody waits for its calls, but none may hang."""
-    return redis.Redis.from_url(
+    return open_store(
         url,
         socket_connect_timeout=_CONNECT_SECONDS,
         socket_timeout=_SEND_SECONDS,

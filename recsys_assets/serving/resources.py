@@ -1,15 +1,19 @@
-"""The serving resource: which online store and which Triton the assets speak to."""
+"""The serving resource: which online store and which Triton, or fleet, the assets speak to."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import dagster as dg
 
+from recsys_assets.serving.canary import CanaryServer, TemporaryServer
+from recsys_assets.serving.changing import Live
 from recsys_assets.serving.circuit import connect_for_bulk
+from recsys_assets.serving.fleet import CanaryPods, Fleet
 from recsys_assets.serving.processes import Address
-from recsys_assets.serving.promotion import LiveServer
 from recsys_assets.serving.seen_items import SeenItems
 from recsys_assets.serving.seen_settings import FilterSettings
+from recsys_assets.serving.switching import LiveServer
 from recsys_assets.serving.triton import Addresses, Triton
 from recsys_assets.settings import Settings
 
@@ -17,7 +21,9 @@ from recsys_assets.settings import Settings
 class ServingResource(dg.ConfigurableResource):
     """The online store, the Triton server, and the day whose evening a release knows.
 
-    `triton_folder` holds the live model repository and what belongs to the embedded server.
+    `triton_folder` holds what belongs to the embedded server of `triton_repository`. In a cluster
+    `agents` names the headless service of the agents beside the servers, `canary_agents` and
+    `canary_grpc` the canary pods'; elsewhere they are empty.
     """
 
     online_store_url: str
@@ -25,31 +31,39 @@ class ServingResource(dg.ConfigurableResource):
     triton_grpc: str
     triton_metrics: str
     triton_folder: str
+    triton_repository: str
     models_python: str
     history_through: str
     seen_expire_days: int | None = None
+    agents: str = ""
+    canary_agents: str = ""
+    canary_grpc: str = ""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "ServingResource":
         """What the settings mean."""
+        cluster = settings.cluster
         return cls(
             online_store_url=settings.online_store_url,
             triton_http=settings.triton_http,
             triton_grpc=settings.triton_grpc,
             triton_metrics=settings.triton_metrics,
             triton_folder=str(Triton.of(settings).folder),
+            triton_repository=str(settings.triton_repository),
             models_python=str(settings.models_python),
             history_through=settings.train_through.isoformat(),
             seen_expire_days=settings.seen_expire_days,
+            agents=cluster.agents if cluster else "",
+            canary_agents=cluster.canary_agents if cluster else "",
+            canary_grpc=cluster.canary_grpc if cluster else "",
         )
 
     def triton(self) -> Triton:
         """The embedded server."""
-        folder = Path(self.triton_folder)
         return Triton(
             python=Path(self.models_python),
-            repository=folder / "models",
-            folder=folder,
+            repository=Path(self.triton_repository),
+            folder=Path(self.triton_folder),
             addresses=Addresses(
                 http=Address.parse(self.triton_http),
                 grpc=Address.parse(self.triton_grpc),
@@ -63,9 +77,20 @@ class ServingResource(dg.ConfigurableResource):
         client = connect_for_bulk(self.online_store_url)
         return SeenItems(client, settings=FilterSettings(expire_days=self.seen_expire_days))
 
-    def live_server(self) -> LiveServer:
-        """The server that promotion switches."""
-        return LiveServer(self.triton_grpc, self.triton().repository)
+    def live_server(self, log: Callable[[str], object]) -> Live:
+        """What promotion switches: the fleet of a cluster, or the server beside this process.
+
+        `log` takes lines of the fleet's progress.
+        """
+        if self.agents:
+            return Fleet.behind(self.triton_grpc, self.agents, self.canary_agents, log)
+        return LiveServer(self.triton_grpc, Path(self.triton_repository))
+
+    def canary(self) -> CanaryServer:
+        """What serves a release before it is promoted: the canary pods, or a temporary Triton."""
+        if self.agents:
+            return CanaryPods.behind(self.canary_grpc, self.canary_agents)
+        return TemporaryServer(self.triton())
 
     def request_time(self) -> int:
         """The end of history, epoch seconds: the first moment that a release can answer for."""

@@ -1,6 +1,5 @@
 """Second stage of a request: the nearest items, less those that the user has seen."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from recsys_assets.retrieval.candidates import DEEPER
+from recsys_assets.retrieval.device import Device
 from recsys_assets.serving.circuit import Circuit, StoreUnavailable
 from recsys_assets.serving.query_stage import Queries
 from recsys_assets.serving.requests import Requests
@@ -84,14 +84,15 @@ class RetrieveStage:
     budgets: frozenset[str] = frozenset({"normal"})
 
     @classmethod
-    def load(cls, folder: Path, seen_items: Seen, when_down: WhenDown) -> "RetrieveStage":
-        """From the version folder of a release."""
+    def load(
+        cls, folder: Path, items: int, seen_items: Seen, when_down: WhenDown, device: Device
+    ) -> "RetrieveStage":
+        """From the version folder of a release of so many items."""
         from recsys_assets.retrieval.index import ItemIndex
 
-        ids = json.loads((folder / "item_index" / "item_ids.json").read_text())
-        index = ItemIndex(folder / "item_index")
+        index = ItemIndex(folder / "item_index", device=device)
         budgets = frozenset(index.description.budgets)
-        return cls(index, len(ids), seen_items, when_down, budgets=budgets)
+        return cls(index, device.most(items), seen_items, when_down, budgets=budgets)
 
     def run(self, requests: Requests, queries: Queries, depth: Depth) -> Candidates:
         """Finds candidates for n requests.

@@ -16,6 +16,7 @@ import redis
 from recsys_assets.serving import bloom
 from recsys_assets.serving.seen_settings import DEFAULT_FILTERS, FilterSettings
 from recsys_assets.serving.shown_items import FILTERS_OF_A_USER, ShownItems
+from recsys_assets.storage.resp import Packed
 
 _USERS_PER_ROUND_TRIP = 200
 _PREFIX = "seen:"
@@ -116,7 +117,8 @@ class SeenItems:
             key, building = _key(user), f"{_key(user)}:building"
             pipeline.delete(building)
             bloom.insert(pipeline, building, items, settings, keep)
-            pipeline.rename(building, key)
+            # A cluster's pipeline has no method of that name, although both lie in one slot.
+            pipeline.execute_command("RENAME", building, key)
             if count % _USERS_PER_ROUND_TRIP == 0:
                 pipeline.execute()
         pipeline.execute()
@@ -150,11 +152,12 @@ class SeenItems:
             false_positive_rate=float(np.mean(mistakes)) if mistakes else float("nan"),
         )
 
-    def _questions(self, user_id: str, rows: np.ndarray) -> bytes:
+    def _questions(self, user_id: str, rows: np.ndarray) -> Packed:
         """Packed commands, one a filter that can hold items the user has seen."""
         items = self._items.join(rows)
         keys = [_key(user_id), *(self._shown.keys(user_id) if self._shown else ())]
-        return b"".join(bloom.question(key, len(rows), items) for key in keys)
+        commands = b"".join(bloom.question(key, len(rows), items) for key in keys)
+        return Packed(keys[0].encode(), commands)
 
     def _remove_except(self, kept: set[bytes]) -> None:
         stale = [key for key in self._keys() if key not in kept]

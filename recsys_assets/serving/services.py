@@ -1,15 +1,22 @@
-"""The embedded services of one deployment: up, down, and how they are."""
+"""The services of one deployment: how they are, and up and down where they are embedded."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
+import redis
+
+from recsys_assets.serving.agents import Pods, PodState
+from recsys_assets.serving.changing import Live
 from recsys_assets.serving.circuit import connect_for_bulk
 from recsys_assets.serving.client import RecommendClient
+from recsys_assets.serving.fleet import Fleet
 from recsys_assets.serving.processes import ServiceError
-from recsys_assets.serving.promotion import LiveServer, serve_promoted
-from recsys_assets.serving.release import MissingRelease, Releases
+from recsys_assets.serving.release import MissingRelease, Promoted, Releases
 from recsys_assets.serving.seen_items import SeenItems
+from recsys_assets.serving.switching import LiveServer, serve_promoted
 from recsys_assets.serving.triton import Triton
 from recsys_assets.serving.valkey import Valkey
 from recsys_assets.settings import Settings
@@ -29,9 +36,20 @@ class ServiceStatus:
     detail: str
 
 
-def live_server(settings: Settings) -> LiveServer:
-    """The Triton server that the settings mean, as promotion sees it."""
-    return LiveServer(settings.triton_grpc, Triton.of(settings).repository)
+def live_server(settings: Settings, log: Callable[[str], object]) -> Live:
+    """What promotion switches: the fleet of a cluster, or the server beside this process.
+
+    `log` takes lines of the fleet's progress.
+    """
+    cluster = settings.cluster
+    if cluster is None:
+        return embedded_server(settings)
+    return Fleet.behind(settings.triton_grpc, cluster.agents, cluster.canary_agents, log)
+
+
+def embedded_server(settings: Settings) -> LiveServer:
+    """The Triton server beside this process, as promotion sees it."""
+    return LiveServer(settings.triton_grpc, settings.triton_repository)
 
 
 def releases(settings: Settings) -> Releases:
@@ -46,17 +64,23 @@ def up(settings: Settings) -> list[ServiceStatus]:
         ServiceError: a service does not start, or the promoted release cannot be served; the
             message says why and what to do.
     """
+    _require_embedded(settings, "kubectl scale deployment triton --replicas=<n>")
     Valkey.of(settings).start()
     Triton.of(settings).start()
     try:
-        serve_promoted(releases(settings), live_server(settings))
+        serve_promoted(releases(settings), embedded_server(settings))
     except MissingRelease as error:
         raise ServiceError(f"the promoted release is gone: {error}") from None
     return status(settings)
 
 
 def down(settings: Settings) -> list[str]:
-    """Stops the embedded services; returns the names of those that were running."""
+    """Stops the embedded services; returns the names of those that were running.
+
+    Raises:
+        ServiceError: there are none, as the services are pods.
+    """
+    _require_embedded(settings, "kubectl scale deployment triton --replicas=0")
     stopped = []
     for name, service in (("Triton", Triton.of(settings)), ("Valkey", Valkey.of(settings))):
         if service.stop():
@@ -65,8 +89,53 @@ def down(settings: Settings) -> list[str]:
 
 
 def status(settings: Settings) -> list[ServiceStatus]:
-    """How Valkey and Triton are; Triton's health is a real inference."""
-    return [_valkey_status(settings), _triton_status(settings)]
+    """How Valkey and Triton are; Triton's health is a real inference, of every pod in a cluster."""
+    if settings.cluster is None:
+        return [_valkey_status(settings), _triton_status(settings)]
+    promoted = releases(settings).promoted()
+    pods, canary = Pods(settings.cluster.agents), Pods(settings.cluster.canary_agents)
+    return [
+        _store_status(settings),
+        *(_pod_status("Triton", pod, promoted) for pod in pods.states()),
+        *(_pod_status("Canary", pod, None) for pod in canary.states()),
+    ]
+
+
+def _require_embedded(settings: Settings, instead: str) -> None:
+    if settings.cluster is not None:
+        raise ServiceError(
+            f"the services of RECSYS_DEPLOYMENT={settings.deployment} are pods of the namespace "
+            f"{settings.cluster.namespace}, which Kubernetes starts and stops: `{instead}`"
+        )
+
+
+def _store_status(settings: Settings) -> ServiceStatus:
+    """Of a store that somebody else runs: the URL's secrets stay out of it."""
+    url = urlsplit(settings.online_store_url)
+    address = f"{url.hostname}:{url.port or 6379}"
+    try:
+        with connect_for_bulk(settings.online_store_url) as store:
+            detail = SeenItems(store).info().summary()
+    except redis.RedisError as error:
+        return ServiceStatus("Valkey", address, None, "stopped", str(error))
+    return ServiceStatus("Valkey", address, None, "healthy", detail)
+
+
+def _pod_status(name: str, pod: PodState, promoted: Promoted | None) -> ServiceStatus:
+    """How a pod is by what its agent says, and by what is promoted if it is to serve that."""
+    serving = "" if pod.serving is None else f"release {pod.serving}"
+    wanted = promoted.release if promoted else pod.wanted
+    state: State = "degraded" if pod.degraded else "healthy"
+    if not pod.asked:
+        state = "stopped"
+    elif wanted is None:
+        state = "no release"
+    elif pod.serving != wanted:
+        state = "failing"
+        serving = f"{serving or 'nothing'} instead of release {wanted}"
+    return ServiceStatus(
+        name, pod.address, None, state, "; ".join(filter(None, (serving, pod.error)))
+    )
 
 
 def _valkey_status(settings: Settings) -> ServiceStatus:
@@ -115,6 +184,7 @@ __all__ = [
     "ServiceError",
     "ServiceStatus",
     "down",
+    "embedded_server",
     "live_server",
     "releases",
     "status",

@@ -1,4 +1,4 @@
-"""What a running Triton server is told in order to answer with another release, in one step.
+"""How one running Triton server gets to another release, in one step.
 
 The new version folder is laid beside the old one and loaded, while every request is answered by the
 old release. Once the new one has answered a real inference, the ensemble's config is rewritten and
@@ -11,40 +11,148 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-import numpy as np
-
-from recsys_assets.serving.client import CACHED, MODEL, RecommendClient, is_live
-from recsys_assets.serving.processes import ServiceError
+from recsys_assets.serving.changing import NothingServed, PromotionError, Step
+from recsys_assets.serving.model_control import (
+    load,
+    load_ensembles,
+    prove,
+    require_live,
+    unload,
+)
 from recsys_assets.serving.release import Releases
+from recsys_assets.serving.release_events import ChangedMeanwhile, Promoted
 from recsys_assets.serving.repository import (
-    PIPELINE,
+    ON_CPU,
     add_version,
+    is_laid,
     remove_versions,
     write_configs,
 )
-from recsys_assets.serving.request_log import new_request_id
 
-# Any time will do for the request that proves which release answers.
-_PROBE_TIME = 1_500_000_000
-_PROBE_SECONDS = 10.0
-_LOAD_SECONDS = 300.0
+_LOCK = ".promotion.lock"
 
 
-class PromotionError(ServiceError):
-    """A release could not be promoted; the one before it is served as if nothing had been."""
+class Folders(Protocol):
+    """Where a server's releases come from."""
+
+    def fetch(self, release: int) -> Path:
+        """A local folder with the release."""
+
+
+class Recorded(Folders, Protocol):
+    """The same, and which of them is to be live."""
+
+    def promoted(self) -> Promoted | None:
+        """The record, None before the first promotion."""
 
 
 @dataclass(frozen=True)
 class LiveServer:
-    """A running Triton server: its gRPC address and the model repository it serves."""
+    """A running Triton server: its gRPC address, the model repository it serves, and on what.
+
+    As `changing.Live` it is the only server: what it answers with is what everybody gets.
+    """
 
     grpc: str
     repository: Path
+    kind: str = ON_CPU
+
+    def require_live(self) -> None:
+        """Refuses to go on without the server.
+
+        Raises:
+            PromotionError: it does not answer; says how to start it.
+        """
+        remedy = "start it (`recsys up` starts the embedded one), or correct RECSYS_TRITON_GRPC"
+        require_live(self.grpc, remedy)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """One change at a time; the kernel ends the hold of a killed one."""
+        self.repository.mkdir(parents=True, exist_ok=True)
+        with (self.repository / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def change(self, releases: Releases, step: Step) -> Promoted:
+        """Switches, then records; whatever fails, what was live is served again.
+
+        Raises:
+            PromotionError: the release cannot be served.
+        """
+        try:
+            return self._change(releases, step)
+        except NothingServed:
+            if step.action != "rolled back":
+                raise
+        # Nobody is disturbed by beginning anew with the earlier one alone.
+        unload(self.grpc)
+        switch(releases, self, step.release, {step.release})
+        return releases.record(
+            step.release, step.before, step.reason, step.action, expected=step.serving
+        )
+
+    def confirm(self, releases: Releases, serving: Promoted) -> None:
+        """Switches to what is recorded as live.
+
+        Raises:
+            PromotionError: it cannot be served.
+        """
+        switch(releases, self, serving.release, kept_loaded(serving))
+
+    def lagging(self) -> frozenset[int]:
+        """None: there is one server, which answers with the live release or has failed."""
+        return frozenset()
+
+    def _change(self, releases: Releases, step: Step) -> Promoted:
+        serving = step.serving
+        try:
+            bring(releases, self, step.release, serving.release if serving else None, step.loaded)
+            return releases.record(
+                step.release, step.before, step.reason, step.action, expected=serving
+            )
+        except (PromotionError, ChangedMeanwhile, OSError) as error:
+            _restore(releases, self, serving, error)
+            if isinstance(error, PromotionError):
+                raise
+            raise PromotionError(f"release {step.release} cannot be served: {error}") from error
 
 
-def load_beside(releases: Releases, server: LiveServer, release: int, serving: int) -> None:
+def bring(
+    folders: Folders, server: LiveServer, release: int, answering: int | None, loaded: set[int]
+) -> None:
+    """Loads a release and switches to it; the one that answers does so until it is sound.
+
+    Args:
+        folders: hold the releases.
+        server: the server.
+        release: what it is to answer with.
+        answering: what it answers with now, None if with nothing.
+        loaded: what is to stay in memory.
+
+    Raises:
+        MissingRelease: the store has no such release.
+        PromotionError: the server does not load it, or does not answer with it.
+    """
+    if answering is not None and not is_ready(folders, server, release):
+        load_beside(folders, server, release, answering)
+    switch(folders, server, release, loaded)
+
+
+def is_ready(folders: Folders, server: LiveServer, release: int) -> bool:
+    """Whether a release is loaded, though another one may be live, and would answer."""
+    if not is_laid(folders.fetch(release) / "models", server.repository, release):
+        return False
+    try:
+        prove(server.grpc, release)
+    except PromotionError:
+        return False
+    return True
+
+
+def load_beside(folders: Folders, server: LiveServer, release: int, serving: int) -> None:
     """Loads a release beside the one that is being served, and proves that it would answer.
 
     Raises:
@@ -53,132 +161,93 @@ def load_beside(releases: Releases, server: LiveServer, release: int, serving: i
     """
     # Without the release at first: should it be there with a dead process, that ends it.
     for loaded in ({serving}, {serving, release}):
-        _lay(releases, server, loaded)
-        write_configs(releases.fetch(serving) / "templates", server.repository, serving)
-        _load_ensembles(server.grpc, release)
+        _lay(folders, server, loaded)
+        write_configs(folders.fetch(serving) / "templates", server.repository, serving, server.kind)
+        load_ensembles(server.grpc, release)
     prove(server.grpc, release)
 
 
-def switch(releases: Releases, server: LiveServer, release: int, loaded: set[int]) -> None:
+def switch(folders: Folders, server: LiveServer, release: int, loaded: set[int]) -> None:
     """Makes the server answer with `release`, and keep the releases of `loaded` in memory.
 
     Raises:
         MissingRelease: the store has no such release.
         PromotionError: the server does not load it, or does not answer with it.
     """
-    _lay(releases, server, loaded)
-    write_configs(releases.fetch(release) / "templates", server.repository, release)
+    _lay(folders, server, loaded)
+    write_configs(folders.fetch(release) / "templates", server.repository, release, server.kind)
     load(server.grpc, release)
 
 
-def load(grpc_address: str, release: int) -> None:
-    """Loads the ensemble and proves by a real inference that `release` answers.
+def serve_promoted(recorded: Recorded, server: LiveServer) -> Promoted | None:
+    """Makes a server serve what the store records as promoted; None if nothing is yet.
+
+    For a server that has just started, and for one whose model process has died: Triton never
+    starts such a process again, except when the model is unloaded and loaded.
 
     Raises:
-        PromotionError: the load failed, or another release answered.
+        MissingRelease: the promoted release is gone from the store.
+        PromotionError: it cannot be loaded any more, or the server has died.
     """
-    from tritonclient.utils import InferenceServerException
+    with server.exclusive():
+        serving = recorded.promoted()
+        if serving is not None:
+            try:
+                switch(recorded, server, serving.release, kept_loaded(serving))
+            except PromotionError:
+                unload(server.grpc)
+                _load_anew(recorded, server, serving)
+        return serving
 
-    _load_ensembles(grpc_address, release)
+
+def kept_loaded(serving: Promoted) -> set[int]:
+    """The promoted release and the one before it."""
+    return {serving.release} | ({serving.previous} if serving.previous is not None else set())
+
+
+def _load_anew(folders: Folders, server: LiveServer, serving: Promoted) -> None:
     try:
-        with RecommendClient(grpc_address, probe=True) as client:
-            answered = client.recommend("", _PROBE_TIME, k=1).release
-    except InferenceServerException as error:
-        raise PromotionError(f"release {release} cannot be served: {error.message()}") from error
-    if answered != release:
-        raise PromotionError(f"release {release} was loaded, but release {answered} answers")
-
-
-def prove(grpc_address: str, release: int) -> None:
-    """Asks a loaded release itself, whatever the ensemble answers with.
-
-    Raises:
-        PromotionError: it does not answer.
-    """
-    import tritonclient.grpc as grpc
-    from tritonclient.utils import InferenceServerException
-
-    try:
-        with grpc.InferenceServerClient(grpc_address) as client:
-            _ask_version(client, str(release))
-    except InferenceServerException as error:
-        raise PromotionError(f"release {release} cannot be served: {error.message()}") from error
-
-
-def unload(server: LiveServer) -> None:
-    """Unloads everything, so that the next switch starts every model process anew.
-
-    Raises:
-        PromotionError: the server does not answer.
-    """
-    import tritonclient.grpc as grpc
-    from tritonclient.utils import InferenceServerException
-
-    try:
-        with grpc.InferenceServerClient(server.grpc) as client:
-            for ensemble in (CACHED, MODEL):
-                client.unload_model(ensemble, unload_dependents=True)
-    except InferenceServerException as error:
-        raise PromotionError(f"{MODEL} cannot be unloaded: {error.message()}") from error
-
-
-def require_live(server: LiveServer) -> None:
-    """Refuses to go on without a server.
-
-    Raises:
-        PromotionError: none answers; says how to start it.
-    """
-    if not is_live(server.grpc):
+        switch(folders, server, serving.release, kept_loaded(serving))
+    except PromotionError as error:
+        if serving.previous is None:
+            raise
         raise PromotionError(
-            f"no Triton answers at {server.grpc}: start it (`recsys up` starts the embedded one), "
-            "or correct RECSYS_TRITON_GRPC"
-        )
+            f"{error}. `recsys rollback --reason <why>` goes back to release {serving.previous}"
+        ) from error
 
 
-def _lay(releases: Releases, server: LiveServer, loaded: set[int]) -> None:
+def _restore(
+    folders: Folders, server: LiveServer, serving: Promoted | None, cause: Exception
+) -> None:
+    try:
+        if serving is None:
+            unload(server.grpc)
+        else:
+            switch(folders, server, serving.release, kept_loaded(serving))
+    except (PromotionError, OSError) as error:
+        live = serving.release if serving else "none"
+        raise NothingServed(
+            f"{cause}; nor could what was live before (release {live}) be loaded again: {error}. "
+            "It is still the promoted one: `recsys up` brings it back"
+        ) from cause
+
+
+def _lay(folders: Folders, server: LiveServer, loaded: set[int]) -> None:
     for number in loaded:
-        add_version(releases.fetch(number) / "models", server.repository, number)
+        add_version(folders.fetch(number) / "models", server.repository, number)
     remove_versions(server.repository, loaded)
 
 
-def _ask_version(client: Any, version: str) -> None:
-    from tritonclient.grpc import InferInput
-
-    inputs = []
-    for name, datatype, values in (
-        ("user_id", "BYTES", np.array([[b""]], dtype=np.object_)),
-        ("device", "BYTES", np.array([[b""]], dtype=np.object_)),
-        ("timestamp", "INT64", np.array([[_PROBE_TIME]])),
-        ("k", "INT32", np.array([[1]], dtype=np.int32)),
-    ):
-        inputs.append(InferInput(name, list(values.shape), datatype))
-        inputs[-1].set_data_from_numpy(values)
-    client.infer(
-        PIPELINE,
-        inputs,
-        version,
-        request_id=new_request_id(probe=True),
-        client_timeout=_PROBE_SECONDS,
-    )
-
-
-def _load_ensembles(grpc_address: str, release: int) -> None:
-    """Brings what is loaded to what the repository holds; `release` is named in the error."""
-    import tritonclient.grpc as grpc
-    from tritonclient.utils import InferenceServerException
-
-    try:
-        with grpc.InferenceServerClient(grpc_address) as client:
-            for ensemble in (MODEL, CACHED):
-                client.load_model(ensemble, client_timeout=_LOAD_SECONDS)
-    except InferenceServerException as error:
-        raise PromotionError(f"release {release} cannot be served: {error.message()}") from error
-
-
-@contextmanager
-def exclusive(repository: Path) -> Iterator[None]:
-    """One promotion at a time; the kernel ends the hold of a killed one."""
-    repository.mkdir(parents=True, exist_ok=True)
-    with (repository.parent / "promotion.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+__all__ = [
+    "Folders",
+    "LiveServer",
+    "PromotionError",
+    "Recorded",
+    "bring",
+    "is_ready",
+    "kept_loaded",
+    "load",
+    "load_beside",
+    "serve_promoted",
+    "switch",
+]

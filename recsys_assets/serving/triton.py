@@ -57,10 +57,10 @@ class Triton:
 
     @classmethod
     def of(cls, settings: Settings) -> "Triton":
-        """The one that the settings mean: it serves the live repository under `home`."""
+        """The one that the settings mean, over the live repository."""
         return cls(
             python=settings.models_python,
-            repository=settings.home / "triton" / "models",
+            repository=settings.triton_repository,
             folder=settings.home / "triton",
             addresses=Addresses(
                 http=Address.parse(settings.triton_http),

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from recsys_assets.retrieval.device import Device
 from recsys_assets.serving.pipeline import NEVER, Effort, Pipeline, Slates
 from recsys_assets.serving.rank_stage import Ranking
 from recsys_assets.serving.request_log import Answer, LogWriter, connect, is_probe, new_request_id
@@ -47,7 +48,7 @@ class PipelineModel(ABC):
 
     @staticmethod
     @abstractmethod
-    def load(folder: Path) -> Pipeline:
+    def load(folder: Path, device: Device) -> Pipeline:
         """The pipeline of the release in `folder`; `model.py` says which."""
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -58,8 +59,8 @@ class PipelineModel(ABC):
         self._release = int(args["model_version"])
         settings = load_settings()
         folder = Path(args["model_repository"]) / args["model_version"]
-        self._pipeline = self.load(folder)
-        ids = json.loads((folder / "item_index" / "item_ids.json").read_text())
+        self._pipeline = self.load(folder, Device.of_instance(args))
+        ids = self._pipeline.item_ids
         self._item_ids = np.array([item.encode() for item in ids], dtype=object)
         first = [(float(rows), _warm_up(self._pipeline, rows)) for rows in _WARM_UP_ROWS]
         self._shedder = Shedder(settings.batch_budget_ms / 1000, first)

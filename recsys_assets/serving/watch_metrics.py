@@ -96,6 +96,10 @@ class WatchMetrics:
         self._probe_up.set(0)
         self._probe_release.set(0)
 
+    def wants(self, release: int) -> None:
+        """Records what should answer, where that is not what the last look was about."""
+        self._promoted_release.set(release)
+
     def healed(self, kind: FaultKind) -> None:
         """Counts a fault that is no more."""
         self._healed.labels(kind).inc()

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from recsys_assets.serving import model_processes, services
+from recsys_assets.serving.release import Releases
+from recsys_assets.serving.switching import LiveServer
 from recsys_assets.serving.triton import Triton
 from recsys_assets.settings import Settings, load_settings
 from recsys_assets_tests.conftest import free_port
@@ -56,3 +58,15 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         yield settings
     finally:
         services.down(settings)
+
+
+@pytest.fixture(scope="module")
+def releases(running: Settings) -> Releases:
+    """The releases of the running deployment."""
+    return services.releases(running)
+
+
+@pytest.fixture(scope="module")
+def live(running: Settings) -> LiveServer:
+    """Its Triton, as promotion sees it."""
+    return services.embedded_server(running)

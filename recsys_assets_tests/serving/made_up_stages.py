@@ -141,6 +141,7 @@ def pipeline(items=100, features=None, ranker=None, **seen):
         retrieve_stage(items, **seen),
         rank_stage(items, ranker=ranker),
         {Effort.FULL: DEPTH, Effort.FEWER_CANDIDATES: LESS},
+        [f"item {row}" for row in range(items)],
     )
 
 

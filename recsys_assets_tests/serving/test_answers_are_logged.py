@@ -33,7 +33,7 @@ DAY = datetime.fromtimestamp(AT, UTC).date().isoformat()
 def releases(running):
     releases = services.releases(running)
     releases.store.table("users").write(pa.table({"user_id": ["ann"]}))
-    promote(releases, services.live_server(running), publish_tiny_release(releases))
+    promote(releases, services.embedded_server(running), publish_tiny_release(releases))
     return releases
 
 

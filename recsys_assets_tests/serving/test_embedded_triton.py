@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,12 +14,12 @@ import redis
 import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
-from recsys_assets.serving import services
-from recsys_assets.serving.canary import canaries, check_release, temporary_server
+from recsys_assets.serving import model_processes, services
+from recsys_assets.serving.canary import TemporaryServer, canaries, check_release
 from recsys_assets.serving.client import RecommendClient
 from recsys_assets.serving.promotion import PromotionError, promote, rollback
 from recsys_assets.serving.release import Reason
-from recsys_assets.serving.repository import PIPELINE
+from recsys_assets.serving.repository import ON_GPU, PIPELINE
 from recsys_assets.serving.seen_items import SeenItems
 from recsys_assets.serving.triton import Triton
 from recsys_assets.serving.valkey import Valkey
@@ -28,16 +29,6 @@ from recsys_assets_tests.serving.tiny_release import AT, publish_tiny_release
 pytestmark = pytest.mark.integration
 
 BECAUSE = Reason("a test", "pytest")
-
-
-@pytest.fixture(scope="module")
-def releases(running):
-    return services.releases(running)
-
-
-@pytest.fixture(scope="module")
-def live(running):
-    return services.live_server(running)
 
 
 @pytest.fixture(scope="module")
@@ -279,23 +270,28 @@ class TestPromotion:
         assert [service.pid for service in services.up(running)] == before
 
 
+def canary_runs(running):
+    repository = Triton.of(running).folder / "canary" / "models"
+    return model_processes.server_of(repository) is not None
+
+
 class TestCanary:
     def test_a_sound_release_passes(self, running, releases, store):
         release = publish_tiny_release(releases)
         bought = {"ann": [f"{release}-1", f"{release}-2"]}
         SeenItems(store).replace_all(bought)
-        server = temporary_server(Triton.of(running))
+        server = TemporaryServer(Triton.of(running))
         report = check_release(releases, release, server, canaries(bought), AT)
         assert report.faulty == ()
         assert len(report.findings) == 15
         assert 0 < report.latency["latency_ms_p50"] <= report.latency["latency_ms_p99"]
-        assert server.daemon.pid is None
+        assert not canary_runs(running)
 
     def test_bought_items_in_an_answer_are_found(self, running, releases, store):
         release = publish_tiny_release(releases)
         bought = {"ann": [f"{release}-{row}" for row in range(1000)]}
         SeenItems(store).replace_all({})
-        server = temporary_server(Triton.of(running))
+        server = TemporaryServer(Triton.of(running))
         report = check_release(releases, release, server, canaries(bought), AT)
         faults = {fault for finding in report.findings for fault in finding.faults}
         assert report.latency == {}
@@ -303,7 +299,19 @@ class TestCanary:
 
     def test_a_release_that_cannot_be_loaded_is_found(self, running, releases):
         release = publish_tiny_release(releases, broken=True)
-        server = temporary_server(Triton.of(running))
+        server = TemporaryServer(Triton.of(running))
         (finding,) = check_release(releases, release, server, canaries({}), AT).findings
         assert "cannot be served" in finding.faults[0]
-        assert server.daemon.pid is None
+        assert not canary_runs(running)
+
+
+class TestGpus:
+    def test_a_server_without_one_refuses_a_release_for_it_and_goes_on(
+        self, client, releases, live
+    ):
+        serving = release_that_answers(client)
+        release = publish_tiny_release(releases)
+        with pytest.raises(PromotionError, match=rf"{release} cannot .* no GPUs are available"):
+            promote(releases, replace(live, kind=ON_GPU), release, BECAUSE)
+        assert release_that_answers(client) == serving
+        assert promote(releases, live, release, BECAUSE).release == release

@@ -70,3 +70,16 @@ def test_a_first_failure_alone_does_not_end_the_watch():
         tally.ask(server, "ann", 0)
     report = tally.report()
     assert (report.requests, report.errors, report.tripped) == (61, 1, "")
+
+
+def test_servers_that_lag_behind_may_answer_with_what_was_live():
+    lagging = Guard(tolerated=frozenset({6}))
+    assert verdict(6, 6, RELEASE, guard=lagging) == ""
+    assert verdict(6, 5, RELEASE, guard=lagging) == "release 5 answers"
+
+
+def test_a_release_must_have_answered_by_the_end():
+    tally, server = _Tally(RELEASE, Guard(tolerated=frozenset({6}))), Server(6)
+    tally.ask(server, "ann", 0)
+    assert tally.verdict() == ""
+    assert tally.report().tripped == "release 7 never answered"

@@ -25,11 +25,6 @@ BECAUSE = Reason("a test", "pytest")
 AT = 1_506_816_000
 
 
-@pytest.fixture(scope="module")
-def releases(running):
-    return services.releases(running)
-
-
 @pytest.fixture
 def server_pid(running):
     return Triton.of(running).daemon.pid
@@ -38,14 +33,14 @@ def server_pid(running):
 @pytest.fixture(scope="module")
 def first(running, releases):
     """A release with none before it, live at first."""
-    live = services.live_server(running)
+    live = services.embedded_server(running)
     return promote(releases, live, publish_twin_release(releases), BECAUSE).release
 
 
 @pytest.fixture
 def second(running, releases, first):
     """A release with one before it, live."""
-    live = services.live_server(running)
+    live = services.embedded_server(running)
     return promote(releases, live, publish_twin_release(releases), BECAUSE).release
 
 
@@ -110,7 +105,7 @@ class TestOneOfTwoProcessesDies:
         metrics, port = WatchMetrics(), free_port()
         metrics.serve(port)
         kill_one(server_pid, second)
-        lines = watch(running, 0.0, lambda _: None, metrics)
+        lines = watch(running, 0.0, lambda _: False, metrics)
         assert "healed: " in next(lines)
         assert heal_services(running, metrics) == []
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
@@ -140,7 +135,7 @@ class TestNoFault:
         assert model_processes.living(server_pid, second) == before
 
     def test_without_a_promoted_release_there_is_nothing_to_heal(self, settings):
-        live = services.live_server(settings)
+        live = services.embedded_server(settings)
         assert heal(services.releases(settings), live) is None
 
 
@@ -152,17 +147,10 @@ class TestWatch:
         monkeypatch.setattr("recsys_assets.serving.healing.heal_services", fail)
         metrics, looks = WatchMetrics(), []
 
-        class Enough(Exception):
-            pass
-
-        def sleep(_):
+        def told_at_the_third(_):
             looks.append(1)
-            if len(looks) == 3:
-                raise Enough
+            return len(looks) == 3
 
-        said = []
-        with pytest.raises(Enough):
-            for line in watch(settings, 0.0, sleep, metrics):
-                said.append(line)
+        said = list(watch(settings, 0.0, told_at_the_third, metrics))
         assert said == ["cannot be healed: no server anywhere"]
         assert metrics.registry.get_sample_value("recsys_unhealed_total") == 3

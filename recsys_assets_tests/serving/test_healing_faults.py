@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tritonclient.utils import InferenceServerException
 
 from recsys_assets.serving import faults
 from recsys_assets.serving.faults import Fault, Seen, look
@@ -44,7 +45,7 @@ OTHER = Probe("answered", 0.01, release=6)
     ],
 )
 def test_errors_of_triton(message, outcome):
-    assert outcome_of(message) == outcome
+    assert outcome_of(InferenceServerException(message)) == outcome
 
 
 def test_an_answer_of_the_promoted_release_is_no_fault(server):

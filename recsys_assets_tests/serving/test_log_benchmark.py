@@ -20,7 +20,7 @@ def test_the_interval_holds_the_difference_of_the_medians():
 @pytest.mark.integration
 def test_half_of_the_requests_are_logged_and_taken_out_again(running):
     releases = services.releases(running)
-    promote(releases, services.live_server(running), publish_tiny_release(releases))
+    promote(releases, services.embedded_server(running), publish_tiny_release(releases))
     store = redis.Redis.from_url(running.online_store_url)
     traffic = store.xadd(STREAM, an_answer("before").encode())
     cost = measure(running.triton_grpc, ["ann", "bob"], AT, pairs=2, requests=5)

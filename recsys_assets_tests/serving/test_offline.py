@@ -54,6 +54,7 @@ def served(offline, k):
         RetrieveStage(offline.index, ITEMS, history),
         offline.rank,
         {Effort.FULL: offline.depth},
+        NAMES,
     )
     count = len(USERS)
     devices, moments = ["in_store"] * count, sessions(*USERS).timestamp

@@ -4,9 +4,11 @@ import signal
 import socket
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from recsys_assets.serving import services
 from recsys_assets.serving.processes import Address, Daemon, ServiceError
 from recsys_assets.serving.triton import Triton
 from recsys_assets.serving.valkey import Valkey
@@ -92,6 +94,12 @@ def test_a_taken_port_of_triton_is_named_with_a_remedy(settings, taken_port, nam
     addresses = replace(triton.addresses, **{name: Address("127.0.0.1", taken_port)})
     with pytest.raises(ServiceError, match=f":{taken_port}.*RECSYS_TRITON_{name.upper()}"):
         replace(triton, addresses=addresses).start()
+
+
+def test_the_repository_is_that_of_the_settings(settings):
+    settings = replace(settings, triton_repository=Path("/models"))
+    assert Triton.of(settings).repository == Path("/models")
+    assert services.embedded_server(settings).repository == Path("/models")
 
 
 def test_an_online_store_elsewhere_is_not_ours_to_start():

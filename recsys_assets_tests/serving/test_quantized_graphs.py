@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
-from recsys_assets.retrieval.query_tower import open_session
+from recsys_assets.retrieval.device import CPU
 from recsys_assets.serving.quantized_graphs import quantize_dense, quantize_tables
 from recsys_assets_tests.serving.tiny_pipeline import BRANDS, TEXT, write_graph
 
@@ -31,7 +31,7 @@ def feeds(count=40):
 
 
 def output(file):
-    return open_session(file, threads=1).run(None, feeds())[0]
+    return CPU.open_session(file, threads=1).run(None, feeds())[0]
 
 
 def stored(file):

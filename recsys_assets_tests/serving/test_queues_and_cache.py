@@ -38,15 +38,10 @@ def running(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def releases(running):
-    return services.releases(running)
-
-
-@pytest.fixture(scope="module")
 def slow(running, releases):
     """A release that takes 0.6 s for any batch with a named user, served."""
     release = publish_tiny_release(releases, code=SLOW_FOR_USERS)
-    promote(releases, services.live_server(running), release)
+    promote(releases, services.embedded_server(running), release)
     return release
 
 
@@ -211,7 +206,7 @@ class TestCache:
         self, running, raw, releases, slow
     ):
         self.ask(raw)
-        live = services.live_server(running)
+        live = services.embedded_server(running)
         release = promote(releases, live, publish_tiny_release(releases)).release
         hits, _ = self.counts(running)
         for _ in range(2):

@@ -1,9 +1,11 @@
 import json
+from dataclasses import asdict
 
 import pytest
 
 from recsys_assets.serving import release_events
 from recsys_assets.serving.release import Promoted, Reason, Releases
+from recsys_assets.serving.release_events import ChangedMeanwhile
 from recsys_assets.storage import Store
 
 DRIFT = Reason("prices have changed", "drift_sensor")
@@ -38,23 +40,70 @@ def test_before_the_first_change_there_is_no_history(releases):
     assert releases.history() == []
 
 
-def test_a_change_that_a_kill_kept_from_being_made_is_not_shown(releases, folder, monkeypatch):
+def test_a_change_that_a_kill_kept_from_being_made_is_not_shown(releases, monkeypatch):
     releases.record(1, (), DRIFT)
-    write = release_events.write_atomically
 
-    def killed_before_the_pointer(url, data):
-        if url.endswith("promoted.json"):
-            raise KeyboardInterrupt
-        write(url, data)
+    def killed_before_the_pointer(_url, _data, _version):
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(release_events, "write_atomically", killed_before_the_pointer)
+    monkeypatch.setattr(release_events, "write_if_unchanged", killed_before_the_pointer)
     with pytest.raises(KeyboardInterrupt):
         releases.record(2, (1,), DRIFT)
     monkeypatch.undo()
-    assert len(list((folder / "events").iterdir())) == 2
     assert [change.release for change in releases.history()] == [1]
     releases.record(3, (1,), DRIFT)
     assert [change.release for change in releases.history()] == [1, 3]
+
+
+def test_an_event_of_a_change_that_never_was_is_not_shown(releases, folder):
+    first = releases.record(1, (), DRIFT)
+    never = {**asdict(first), "number": 2, "release": 9}
+    (folder / "events").mkdir()
+    (folder / "events/00000002.json").write_text(json.dumps(never))
+    releases.record(3, (1,), DRIFT)
+    releases.record(4, (3,), DRIFT)
+    assert [change.release for change in releases.history()] == [1, 3, 4]
+
+
+def test_of_two_changes_at_once_one_wins_and_the_other_is_told(releases, folder, monkeypatch):
+    releases.record(1, (), DRIFT)
+    write = release_events.write_if_unchanged
+
+    def just_after_another(url, data, version):
+        monkeypatch.undo()
+        releases.record(2, (1,), DRIFT)
+        return write(url, data, version)
+
+    monkeypatch.setattr(release_events, "write_if_unchanged", just_after_another)
+    with pytest.raises(ChangedMeanwhile, match=r"release 3 was not .* release 2 \(by drift_sensor"):
+        releases.record(3, (1,), PERSON)
+    assert [change.release for change in releases.history()] == [1, 2]
+    assert releases.record(3, (2,), PERSON).number == 3
+    assert [change.release for change in releases.history()] == [1, 2, 3]
+
+
+def test_a_change_whose_answer_was_lost_is_not_taken_for_another(releases, monkeypatch):
+    write = release_events.write_if_unchanged
+
+    def written_but_refused(url, data, version):
+        monkeypatch.undo()
+        write(url, data, version)
+        releases.record(2, (1,), DRIFT)
+        return False
+
+    monkeypatch.setattr(release_events, "write_if_unchanged", written_but_refused)
+    assert releases.record(1, (), PERSON).number == 1
+    assert [change.release for change in releases.history()] == [1, 2]
+
+
+def test_a_change_may_be_tied_to_the_one_that_was_looked_at(releases):
+    with pytest.raises(ChangedMeanwhile, match="nothing has been made live"):
+        releases.record(2, (), DRIFT, expected=Promoted(1, (), "2026-11-01T00:00:00+00:00"))
+    first = releases.record(1, (), DRIFT, expected=None)
+    with pytest.raises(ChangedMeanwhile, match="release 1"):
+        releases.record(2, (), DRIFT, expected=None)
+    second = releases.record(2, (1,), DRIFT, expected=first)
+    assert releases.history() == [first, second]
 
 
 def test_a_clock_that_goes_back_does_not_change_the_order(releases, monkeypatch):

@@ -72,5 +72,5 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, command, writer):
     assert "MB of release 2 had been written" in error
     assert "Free some space" in error
     assert after == "[1] 1"
-    assert files == "['.lock', '1', 'events', 'promoted.json']"
+    assert files == "['.lock', '1', 'promoted.json']"
     assert again == "[1, 2]"

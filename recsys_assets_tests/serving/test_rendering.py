@@ -280,6 +280,10 @@ except RuntimeError:
 assert releases.numbers() == [1, 2, 3]
 assert rendered(releases) == 5, "a claimed number is not given again"
 assert (releases.fetch(5) / "models/pipeline/5/two_tower/query_tower.onnx").exists()
+manifest = releases.fetch(5) / "manifest.json"
+manifest.write_text("{}")  # as a copy out of another store would have another one
+assert releases.fetch(5) == manifest.parent
+assert '"release": 5' in manifest.read_text(), "a copy of something else is replaced"
 releases.approve(5)
 assert releases.is_approved(5) and not releases.is_approved(1)
 releases.record(5, (1,))

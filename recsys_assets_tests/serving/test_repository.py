@@ -1,11 +1,15 @@
+import errno
+
 import pytest
 
 from recsys_assets.serving.processes import ServiceError
 from recsys_assets.serving.release import Releases
 from recsys_assets.serving.rendering import TEMPLATES
 from recsys_assets.serving.repository import (
+    ON_GPU,
     PIPELINE,
     add_version,
+    is_laid,
     remove_versions,
     write_configs,
 )
@@ -64,6 +68,14 @@ def test_configs_that_stay_the_same_are_not_touched(repository):
     assert touched == {"recommend", "recommend_cached"}
 
 
+def test_instances_are_of_the_kind_that_the_server_has(repository):
+    write_configs(TEMPLATES, repository, 1)
+    config = repository / PIPELINE / "config.pbtxt"
+    assert "kind: KIND_CPU }" in config.read_text()
+    write_configs(TEMPLATES, repository, 1, ON_GPU)
+    assert "kind: KIND_GPU }" in config.read_text()
+
+
 def test_the_release_is_in_the_version_of_the_cached_ensemble_and_in_both_steps(repository):
     write_configs(TEMPLATES, repository, 7)
     for ensemble in ("recommend", "recommend_cached"):
@@ -76,3 +88,26 @@ def test_a_release_of_an_earlier_layout_is_refused(repository, tmp_path):
     (tmp_path / "models/query/3").mkdir(parents=True)
     with pytest.raises(ServiceError, match=r"release 3 has no pipeline/: .* earlier layout"):
         add_version(tmp_path / "models", repository, 3)
+
+
+def test_files_are_copied_where_a_volume_takes_no_links_from_another(
+    repository, tmp_path, monkeypatch
+):
+    def on_another_mount(*_):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    releases = published(tmp_path / "store")
+    monkeypatch.setattr("recsys_assets.serving.repository.os.link", on_another_mount)
+    add_version(releases.fetch(1) / "models", repository, 1)
+    model = f"{PIPELINE}/1/model.py"
+    laid, stored = repository / model, releases.fetch(1) / "models" / model
+    assert laid.read_bytes() == stored.read_bytes()
+    assert not laid.samefile(stored)
+
+
+def test_that_very_release_is_laid_or_not(repository, tmp_path):
+    old, new = (published(tmp_path / name).fetch(1) / "models" for name in ("old", "new"))
+    assert not is_laid(old, repository, 1)
+    add_version(old, repository, 1)
+    assert is_laid(old, repository, 1)
+    assert not is_laid(new, repository, 1)

@@ -14,14 +14,23 @@ from recsys_assets.serving.processes import Address
 from recsys_assets.serving.seen_items import SeenItems
 from recsys_assets.serving.seen_settings import MIN_CAPACITY, FilterSettings
 from recsys_assets.serving.valkey import Valkey
+from recsys_assets.storage.online_store import open_store
 from recsys_assets_tests.conftest import free_port
 
 pytestmark = pytest.mark.integration
 
 
+@pytest.fixture(params=["valkey_url", "valkey_cluster_url"])
+def store(request):
+    """One Valkey, then a cluster."""
+    with open_store(request.getfixturevalue(request.param)) as client:
+        client.flushall()
+        yield client
+
+
 @pytest.fixture
-def store(valkey_url):
-    with redis.Redis.from_url(valkey_url) as client:
+def one_store(valkey_url):
+    with open_store(valkey_url) as client:
         yield client
 
 
@@ -148,24 +157,25 @@ def test_nobody_bought_anything(filters):
     filters.add({})
 
 
-def test_an_answer_that_comes_too_late_is_nobody_elses(store, valkey_url, filters):
-    filters.add({"ann": ["milk"]})
+def test_an_answer_that_comes_too_late_is_nobody_elses(one_store, valkey_url):
+    SeenItems(one_store).add({"ann": ["milk"]})
     impatient = redis.Redis.from_url(valkey_url, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
     items = SeenItems(impatient, ["milk", "tea"])
     assert items.seen_rows(["ann"], [np.array([0])])[0].tolist() == [True]
-    store.client_pause(1_000, all=True)
+    one_store.client_pause(1_000, all=True)
 
     with pytest.raises(redis.TimeoutError):
         items.seen_rows(["ann"], [np.array([0])])
-    store.client_unpause()
+    one_store.client_unpause()
     found = items.seen_rows(["carl", "ann"], [np.array([0, 1]), np.array([1, 0])])
     assert [answer.tolist() for answer in found] == [[False, False], [False, True]]
     impatient.close()
 
 
-def test_an_error_in_the_middle_of_a_batch_hurts_no_other_call(store, valkey_url, filters):
-    filters.add({"ann": ["milk"], "bob": ["milk"]})
-    store.acl_setuser("reader", enabled=True, nopass=True, commands=["+@all"], keys=["seen:{ann}"])
+def test_an_error_in_the_middle_of_a_batch_hurts_no_other_call(one_store, valkey_url):
+    SeenItems(one_store).add({"ann": ["milk"], "bob": ["milk"]})
+    rights = {"nopass": True, "commands": ["+@all"], "keys": ["seen:{ann}"]}
+    one_store.acl_setuser("reader", enabled=True, **rights)
     reader = redis.Redis.from_url(valkey_url.replace("//", "//reader:any@"))
     items = SeenItems(reader, ["milk"])
 
@@ -173,7 +183,7 @@ def test_an_error_in_the_middle_of_a_batch_hurts_no_other_call(store, valkey_url
         items.seen_rows(["bob", "ann"], [np.array([0]), np.array([0, 0])])
     assert items.seen_rows(["ann"], [np.array([0])])[0].tolist() == [True]
     reader.close()
-    store.acl_deluser("reader")
+    one_store.acl_deluser("reader")
 
 
 @pytest.fixture

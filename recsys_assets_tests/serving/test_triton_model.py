@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from recsys_assets.retrieval.device import CPU
 from recsys_assets.serving import triton_model
 from recsys_assets.serving.pipeline import Effort
 from recsys_assets.serving.seen_settings import WhenDown
@@ -43,21 +44,26 @@ def start(monkeypatch, tmp_path):
     monkeypatch.setattr(triton_model.gc, "freeze", lambda: None)
     monkeypatch.setattr(triton_model.sys, "setswitchinterval", lambda _: None)
     monkeypatch.setenv("RECSYS_BATCH_BUDGET_MS", "1000")
-    index = tmp_path / RELEASE / "item_index"
-    index.mkdir(parents=True)
-    (index / "item_ids.json").write_text(json.dumps([f"item {row}" for row in range(ITEMS)]))
 
     def started(**of):
         made = pipeline(ITEMS, **of)
 
         class Model(PipelineModel):
             @staticmethod
-            def load(folder):
+            def load(folder, device):
                 assert folder == tmp_path / RELEASE
+                assert device == CPU
                 return made
 
         model = Model()
-        model.initialize({"model_version": RELEASE, "model_repository": str(tmp_path)})
+        model.initialize(
+            {
+                "model_version": RELEASE,
+                "model_repository": str(tmp_path),
+                "model_instance_kind": "CPU",
+                "model_instance_device_id": "0",
+            }
+        )
         made.query.tower.batches.clear()
         return model
 

@@ -15,7 +15,7 @@ from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
 from recsys_assets.features.reader import PROJECT, OnlineUserFeatures, entity_key, field_name
 from recsys_assets.serving import services
 from recsys_assets.serving.benchmark import measure
-from recsys_assets.serving.canary import canaries, check_release, temporary_server
+from recsys_assets.serving.canary import TemporaryServer, canaries, check_release
 from recsys_assets.serving.client import RecommendClient
 from recsys_assets.serving.guard import Guard
 from recsys_assets.serving.history import purchased_items
@@ -89,12 +89,12 @@ def promoted(running):
     release = render(
         releases, Parts.current(store), DAY, Origin(trained_through=DAY), ServingConfig()
     )
-    server = temporary_server(Triton.of(running))
+    server = TemporaryServer(Triton.of(running))
     assert check_release(releases, release, server, canaries(history), AT).faulty == ()
     releases.approve(release)
     guard = Guard(1.0, ("ann", "bob"), running.online_store_url)
     reason = Reason("a first release", "pytest")
-    return promote_approved(releases, services.live_server(running), None, reason, guard)
+    return promote_approved(releases, services.embedded_server(running), None, reason, guard)
 
 
 @pytest.fixture

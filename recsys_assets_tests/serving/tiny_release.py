@@ -52,6 +52,21 @@ TinyPipeline.answer = _answer
 """
 
 
+def lay_model(draft: Path, release: int, source: str) -> Path:
+    """Templates and a compiled `model.py` in a draft; returns the version folder."""
+    for config in TEMPLATES.glob("*/config.pbtxt"):
+        target = draft / "templates" / config.parent.name
+        target.mkdir(parents=True)
+        shutil.copyfile(config, target / config.name)
+    folder = draft / "models" / PIPELINE / str(release)
+    folder.mkdir(parents=True)
+    (folder / "model.py").write_text(source)
+    # Were it compiled when it is first loaded, the folder would change, and be loaded anew.
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(str(folder / "model.py"), doraise=True, invalidation_mode=mode)
+    return folder
+
+
 def publish_tiny_release(releases: Releases, broken: bool = False, code: str = "") -> int:
     """Publishes a release that Triton can serve, or (broken) one that cannot be loaded.
 
@@ -59,15 +74,8 @@ def publish_tiny_release(releases: Releases, broken: bool = False, code: str = "
     """
     with releases.new() as draft:
         release = int(draft.version)
-        for config in TEMPLATES.glob("*/config.pbtxt"):
-            target = draft.path / "templates" / config.parent.name
-            target.mkdir(parents=True)
-            shutil.copyfile(config, target / config.name)
-        folder = draft.path / "models" / PIPELINE / str(release)
-        (folder / "item_index").mkdir(parents=True)
-        (folder / "model.py").write_text(TINY_MODEL.read_text() + code)
-        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-        py_compile.compile(str(folder / "model.py"), doraise=True, invalidation_mode=mode)
+        folder = lay_model(draft.path, release, TINY_MODEL.read_text() + code)
+        (folder / "item_index").mkdir()
         (folder / "item_index/item_ids.json").write_text(json.dumps(item_ids(release)))
         vectors = np.random.default_rng(release).normal(size=(ITEMS, DIMENSIONS))
         if not broken:

@@ -1,15 +1,13 @@
 """Releases of two model processes each, which answer by themselves: for tests of watchdogs."""
 
 import json
-import py_compile
 import re
-import shutil
 from pathlib import Path
 
 from recsys_assets.serving.integrity import digests
 from recsys_assets.serving.release import MANIFEST, Releases
-from recsys_assets.serving.rendering import TEMPLATES
 from recsys_assets.serving.repository import PIPELINE, write_configs, write_identity
+from recsys_assets_tests.serving.tiny_release import lay_model
 
 DAY = "2017-09-30"
 PROCESSES = 2
@@ -47,17 +45,8 @@ def publish_twin_release(releases: Releases) -> int:
     """Publishes a release whose model does nothing, in two processes."""
     with releases.new() as draft:
         release = int(draft.version)
-        for config in TEMPLATES.glob("*/config.pbtxt"):
-            target = draft.path / "templates" / config.parent.name
-            target.mkdir(parents=True)
-            shutil.copyfile(config, target / config.name)
+        lay_model(draft.path, release, _MODEL)
         _set_processes(draft.path / "templates" / PIPELINE / "config.pbtxt")
-        folder = draft.path / "models" / PIPELINE / str(release)
-        folder.mkdir(parents=True)
-        (folder / "model.py").write_text(_MODEL)
-        # Were it compiled when it is first loaded, the folder would change, and be loaded anew.
-        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-        py_compile.compile(str(folder / "model.py"), doraise=True, invalidation_mode=mode)
         write_identity(draft.path / "models", release)
         write_configs(draft.path / "templates", draft.path / "models", release)
         manifest = {"release": release, "item_features_day": DAY, "files": digests(draft.path)}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from recsys_assets.retrieval.device import Device
 from recsys_assets.serving.pipeline import Pipeline
 from recsys_assets.serving.triton_model import PipelineModel
 from recsys_assets.settings import load_settings
@@ -11,6 +12,6 @@ class TritonPythonModel(PipelineModel):
     """All stages of `recommend` in one process."""
 
     @staticmethod
-    def load(folder: Path) -> Pipeline:
+    def load(folder: Path, device: Device) -> Pipeline:
         """The pipeline of the release in `folder`."""
-        return Pipeline.load(folder, load_settings())
+        return Pipeline.load(folder, load_settings(), device)

@@ -35,9 +35,8 @@ from recsys_assets.bench_serving.peers.lookup import Lookup
 from recsys_assets.bench_serving.peers.options import Options
 from recsys_assets.bench_serving.peers.release import promoted_version
 from recsys_assets.features.feature_store import FEATURE_REPO, configuration_variables
-from recsys_assets.serving.canary import free_addresses
 from recsys_assets.serving.client import MODEL
-from recsys_assets.serving.processes import Daemon, ServiceError
+from recsys_assets.serving.processes import Daemon, ServiceError, free_addresses
 from recsys_assets.serving.repository import CONFIG
 from recsys_assets.serving.triton import Addresses, Triton
 from recsys_assets.serving.valkey import Valkey

@@ -17,7 +17,7 @@ from recsys_assets.bench_serving.peers.query_encoding import (
 )
 from recsys_assets.features.encoding import EncodedBatch, Encoding
 from recsys_assets.features.request_time import context, recency_days
-from recsys_assets.retrieval.query_tower import open_session
+from recsys_assets.retrieval.device import CPU
 from recsys_assets.retrieval.tastes import Tastes
 
 Tensors = dict[str, np.ndarray]
@@ -105,7 +105,7 @@ class QueryTowers:
         self._towers = [
             (
                 row,
-                open_session(folders[row] / "query_tower.onnx", threads=1),
+                CPU.open_session(folders[row] / "query_tower.onnx", threads=1),
                 Tastes.load(folders[row]),
             )
             for row in (TOWER, RANKER_TOWER)

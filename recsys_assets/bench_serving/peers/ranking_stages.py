@@ -14,7 +14,7 @@ from recsys_assets.bench_serving.peers.options import Options
 from recsys_assets.bench_serving.peers.query_encoding import RANKER, model_folders
 from recsys_assets.bench_serving.peers.query_stages import joined_query
 from recsys_assets.ranking.scoring import Scoring
-from recsys_assets.retrieval.query_tower import open_session
+from recsys_assets.retrieval.device import CPU
 from recsys_assets.retrieval.tastes import Tastes
 from recsys_assets.serving.diversity import Sampling, perturb
 from recsys_assets.serving.rank_stage import ITEMS, STAGE, read_columns
@@ -65,7 +65,7 @@ class Ranking:
         folder = model_folders(options)[RANKER]
         scoring = Scoring.load(folder)
         popularity = read_columns(options.file(ITEMS))["popularity_28d"]
-        session = open_session(folder / "ranker.onnx", threads=1)
+        session = CPU.open_session(folder / "ranker.onnx", threads=1)
         return cls(session, scoring, scoring.correction(popularity))
 
     def run(self, inputs: Tensors) -> Tensors:

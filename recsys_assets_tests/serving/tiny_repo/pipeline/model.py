@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import redis
 
+from recsys_assets.retrieval.device import Device
 from recsys_assets.serving.circuit import connect
 from recsys_assets.serving.diversity import Diversity, Sampling
 from recsys_assets.serving.pipeline import Effort, Pipeline
@@ -80,7 +81,7 @@ class TinyPipeline(Pipeline):
 
 class TritonPythonModel(PipelineModel):
     @staticmethod
-    def load(folder: Path) -> Pipeline:
+    def load(folder: Path, _: Device) -> Pipeline:
         store = connect(load_settings().online_store_url)
         vectors = np.load(folder / "vectors.npy")
         ids = json.loads((folder / "item_index/item_ids.json").read_text())
@@ -95,4 +96,5 @@ class TritonPythonModel(PipelineModel):
                 sampling=Sampling(temperature=0.0, seed=0),
             ),
             {Effort.FULL: Depth(300, 100, 100), Effort.FEWER_CANDIDATES: Depth(100, 20, 40)},
+            ids,
         )

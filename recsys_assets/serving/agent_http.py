@@ -1,0 +1,122 @@
+"""What an agent says over HTTP: to the kubelet, to promotions and to Prometheus.
+
+    /live     200 while the agent looks after its server
+    /ready    200 if a real request was answered just now, by a release that is in order
+    /release  JSON: what is wanted, what answers, whether degraded, what hinders the agent
+    /metrics  Prometheus
+
+A pod that loads another release stays ready: its old one answers. One that is to end does not, so
+that requests go elsewhere, and goes on answering those that still come.
+"""
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from recsys_assets.serving.agent import Agent
+from recsys_assets.serving.probe import Probe, probe
+from recsys_assets.serving.processes import Address
+
+# An answer says how a server is for so long.
+_FRESH_SECONDS = 1.0
+# Any id will do: that there is one lets the answer tell whether the online store is reached.
+_USER = "health"
+_JSON = "application/json"
+_TEXT = "text/plain; charset=utf-8"
+
+Answer = tuple[int, str, bytes]
+
+
+class AgentEndpoints:
+    """Answers for an agent whose loop runs in `loop`; `draining` is set once the pod is to end."""
+
+    def __init__(self, agent: Agent, loop: threading.Thread, draining: threading.Event) -> None:
+        self._agent = agent
+        self._loop = loop
+        self._draining = draining
+        self._asking = threading.Lock()
+        self._probe: Probe | None = None
+        self._probed_at = float("-inf")
+
+    def serve(self, address: Address) -> ThreadingHTTPServer:
+        """Answers at an address, until the returned server is shut down."""
+        server = ThreadingHTTPServer((address.host, address.port), self._handler())
+        threading.Thread(target=server.serve_forever, name="agent http", daemon=True).start()
+        return server
+
+    def live(self) -> Answer:
+        """Whether the loop runs, or has been told to end."""
+        if not self._loop.is_alive() and not self._draining.is_set():
+            return 503, _TEXT, b"the loop has ended"
+        return (503, _TEXT, b"a look hangs") if self._agent.hangs else (200, _TEXT, b"ok")
+
+    def ready(self) -> Answer:
+        """Whether requests should come here; if not, why."""
+        why = self._unready()
+        return (503, _TEXT, why.encode()) if why else (200, _TEXT, b"ok")
+
+    def release(self) -> Answer:
+        """What is wanted, and what answers."""
+        wanted, answer = self._agent.following.wanted, self._answer()
+        said: dict[str, Any] = {
+            "wanted": wanted.release if wanted else None,
+            "serving": answer.release,
+            "degraded": answer.degraded,
+            "error": self._agent.error or ("" if answer.release else answer.message),
+        }
+        return 200, _JSON, json.dumps(said).encode()
+
+    def metrics(self) -> Answer:
+        """What the agent has found."""
+        return 200, CONTENT_TYPE_LATEST, generate_latest(self._agent.metrics.registry)
+
+    def _unready(self) -> str:
+        if self._draining.is_set():
+            return "draining"
+        accepted = self._agent.accepted
+        answer = self._answer()
+        if answer.release not in {None, *self._agent.accepted}:  # perhaps from before a switch
+            answer = self._answer(anew=True)
+        if answer.outcome == "busy":  # sent elsewhere, its requests would overload the others too
+            return ""
+        if answer.release is None:
+            return self._agent.error or answer.message
+        if answer.release not in accepted | self._agent.accepted:
+            return f"release {answer.release} answers; {self._agent.error}"
+        return ""
+
+    def _answer(self, anew: bool = False) -> Probe:
+        """A real request's outcome; unless asked anew, at most a second old, however many ask."""
+        with self._asking:
+            old = time.monotonic() - self._probed_at > _FRESH_SECONDS
+            if anew or old or self._probe is None:
+                self._probe = probe(self._agent.server.grpc, _USER)
+                self._probed_at = time.monotonic()
+            return self._probe
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        routes = {
+            "/live": self.live,
+            "/ready": self.ready,
+            "/release": self.release,
+            "/metrics": self.metrics,
+        }
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                route = routes.get(self.path)
+                status, kind, body = route() if route else (404, _TEXT, b"no such page")
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Probes come every second: nothing is written about them."""
+
+        return Handler

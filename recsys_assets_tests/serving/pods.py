@@ -1,0 +1,195 @@
+"""Pods played by processes: each a Triton and an agent with folders and ports of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tritonclient.utils import InferenceServerException
+
+from recsys_assets.serving.agents import Patience, Pods, PodState, ask
+from recsys_assets.serving.client import RecommendClient
+from recsys_assets.serving.fleet import Fleet
+from recsys_assets.serving.triton import Triton
+from recsys_assets.settings import Settings
+from recsys_assets_tests.conftest import free_port
+from recsys_assets_tests.serving.conftest import settings_in
+from recsys_assets_tests.serving.tiny_release import AT
+
+# Whether or not the command line knows the command.
+_AGENT = (
+    "from recsys_assets.cli import main; from recsys_assets.serving.commands import agent; "
+    "main.add_command(agent); main()"
+)
+
+
+def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+@dataclass
+class Pod:
+    """One pod; `environ` is what its agent is told beside its own addresses."""
+
+    settings: Settings
+    environ: Mapping[str, str]
+    address: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
+    process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def new(cls, home: Path, shop: Settings, environ: Mapping[str, str] | None = None) -> "Pod":
+        """A pod with a home of its own over the store and the online store of `shop`."""
+        here = settings_in(home)
+        settings = replace(
+            here, storage_url=shop.storage_url, online_store_url=shop.online_store_url
+        )
+        return cls(settings, environ or {})
+
+    @property
+    def triton(self) -> Triton:
+        return Triton.of(self.settings)
+
+    def start(self, *options: str) -> "Pod":
+        """Starts both containers."""
+        self.triton.start()
+        return self.start_agent(*options)
+
+    def start_agent(self, *options: str) -> "Pod":
+        host, port = self.address.split(":")
+        where = ("--host", host, "--port", port)
+        quick = ("--every", "0.2", "--spread-seconds", "0", "--drain-seconds", "0.5")
+        settings = self.settings
+        environ = {
+            **os.environ,
+            "RECSYS_HOME": str(settings.home),
+            "RECSYS_STORAGE": settings.storage_url,
+            "RECSYS_TRITON_GRPC": settings.triton_grpc,
+            "RECSYS_TRITON_REPOSITORY": str(settings.triton_repository),
+            **self.environ,
+        }
+        command = [sys.executable, "-c", _AGENT, "agent", *where, *quick, *options]
+        with (settings.home / "agent.log").open("ab") as log:
+            self.process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+        return self
+
+    def kill_agent(self, number: int = signal.SIGKILL) -> int:
+        """Ends the agent; returns its exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(timeout=30)
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill_agent()
+        self.triton.stop()
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of what the agent answers; 0 if nobody does."""
+        try:
+            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError as error:
+            return 0, str(error)
+
+    def is_ready(self) -> bool:
+        return self.get("/ready")[0] == 200
+
+    def state(self) -> PodState:
+        return ask(self.address)
+
+    def serves(self, release: int) -> bool:
+        return self.state().serving == release
+
+
+def fleet_of(pods: list[Pod], canary: list[Pod], seconds: float = 60.0) -> Fleet:
+    """The fleet of these pods, as promotion sees it; pods may join and leave the lists."""
+    where = {"agents:1": pods, "canary:1": canary}
+    return Fleet(
+        pods[0].settings.triton_grpc,
+        Pods("agents:1", lambda service: [pod.address for pod in where[service]]),
+        Pods("canary:1", lambda service: [pod.address for pod in where[service]]),
+        Patience(seconds, 0.1),
+    )
+
+
+class Storefront:
+    """Sends requests when they are due, each to one of the pods that are ready, in turn.
+
+    It finds out every tenth of a second which those are, as clients behind a service are told.
+    """
+
+    def __init__(self, pods: list[Pod]) -> None:
+        self._pods = pods
+        self._ready: list[Pod] = []
+        self._clients: dict[str, RecommendClient] = {}
+        self._done = threading.Event()
+        self.outcomes = Counter[str]()
+
+    def look(self) -> None:
+        self._ready = [pod for pod in list(self._pods) if pod.is_ready()]
+
+    def follow(self) -> None:
+        while not self._done.wait(0.1):
+            self.look()
+
+    def pace(self, per_second: float) -> None:
+        senders, due = [], time.monotonic()
+        while not self._done.is_set():
+            senders.append(threading.Thread(target=self.send, args=(len(senders),)))
+            senders[-1].start()
+            due += 1 / per_second
+            time.sleep(max(0.0, due - time.monotonic()))
+        for sender in senders:
+            sender.join()
+
+    def send(self, number: int) -> None:
+        ready = self._ready
+        if not ready:
+            said = [pod.get("/ready")[1] for pod in self._pods]
+            self.outcomes[f"no pod is ready: {said}"] += 1
+            return
+        address = ready[number % len(ready)].settings.triton_grpc
+        client = self._clients.setdefault(address, RecommendClient(address, probe=True))
+        try:
+            answer = client.recommend("", AT)
+        except InferenceServerException as error:
+            self.outcomes[f"failed: {error.message()}"] += 1
+            return
+        of_release = {int(item.split("-")[0]) for item in answer.item_ids}
+        self.outcomes["sound" if of_release == {answer.release} else "mixed"] += 1
+
+    def close(self) -> None:
+        self._done.set()
+
+
+@contextmanager
+def storefront(pods: list[Pod], per_second: float = 40.0) -> Iterator[Counter[str]]:
+    """Yields what came of the requests so far: "sound", or what went wrong."""
+    shop = Storefront(pods)
+    shop.look()
+    threads = [
+        threading.Thread(target=shop.follow),
+        threading.Thread(target=shop.pace, args=(per_second,)),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield shop.outcomes
+    finally:
+        shop.close()
+        for thread in threads:
+            thread.join()

@@ -1,0 +1,118 @@
+"""What agents say, as promotion sees it; the agents are played by an HTTP server."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from recsys_assets.serving.agents import (
+    Patience,
+    Pods,
+    PodState,
+    ask,
+    everyone,
+    resolve,
+    those_that_answer,
+)
+from recsys_assets.serving.changing import PromotionError
+from recsys_assets_tests.conftest import free_port
+
+WAITING = {"wanted": 2, "serving": 1, "degraded": False, "error": ""}
+HINDERED = {**WAITING, "error": "release 2 is damaged"}
+THERE = {**WAITING, "serving": 2}
+JOINING = {**WAITING, "serving": None, "error": "no Triton answers"}
+
+
+@pytest.fixture
+def agent():
+    """Starts an agent that says one thing after another, and the last for ever."""
+    servers = []
+
+    def start(*said):
+        left = list(said)
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                body = json.dumps(left.pop(0) if len(left) > 1 else left[0]).encode()
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever).start()
+        servers.append(server)
+        return f"127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+
+
+def wait(addresses, seconds=20.0, counted=everyone):
+    said, pods = [], Pods("agents:1", lambda _: addresses)
+    states = pods.wait_for(2, counted, Patience(seconds, 0.01), said.append)
+    return [state.serving for state in states], said
+
+
+def test_what_an_agent_says(agent):
+    address = agent(HINDERED)
+    state = ask(address)
+    assert state == PodState(address, 2, 1, False, "release 2 is damaged")
+    assert str(state) == f"{address} serves release 1 (release 2 is damaged)"
+
+
+def test_one_that_does_not_answer_or_says_something_else(agent):
+    assert "not reached" in ask(f"127.0.0.1:{free_port()}").error
+    assert not ask(agent({"hello": "world"})).asked
+
+
+def test_waiting_until_all_are_there(agent):
+    serving, said = wait([agent(WAITING, WAITING, THERE), agent(THERE)])
+    assert serving == [2, 2]
+    assert said == [
+        "1 of 2 pods answer with release 2",
+        "2 of 2 pods answer with release 2",
+    ]
+
+
+def test_one_that_is_hindered_for_a_moment_is_waited_for(agent):
+    assert wait([agent(HINDERED, HINDERED, WAITING, THERE)])[0] == [2]
+
+
+def test_it_ends_early_once_the_others_say_what_hinders_them(agent):
+    assert wait([agent(HINDERED), agent(THERE)], seconds=1e9)[0] == [1, 2]
+
+
+def test_it_ends_in_time_though_one_is_still_on_its_way(agent):
+    assert wait([agent(WAITING)], seconds=0.1)[0] == [1]
+
+
+def test_a_pod_that_is_just_joining_is_not_waited_for(agent):
+    there, joining = agent(WAITING, THERE), agent(JOINING)
+    counted = those_that_answer([ask(there), ask(joining)])
+    assert wait([there, joining], 1e9, counted)[0] == [2, None]
+
+
+def test_one_that_answered_before_is(agent):
+    there, lost = agent(THERE), agent(THERE, JOINING)
+    counted = those_that_answer([ask(there), ask(lost)])
+    assert wait([there, lost], 1e9, counted)[1][-1] == "1 of 2 pods answer with release 2"
+
+
+def test_that_nobody_counts_is_not_enough(agent):
+    assert wait([agent(JOINING)], 0.1, those_that_answer([]))[0] == [None]
+
+
+def test_a_service_is_resolved_to_its_addresses():
+    assert resolve("localhost:8080") == ["127.0.0.1:8080"]
+
+
+def test_a_service_without_pods_is_named():
+    with pytest.raises(PromotionError, match=r"nobody\.invalid:8080 cannot be resolved"):
+        resolve("nobody.invalid:8080")
+    (state,) = Pods("nobody.invalid:8080").states()
+    assert not state.asked
