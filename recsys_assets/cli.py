@@ -4,24 +4,50 @@ import getpass
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from recsys_assets.exporter import commands as exporter
+from recsys_assets.serving import commands as serving
+from recsys_assets.serving import retention_commands as retention
 from recsys_assets.settings import InvalidSetting, Settings, load_settings
+from recsys_assets.storefront import commands as storefront
 
 if TYPE_CHECKING:
     from recsys_assets.serving.release import Promoted
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Says what a store does not answer in one line, whatever the command."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except OSError as error:
+            from recsys_assets.storage.s3 import StorageUnavailable
+
+            if isinstance(error, StorageUnavailable):
+                raise click.ClickException(str(error)) from None
+            raise
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.pass_context
 def main(context: click.Context) -> None:
     """A product recommender as a Dagster asset graph."""
+    from recsys_assets.deployments.local_only import require_possible
+
     try:
         context.obj = load_settings()
+        require_possible(context.obj, context.invoked_subcommand)
     except InvalidSetting as error:
         raise click.ClickException(str(error)) from None
+
+
+for folder in (serving, retention, exporter, storefront):
+    for command in folder.COMMANDS:
+        main.add_command(command)
 
 
 @main.command()
@@ -97,7 +123,10 @@ def down(settings: Settings) -> None:
     """Stop the embedded Valkey and Triton."""
     from recsys_assets.serving import services
 
-    services.down(settings)
+    try:
+        services.down(settings)
+    except services.ServiceError as error:
+        raise click.ClickException(str(error)) from None
     _print_status(settings)
 
 
@@ -115,12 +144,14 @@ def status(settings: Settings) -> None:
 def watch(settings: Settings, every: float, metrics_port: int | None) -> None:
     """Keep Valkey, Triton and the promoted release answering, until interrupted."""
     from recsys_assets.serving import healing
+    from recsys_assets.serving.stopping import told_to_stop
     from recsys_assets.serving.watch_metrics import WatchMetrics
 
+    stop = told_to_stop()
     metrics = WatchMetrics()
     if metrics_port is not None:
         metrics.serve(metrics_port)
-    for line in healing.watch(settings, every, metrics=metrics):
+    for line in healing.watch(settings, every, stop.wait, metrics):
         click.echo(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {line}")
 
 
@@ -169,15 +200,15 @@ def _change_live_release(settings: Settings, change: "Callable[[], Promoted]") -
     from recsys_assets.serving.release import MissingRelease
 
     try:
-        changed = change()
-    except (services.ServiceError, MissingRelease) as error:
-        raise click.ClickException(str(error)) from None
-    else:
-        previous = "none" if changed.previous is None else changed.previous
-        click.echo(f"release {changed.release} is live; a rollback goes back to {previous}")
-    finally:
         with open_instance(settings) as instance:
-            report_changes(instance, services.releases(settings))
+            try:
+                changed = change()
+            finally:
+                report_changes(instance, services.releases(settings))
+    except (InvalidSetting, services.ServiceError, MissingRelease) as error:
+        raise click.ClickException(str(error)) from None
+    previous = "none" if changed.previous is None else changed.previous
+    click.echo(f"release {changed.release} is live; a rollback goes back to {previous}")
 
 
 def _print_status(settings: Settings) -> None:

@@ -1,0 +1,30 @@
+"""The command `recsys exporter`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from recsys_assets.settings import Settings
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8092, show_default=True, help="Port to listen on.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds between two readings of the store.",
+)
+@click.pass_obj
+def exporter(settings: "Settings", host: str, port: int, every: float) -> None:
+    """Tell Prometheus of releases, drift and data in the store, until interrupted."""
+    from recsys_assets.exporter.service import serve
+    from recsys_assets.storage import Store
+
+    serve(Store(settings.storage_url), host, port, every)
+
+
+COMMANDS = (exporter,)

@@ -1,0 +1,108 @@
+"""What the exporter tells Prometheus; days are the midnight (UTC) that begins them."""
+
+import logging
+import time
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from recsys_assets.exporter.reading import PARTS, Facts, StoreAway, StoreReader
+
+_LOG = logging.getLogger(__name__)
+
+
+class StoreMetrics(Collector):
+    """Metrics of one store. A scrape sees one reading as a whole, and never waits for one.
+
+    Before the first reading that succeeds only `recsys_store_reachable` is told: 0 would be a lie
+    about everything else.
+    """
+
+    def __init__(self, reader: StoreReader) -> None:
+        self.registry = CollectorRegistry()
+        self._reader = reader
+        self._facts: Facts | None = None
+        self._unread: dict[str, str] = {}
+        self._reachable = False
+        self._seconds = 0.0
+        self._read_at = 0.0
+        self.registry.register(self)
+
+    def look(self) -> None:
+        """Reads the store once; while it is away, what it last held stands."""
+        started = time.perf_counter()
+        try:
+            facts, unread = self._reader.read()
+        except StoreAway as error:
+            self._reachable = False
+            self._seconds = time.perf_counter() - started
+            _LOG.warning("%s", error)
+            return
+        for part in unread:
+            _LOG.warning("%s cannot be read: %s", part, unread[part])
+        self._seconds = time.perf_counter() - started
+        self._read_at = time.time()
+        self._facts, self._unread, self._reachable = facts, unread, True
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Families as Prometheus asks for them."""
+        facts, unread = self._facts, self._unread
+        yield _gauge("recsys_store_reachable", "1 if the store answered", self._reachable)
+        yield _gauge("recsys_exporter_read_seconds", "Of the last reading", self._seconds)
+        if facts is None:
+            return
+        yield _gauge(
+            "recsys_exporter_read_timestamp_seconds", "When the store was last read", self._read_at
+        )
+        yield _labelled(
+            "recsys_exporter_unreadable",
+            "1 if a part of the store could not be read, so that its metrics are old",
+            "part",
+            {part: float(part in unread) for part in PARTS},
+        )
+        yield from _of(facts)
+
+
+def _of(facts: Facts) -> Iterator[GaugeMetricFamily]:
+    release, drift, business = facts.release, facts.drift, facts.business
+    for name, text, value in (
+        ("promoted_release", "Release that should answer, 0 if none", release.number),
+        ("release_promoted_timestamp_seconds", "When it was promoted", release.promoted_at),
+        (
+            "release_trained_through_timestamp_seconds",
+            "Last day that it has learned from",
+            release.trained_through,
+        ),
+        ("drift_day_timestamp_seconds", "Day of the newest drift report, 0 if none", drift.day),
+        ("drift_alarming", "1 if the newest drift report alarms", drift.alarming),
+        ("business_day_timestamp_seconds", "Day of the newest figures, 0 if none", business.day),
+        ("business_alarming", "1 if the newest figures have fallen", business.alarming),
+        (
+            "interactions_day_timestamp_seconds",
+            "Newest day of interactions, 0 if none",
+            facts.interactions,
+        ),
+    ):
+        yield _gauge(f"recsys_{name}", text, value)
+    yield _labelled(
+        "recsys_drift_psi", "PSI of the newest drift report, in nats", "feature", drift.psi
+    )
+    yield _labelled(
+        "recsys_graph_alert_timestamp_seconds",
+        "When the asset graph raised its last alert of a kind",
+        "kind",
+        facts.alerts,
+    )
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, value=float(value))
+
+
+def _labelled(name: str, text: str, label: str, values: dict[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value_of, value in values.items():
+        family.add_metric([value_of], value)
+    return family

@@ -1,0 +1,33 @@
+"""The exporter as a process: answers Prometheus at any path, and reads the store at an interval."""
+
+import logging
+
+from prometheus_client import start_http_server
+
+from recsys_assets.exporter.metrics import StoreMetrics
+from recsys_assets.exporter.reading import StoreReader
+from recsys_assets.serving.stopping import told_to_stop
+from recsys_assets.storage import Store
+
+
+def serve(store: Store, host: str, port: int, every: float) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Args:
+        store: to be read.
+        host: to listen on.
+        port: to listen on.
+        every: seconds between two readings.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    metrics = StoreMetrics(StoreReader(store))
+    stop = told_to_stop()
+    server, thread = start_http_server(port, addr=host, registry=metrics.registry)
+    try:
+        while not stop.is_set():
+            metrics.look()
+            stop.wait(every)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

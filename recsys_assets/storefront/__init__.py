@@ -1,0 +1,1 @@
+"""What a storefront speaks to over HTTP: slates out, events in."""

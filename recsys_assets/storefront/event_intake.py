@@ -1,0 +1,171 @@
+"""Judges the events of a request, and keeps all that can be accepted, or none of them."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from recsys_assets.serving.circuit import Circuit, StoreUnavailable
+from recsys_assets.serving.seen_events import record_events
+from recsys_assets.serving.seen_settings import DEFAULT_FILTERS, FilterSettings
+from recsys_assets.storage.online_store import open_store
+from recsys_assets.storefront.event_rows import Event, UnusableEvent, broken_rules
+from recsys_assets.storefront.event_stream import EventStream
+
+_LOG = logging.getLogger(__name__)
+_RETRY_SECONDS, _FULL_SECONDS = 1.0, 30.0
+_CONNECT_SECONDS, _ANSWER_SECONDS = 0.5, 2.0
+
+
+class UnusableBody(ValueError):
+    """A body that is no array of events; the message says what it is, and what to send."""
+
+
+class NotKept(RuntimeError):
+    """None of the events could be kept now; they can be sent again after `retry_seconds`."""
+
+    def __init__(self, reason: str, retry_seconds: float) -> None:
+        super().__init__(reason)
+        self.retry_seconds = retry_seconds
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one service takes on.
+
+    Attributes:
+        concurrency: requests being worked on at a time; further ones are refused.
+        most_bytes: of a body.
+        most_events: of a body.
+        most_unlanded: events in the stream, some 400 bytes each, so that a landing that stands
+            still does not fill the store that recommendations need.
+    """
+
+    concurrency: int = 32
+    most_bytes: int = 1_000_000
+    most_events: int = 1000
+    most_unlanded: int = 2_000_000
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of one event: refused if there is a `reason`; `event` is None if unreadable."""
+
+    event: Event | None
+    reason: str = ""
+    detail: str = ""
+
+    @property
+    def accepted(self) -> Event | None:
+        """The event, unless it is refused."""
+        return None if self.reason else self.event
+
+    def as_answer(self) -> dict[str, Any]:
+        """Its part of the answer."""
+        told = {"event_id": self.event and self.event.event_id, "accepted": not self.reason}
+        why = {"reason": self.reason, "detail": self.detail}
+        return told | {name: value for name, value in why.items() if value}
+
+
+def judge(given: Sequence[object], now: datetime) -> list[Verdict]:
+    """What becomes of JSON values by the contract, in their order."""
+    verdicts = [_read(one) for one in given]
+    events = {place: one.event for place, one in enumerate(verdicts) if one.event is not None}
+    places = list(events)
+    for number, reason in broken_rules(list(events.values()), now).items():
+        verdicts[places[number]] = Verdict(events[places[number]], reason)
+    return verdicts
+
+
+class EventIntake:
+    """Takes bodies of requests; one serves many threads.
+
+    Args:
+        store: whose stream and filters of seen items are written.
+        limits: of this process.
+        filters: of buyers who have none yet.
+    """
+
+    def __init__(
+        self, store: redis.Redis, limits: Limits, filters: FilterSettings = DEFAULT_FILTERS
+    ) -> None:
+        self.stream = EventStream(store)
+        self._store, self._limits, self._filters = store, limits, filters
+        self._circuit = Circuit()
+
+    def take(self, body: bytes) -> list[Verdict]:
+        """What has become of each event of a body.
+
+        Raises:
+            UnusableBody: it holds no events.
+            NotKept: the store is away or full. Should it have kept them all the same, as only its
+                answer was lost, then events that are sent again with their ids count once.
+        """
+        verdicts = judge(self._parse(body), datetime.now(UTC))
+        accepted = [one.accepted for one in verdicts if one.accepted is not None]
+        try:
+            kept = not accepted or self._circuit.call(lambda: self._keep(accepted))
+        except StoreUnavailable as error:
+            _LOG.warning("events are not accepted: %s", error)
+            raise NotKept(f"{error}; send all of them again", _RETRY_SECONDS) from None
+        if not kept:
+            reason = f"{self._limits.most_unlanded} events wait to be landed; send them again later"
+            raise NotKept(reason, _FULL_SECONDS)
+        return verdicts
+
+    def why_not_ready(self) -> str:
+        """Empty while the store answers."""
+        try:
+            self._store.ping()
+        except redis.RedisError as error:
+            return f"the online store does not answer: {error}"
+        return ""
+
+    def _parse(self, body: bytes) -> list[object]:
+        try:
+            given = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise UnusableBody(f"the body is no JSON ({error}): send an array of events") from None
+        most = self._limits.most_events
+        if isinstance(given, list) and 0 < len(given) <= most:
+            return given
+        what = f"{len(given)} events" if isinstance(given, list) else type(given).__name__
+        raise UnusableBody(f"the body is {what}: send an array of 1 to {most} events")
+
+    def _keep(self, events: Sequence[Event]) -> bool:
+        """Purchases first: a filter that knows one early does no harm, an event kept twice might.
+
+        Returns:
+            Whether there was room.
+        """
+        bought = [one.row for one in events if one.row["event"] == "purchase"]
+        pairs = ((row["user_id"], row["item_id"]) for row in bought)
+        record_events(self._store, pairs, self._filters)
+        rows = [(one.event_id, one.made, one.row_as_json()) for one in events]
+        return self.stream.append(rows, self._limits.most_unlanded)
+
+
+def connect(url: str) -> redis.Redis:
+    """A client that fails in time for an answer, and leaves trying again to the caller."""
+    return open_store(
+        url,
+        socket_connect_timeout=_CONNECT_SECONDS,
+        socket_timeout=_ANSWER_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def _read(given: object) -> Verdict:
+    try:
+        return Verdict(Event.of(given))
+    except UnusableEvent as error:
+        return Verdict(None, error.reason, str(error))
