@@ -1,0 +1,1 @@
+"""What runs on Kubernetes, held against schemas and policies without one, and what it takes."""
