@@ -27,7 +27,15 @@ from recsys_assets_tests.serving.twin_release import publish_twin_release
 pytestmark = pytest.mark.integration
 
 FOLDER = REPOSITORY / "observability"
-COMMITTED = {"triton": "127.0.0.1:8702", "watchdog": "127.0.0.1:8703"}
+COMMITTED = {
+    "triton": "127.0.0.1:8702",
+    "watchdog": "127.0.0.1:8703",
+    "recommend": "127.0.0.1:8090",
+    "events": "127.0.0.1:8091",
+    "exporter": "127.0.0.1:8092",
+    "events-landing": "127.0.0.1:8093",
+}
+RUNNING = {"triton", "watchdog"}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +46,7 @@ def targets(tmp_path_factory):
         services.up(settings)
         releases = services.releases(settings)
         release = publish_twin_release(releases)
-        promote(releases, services.live_server(settings), release, Reason("a test", "pytest"))
+        promote(releases, services.embedded_server(settings), release, Reason("a test", "pytest"))
         metrics, port = WatchMetrics(), free_port()
         metrics.serve(port)
         assert heal_services(settings, metrics) == []
@@ -57,7 +65,7 @@ def prometheus(targets, tmp_path_factory):
     config = (FOLDER / "prometheus.yml").read_text()
     for job, address in COMMITTED.items():
         assert address in config
-        config = config.replace(address, targets[job])
+        config = config.replace(address, targets.get(job, f"127.0.0.1:{free_port()}"))
     config = re.sub(r"(interval|timeout): \ds", r"\1: 1s", config)
     (folder / "prometheus.yml").write_text(config)
     path = f"{Path(sys.executable).parent}:/usr/bin:/usr/local/bin"
@@ -118,8 +126,16 @@ def test_the_watchdog_does(targets):
 
 
 def test_all_is_scraped_and_every_rule_can_be_evaluated(prometheus):
-    until(lambda: scraped(prometheus) == set(COMMITTED))
+    until(lambda: scraped(prometheus) == RUNNING)
     assert until(lambda: evaluated(prometheus)) == {"ok"}
+
+
+def test_what_does_not_run_is_told_by_name(prometheus):
+    def down():
+        series = ask(prometheus, "query", query="up == 0")["result"]
+        return {one["metric"]["job"] for one in series}
+
+    until(lambda: down() == set(COMMITTED) - RUNNING)
 
 
 def evaluated(address):
