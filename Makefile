@@ -36,10 +36,10 @@ up: setup ## Start the embedded Valkey and Triton
 down: setup ## Stop the embedded Valkey and Triton
 	recsys down
 
-test: setup ## All tests
-	pytest
+test: setup $(VENVS)/k8s-tools/.ready ## All tests
+	pytest --durations=30
 
-test-fast: setup ## Tests that need no service
+test-fast: setup $(VENVS)/k8s-tools/.ready ## Tests that need no service
 	pytest -m "not integration"
 
 check: setup ## Format, lint, types, import contracts, Dagster definitions
@@ -48,9 +48,25 @@ check: setup ## Format, lint, types, import contracts, Dagster definitions
 	mypy
 	lint-imports
 	dg check defs
-	promtool check rules --lint=all observability/rules/serving.yml
+	promtool check rules --lint=all observability/rules/*.yml
 
-dashboard: setup ## Write the Grafana dashboard anew
+k8s-check: setup $(VENVS)/k8s-tools/.ready ## Check the manifests without a cluster
+	python -m recsys_assets.cluster.check $(if $(CHART),--chart $(CHART))
+
+k8s-tools: $(VENVS)/k8s-tools/.ready ## Install the linters of k8s-check
+
+$(VENVS)/k8s-tools/.ready: requirements/k8s-tools.txt $(VENVS)/.ready
+	$(VENVS)/tools/bin/uv venv --quiet --clear --python $(PYTHON) $(VENVS)/k8s-tools
+	$(VENVS)/tools/bin/uv pip sync --quiet --python $(VENVS)/k8s-tools/bin/python --require-hashes requirements/k8s-tools.txt
+	touch $@
+
+images: ## Build the images: make images REGISTRY=… TAG=… [OPTIONS="--push --gpu"]
+	k8s/images/build $(REGISTRY) $(TAG) $(OPTIONS)
+
+capacity: setup ## Write the capacity page anew
+	python -m recsys_assets.cluster.capacity
+
+dashboard: setup ## Write the Grafana dashboards anew
 	python -m recsys_assets.observability
 
 format: setup ## Format the code and mend what the linter can
@@ -60,7 +76,7 @@ format: setup ## Format the code and mend what the linter can
 lock: setup ## Resolve the dependencies anew into requirements/
 	scripts/lock
 
-bench: bench-serving bench-overload bench-faults bench-triton bench-soak bench-logging bench-slate bench-quantized bench-index bench-quality ## All benchmarks
+bench: bench-serving bench-overload bench-faults bench-triton bench-soak bench-logging bench-slate bench-quantized bench-index bench-quality bench-storage ## All benchmarks
 
 bench-serving: setup ## Open-loop load on the demo's release, beside the case study's layouts and the floor
 	python -m recsys_assets.bench_serving
@@ -85,6 +101,9 @@ bench-quantized: setup ## FP16 and INT8 releases: memory, latency, quality
 
 bench-index: setup ## Vector search: HNSW, IVF-PQ and flat up to 10 million vectors
 	python -m recsys_assets.retrieval.bench_index
+
+bench-storage: setup ## The whole graph with its store on S3, against a folder
+	python -m recsys_assets.bench_storage
 
 bench-logging: setup ## What the request log adds to an answer, logged and not in turns
 	python -m recsys_assets.serving.log_benchmark
