@@ -84,6 +84,7 @@ class Agent:
     Attributes:
         metrics: what was found, for Prometheus.
         error: what hinders it; empty if nothing does.
+        failed: whether the wanted release was tried, and the server could not be brought to it.
     """
 
     def __init__(self, following: Following, server: LiveServer, spread_seconds: float) -> None:
@@ -91,6 +92,7 @@ class Agent:
         self.server = server
         self.metrics = WatchMetrics()
         self.error = ""
+        self.failed = False
         self._store_reached = Gauge(
             "recsys_agent_store_reached",
             "1 if the last look at the store of releases succeeded",
@@ -110,6 +112,10 @@ class Agent:
         wanted = self.following.wanted
         found = {self._serving, wanted.release if wanted else None}
         return {release for release in found if release is not None}
+
+    def has_proved(self, release: int) -> bool:
+        """Whether the server was brought to a release, and has answered with it."""
+        return release == self._serving
 
     @property
     def hangs(self) -> bool:
@@ -132,7 +138,7 @@ class Agent:
         before, unreached = self.following.wanted, self._look_at_store()
         wanted = self.following.wanted
         if wanted != before:
-            self.error = ""  # it was about another release
+            self.error, self.failed = "", False  # they were about another release
         if wanted is None:
             self.error = unreached or "no release is wanted yet"
             return
@@ -160,6 +166,7 @@ class Agent:
     def _serve(self, wanted: Wanted) -> None:
         if not is_live(self.server.grpc):
             self.metrics.saw_no_server()
+            self.failed = False
             raise ServiceError(f"no Triton answers at {self.server.grpc}")
         release = self._due(wanted.release)
         try:
@@ -167,7 +174,9 @@ class Agent:
         except _FAULTS as error:
             if self._attempt is not None:
                 self._attempt.failed(error)
+            self.failed = release == wanted.release
             raise
+        self.failed = self._attempt is not None and bool(self._attempt.error)
         if release == wanted.release:
             self._keep(wanted.previous, release)
             held = {release, self._kept, wanted.previous}

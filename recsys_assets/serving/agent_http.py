@@ -2,7 +2,8 @@
 
     /live     200 while the agent looks after its server
     /ready    200 if a real request was answered just now, by a release that is in order
-    /release  JSON: what is wanted, what answers, whether degraded, what hinders the agent
+    /release  JSON: what is wanted, what answers, whether degraded, what hinders the agent, and
+              whether that came of trying the wanted release
     /metrics  Prometheus
 
 A pod that loads another release stays ready: its old one answers. One that is to end does not, so
@@ -62,17 +63,31 @@ class AgentEndpoints:
     def release(self) -> Answer:
         """What is wanted, and what answers."""
         wanted, answer = self._agent.following.wanted, self._answer()
+        fails = self._fails(answer)
+        if fails:  # perhaps from before it was loaded
+            answer = self._answer(anew=True)
+            fails = self._fails(answer)
         said: dict[str, Any] = {
             "wanted": wanted.release if wanted else None,
             "serving": answer.release,
             "degraded": answer.degraded,
             "error": self._agent.error or ("" if answer.release else answer.message),
+            "failed": self._agent.failed or fails,
         }
         return 200, _JSON, json.dumps(said).encode()
 
     def metrics(self) -> Answer:
         """What the agent has found."""
         return 200, CONTENT_TYPE_LATEST, generate_latest(self._agent.metrics.registry)
+
+    def _fails(self, answer: Probe) -> bool:
+        """Whether the wanted release fails requests, although it was loaded and proved.
+
+        What a server refuses while it starts, loads or is busy says nothing about the release.
+        """
+        wanted = self._agent.following.wanted
+        proved = wanted is not None and self._agent.has_proved(wanted.release)
+        return proved and not self._agent.error and answer.outcome == "failed"
 
     def _unready(self) -> str:
         if self._draining.is_set():

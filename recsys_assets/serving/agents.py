@@ -20,7 +20,7 @@ Addresses = Callable[[str], list[str]]
 
 _ASK_SECONDS = 3.0
 _AT_ONCE = 16
-# What hinders an agent may pass by itself: it must be said so often in a row.
+# What fails once may succeed at the next look: it must be said so often in a row.
 _SAID = 3
 
 
@@ -34,6 +34,7 @@ class PodState:
         serving: the release that answered a real inference just now, None if none did.
         degraded: whether that answer was.
         error: what hinders it, or why it could not be asked; else empty.
+        failed: whether that came of trying the wanted release: to wait longer is of little use.
         asked: whether it answered at all.
     """
 
@@ -42,6 +43,7 @@ class PodState:
     serving: int | None = None
     degraded: bool = False
     error: str = ""
+    failed: bool = False
     asked: bool = True
 
     def __str__(self) -> str:
@@ -92,7 +94,12 @@ def ask(address: str) -> PodState:
         with urlopen(f"http://{address}/release", timeout=_ASK_SECONDS) as answer:
             said: dict[str, Any] = json.load(answer)
         return PodState(
-            address, said["wanted"], said["serving"], bool(said["degraded"]), str(said["error"])
+            address,
+            said["wanted"],
+            said["serving"],
+            bool(said["degraded"]),
+            str(said["error"]),
+            bool(said["failed"]),
         )
     except (OSError, ValueError, KeyError) as error:
         return PodState(address, error=f"not reached: {error}", asked=False)
@@ -117,7 +124,7 @@ class Pods:
     def wait_for(
         self, release: int, counted: Counted, patience: Patience, log: Callable[[str], object]
     ) -> list[PodState]:
-        """Waits until all pods that count answer with a release, or those that do not say why.
+        """Waits until all pods that count answer with a release, or those that do not have failed.
 
         Args:
             release: the release.
@@ -137,8 +144,8 @@ class Pods:
             if line != said:
                 log(line)
             said = line
-            hindered = bool(others) and all(_hindered(state, release) for state in others)
-            settled = settled + 1 if hindered else 0
+            failed = bool(others) and all(s.failed and s.wanted == release for s in others)
+            settled = settled + 1 if failed else 0
             over = settled >= _SAID or time.monotonic() > deadline
             if over or (there and not others):
                 return states
@@ -163,8 +170,3 @@ def those_that_answer(states: list[PodState]) -> Counted:
 def behind(states: list[PodState], release: int, counted: Counted = everyone) -> list[PodState]:
     """The pods that do not answer with a release, of those that count."""
     return [state for state in states if state.serving != release and counted(state)]
-
-
-def _hindered(state: PodState, release: int) -> bool:
-    """Whether an agent has tried, and says why it did not get there."""
-    return state.asked and state.wanted == release and bool(state.error)

@@ -94,6 +94,7 @@ def test_an_answer_counts_for_a_moment_however_many_ask(endpoints):
             "serving": 1,
             "degraded": True,
             "error": "",
+            "failed": False,
         }
 
 
@@ -103,7 +104,21 @@ def test_what_hinders_is_said(endpoints):
         "serving": None,
         "degraded": False,
         "error": "no such model",
+        "failed": False,
     }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "failed"),
+    [
+        (1, [FAILED], True),  # it was proved, and yet fails users
+        (1, [FAILED, answered(1)], False),  # the first answer was from before it was loaded
+        (1, [BUSY], False),
+        (2, [FAILED], False),  # it is not loaded yet
+    ],
+)
+def test_whether_the_wanted_release_has_failed(endpoints, wanted, found, failed):
+    assert json.loads(endpoints(*found, wanted=wanted).release()[2])["failed"] == failed
 
 
 def test_over_http(endpoints):

@@ -18,8 +18,8 @@ from recsys_assets.serving.agents import (
 from recsys_assets.serving.changing import PromotionError
 from recsys_assets_tests.conftest import free_port
 
-WAITING = {"wanted": 2, "serving": 1, "degraded": False, "error": ""}
-HINDERED = {**WAITING, "error": "release 2 is damaged"}
+WAITING = {"wanted": 2, "serving": 1, "degraded": False, "error": "", "failed": False}
+HINDERED = {**WAITING, "error": "release 2 is damaged", "failed": True}
 THERE = {**WAITING, "serving": 2}
 JOINING = {**WAITING, "serving": None, "error": "no Triton answers"}
 
@@ -61,7 +61,7 @@ def wait(addresses, seconds=20.0, counted=everyone):
 def test_what_an_agent_says(agent):
     address = agent(HINDERED)
     state = ask(address)
-    assert state == PodState(address, 2, 1, False, "release 2 is damaged")
+    assert state == PodState(address, 2, 1, False, "release 2 is damaged", failed=True)
     assert str(state) == f"{address} serves release 1 (release 2 is damaged)"
 
 
@@ -87,6 +87,10 @@ def test_it_ends_early_once_the_others_say_what_hinders_them(agent):
     assert wait([agent(HINDERED), agent(THERE)], seconds=1e9)[0] == [1, 2]
 
 
+def test_one_whose_server_is_only_starting_is_waited_for(agent):
+    assert wait([agent(*[JOINING] * 5, THERE)])[0] == [2]
+
+
 def test_it_ends_in_time_though_one_is_still_on_its_way(agent):
     assert wait([agent(WAITING)], seconds=0.1)[0] == [1]
 
@@ -100,7 +104,7 @@ def test_a_pod_that_is_just_joining_is_not_waited_for(agent):
 def test_one_that_answered_before_is(agent):
     there, lost = agent(THERE), agent(THERE, JOINING)
     counted = those_that_answer([ask(there), ask(lost)])
-    assert wait([there, lost], 1e9, counted)[1][-1] == "1 of 2 pods answer with release 2"
+    assert wait([there, lost], 0.3, counted)[1][-1] == "1 of 2 pods answer with release 2"
 
 
 def test_that_nobody_counts_is_not_enough(agent):

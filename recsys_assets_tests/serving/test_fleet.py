@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from recsys_assets.serving import services
+from recsys_assets.serving.agents import PodState
 from recsys_assets.serving.canary import canaries, check_release
 from recsys_assets.serving.client import RecommendClient
 from recsys_assets.serving.fleet import CanaryPods
@@ -107,9 +108,9 @@ class TestPromotion:
         assert set(outcomes) == {"sound"}
         assert (promoted.release, promoted.previous) == (release, before)
         assert [answering(pod) for pod in pods] == [release] * 2
-        assert {pod.get("/release") for pod in pods} == {
-            (200, f'{{"wanted": {release}, "serving": {release}, "degraded": false, "error": ""}}')
-        }
+        assert [pod.state() for pod in pods] == [
+            PodState(pod.address, wanted=release, serving=release) for pod in pods
+        ]
 
     def test_a_rollback_is_the_same_with_the_earlier_release(self, pods, fleet, releases):
         earlier = releases.promoted().release
@@ -249,6 +250,15 @@ class TestCanaryPods:
         report = check_release(releases, release, pods, canaries({}), AT)
         assert report.faulty == ()
         assert report.latency["latency_ms_p50"] > 0
+
+    def test_one_that_is_just_starting_is_waited_for(self, pods, releases, shop, tmp_path):
+        release, starting = publish_tiny_release(releases), Pod.new(tmp_path, shop)
+        try:
+            starting.start("--follow", "newest")
+            until(lambda: starting.state().asked)
+            promote(releases, fleet_of(pods, [starting]), release, BECAUSE)
+        finally:
+            starting.stop()
 
 
 class TestDraining:
