@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys_assets.serving import services
+from recsys_assets.serving import model_processes, services
 from recsys_assets.serving.agents import PodState
 from recsys_assets.serving.canary import canaries, check_release
 from recsys_assets.serving.client import RecommendClient
@@ -218,7 +218,10 @@ class TestFaults:
         assert answering(pods[0]) == releases.promoted().release
 
     def test_dead_model_processes_are_renewed(self, pods, releases):
-        live = releases.promoted().release
+        live, server = releases.promoted().release, pods[0].triton.daemon.pid
+        wanted = model_processes.wanted(pods[0].settings.triton_grpc, live)
+        # A load leaves those of the load before to end by themselves.
+        until(lambda: len(model_processes.living(server, live)) == wanted)
         kill_processes(pods[0].settings, live, 1)
         healed = 'recsys_healed_total{fault="process"} 1.0'
         until(lambda: healed in pods[0].get("/metrics")[1])
