@@ -39,11 +39,6 @@ down: setup ## Stop the embedded Valkey and Triton
 test: setup $(VENVS)/k8s-tools/.ready ## All tests
 	pytest --durations=30
 
-# Exit code 1 alone means that all tests ran and some failed.
-test-ci: setup $(VENVS)/k8s-tools/.ready ## All tests, and what fails once more by itself
-	pytest --durations=30 || \
-	  { test $$? -eq 1 && echo "Once more, by themselves:" && pytest -rfEp --last-failed --last-failed-no-failures=none; }
-
 test-fast: setup $(VENVS)/k8s-tools/.ready ## Tests that need no service
 	pytest -m "not integration"
 
