@@ -133,15 +133,20 @@ async def _measure(
 
 async def _until_ready(session: aiohttp.ClientSession) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            async with session.get("/ready") as answer:
-                if answer.status == 200:
-                    return
-        except aiohttp.ClientConnectionError:
-            pass  # it does not listen yet
+    while not await _is_ready(session):
+        if time.monotonic() > deadline:
+            raise TimeoutError(
+                "the gateway does not get ready: does Triton answer? `recsys status`"
+            )
         await asyncio.sleep(0.2)
-    raise TimeoutError("the gateway does not get ready: does Triton answer? `recsys status`")
+
+
+async def _is_ready(session: aiohttp.ClientSession) -> bool:
+    try:
+        async with session.get("/ready") as answer:
+            return answer.status == 200
+    except aiohttp.ClientConnectionError:  # it does not listen yet
+        return False
 
 
 async def _round(ask: Ask, due: np.ndarray, seed: int, cpu_ms: Callable[[], float]) -> Outcome:

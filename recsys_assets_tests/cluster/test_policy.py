@@ -10,9 +10,6 @@ from recsys_assets.cluster.policy import Excuse, Violation
 from recsys_assets_tests.cluster.manifests import changed, container, rendered
 
 FOUND = Violation("CKV_K8S_1", "Deployment.recsys.triton", "Some policy")
-tools = pytest.mark.skipif(
-    not policy.TOOLS.is_dir(), reason="`make k8s-tools` installs the linters"
-)
 
 
 def test_a_violation_without_an_exception_is_a_finding() -> None:
@@ -56,7 +53,6 @@ def test_a_linter_that_is_not_installed_is_named(
         list(policy.dockerfile_findings([]))
 
 
-@tools
 @pytest.mark.integration
 def test_checkov_finds_a_container_that_may_be_root() -> None:
     def as_root(of: Object) -> None:
@@ -68,7 +64,6 @@ def test_checkov_finds_a_container_that_may_be_root() -> None:
     assert "CKV_K8S_16" in {each.field for each in unexcused}
 
 
-@tools
 @pytest.mark.integration
 def test_hadolint_finds_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "Dockerfile"

@@ -19,13 +19,6 @@ SOUND = CanaryReport((), 2.0, 4.0)
 FAULTY = CanaryReport((Finding("ann", 10, ("an item appears twice",)),), None, None)
 
 
-class NoCanary:
-    """Nobody asks it: `check_release` is played."""
-
-    def serving(self, releases, release):
-        raise NotImplementedError
-
-
 def compared(gain):
     over = Estimate(gain, gain - 0.001, gain + 0.001)
     row = Compared("ndcg_at_10", 0.1 + gain, 0.1, 0.05, over, Estimate(0.05, 0.04, 0.06))
@@ -62,7 +55,8 @@ def make(releases, monkeypatch):
         monkeypatch.setattr(making, "serving_parts", lambda *_: (None, 0.99))
         monkeypatch.setattr(making, "_online_through", lambda _, day: day)
         monkeypatch.setattr(making, "is_live", lambda _: False)
-        where = (NoCanary(), "nowhere:1", "redis://nowhere")
+        # No canary: `check_release` is played.
+        where = (None, "nowhere:1", "redis://nowhere")
         rules = rules or GateRules()
         workshop = Workshop(releases.store, *where, "flat", rules, 24, "run 7", "drift")
         return make_candidate(workshop, DAY, ARTIFACTS, lambda _: None), origins

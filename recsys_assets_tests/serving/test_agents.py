@@ -19,7 +19,7 @@ from recsys_assets.serving.changing import PromotionError
 from recsys_assets_tests.conftest import free_port
 
 WAITING = {"wanted": 2, "serving": 1, "degraded": False, "error": "", "failed": False}
-HINDERED = {**WAITING, "error": "release 2 is damaged", "failed": True}
+FAILED = {**WAITING, "error": "release 2 is damaged", "failed": True}
 THERE = {**WAITING, "serving": 2}
 JOINING = {**WAITING, "serving": None, "error": "no Triton answers"}
 
@@ -59,7 +59,7 @@ def wait(addresses, seconds=20.0, counted=everyone):
 
 
 def test_what_an_agent_says(agent):
-    address = agent(HINDERED)
+    address = agent(FAILED)
     state = ask(address)
     assert state == PodState(address, 2, 1, False, "release 2 is damaged", failed=True)
     assert str(state) == f"{address} serves release 1 (release 2 is damaged)"
@@ -79,12 +79,12 @@ def test_waiting_until_all_are_there(agent):
     ]
 
 
-def test_one_that_is_hindered_for_a_moment_is_waited_for(agent):
-    assert wait([agent(HINDERED, HINDERED, WAITING, THERE)])[0] == [2]
+def test_one_that_fails_for_a_moment_is_waited_for(agent):
+    assert wait([agent(FAILED, FAILED, WAITING, THERE)])[0] == [2]
 
 
-def test_it_ends_early_once_the_others_say_what_hinders_them(agent):
-    assert wait([agent(HINDERED), agent(THERE)], seconds=1e9)[0] == [1, 2]
+def test_it_ends_early_once_the_others_have_failed(agent):
+    assert wait([agent(FAILED), agent(THERE)], seconds=1e9)[0] == [1, 2]
 
 
 def test_one_whose_server_is_only_starting_is_waited_for(agent):
