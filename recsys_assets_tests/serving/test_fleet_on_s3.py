@@ -110,6 +110,7 @@ def copies(pod):
     return {path.name for path in (pod.settings.home / "agent" / "releases").iterdir()}
 
 
+@pytest.mark.slow
 def test_a_pod_serves_on_while_the_store_is_away(pod, bucket, server, shop):
     releases = services.releases(shop)
     first, second, third = (publish_tiny_release(releases) for _ in range(3))
