@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 _LOCATION = "recsys_assets_tests.retraining.toy_location"
 _DEADLINE_SECONDS = 200
 _LOG_CHARACTERS = 5_000
-_START_TIMEOUT = "start_timeout_seconds: 300"
+_START_TIMEOUT = "start_timeout_seconds: 600"
 
 
 def eventually(condition: Callable[[], object], what: str) -> None:
