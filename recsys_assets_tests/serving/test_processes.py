@@ -77,7 +77,9 @@ def test_the_error_of_a_failed_start_shows_the_log(daemon):
 
 def test_one_that_is_not_ready_in_time_is_stopped(daemon):
     daemon.start(SLEEPER, os.environ)
-    with pytest.raises(ServiceError, match=r"waited 0 s for sleeper to start: raise RECSYS_WAIT_SECONDS"):
+    with pytest.raises(
+        ServiceError, match=r"waited 0 s for sleeper to start: raise RECSYS_WAIT_SECONDS"
+    ):
         daemon.wait_until(lambda: False, seconds=0.2)
     assert daemon.pid is None
 
