@@ -5,7 +5,7 @@ import redis
 
 from recsys_assets.storage.lease import LeaseLost, held
 from recsys_assets.waiting import WaitedTooLong
-from recsys_assets_tests.waiting import eventually
+from recsys_assets_tests.waiting import until
 
 pytestmark = pytest.mark.integration
 NAME = "a lock"
@@ -47,7 +47,7 @@ def test_the_next_one_waits_until_it_is_given_back(store):
 def test_one_that_is_not_given_back_names_the_setting(store):
     store.set(NAME, "another run's")
     with (
-        pytest.raises(WaitedTooLong, match="the lock a lock .*: raise RECSYS_WAIT_SECONDS"),
+        pytest.raises(WaitedTooLong, match=r"the lock a lock .*: raise RECSYS_WAIT_SECONDS"),
         held(store, NAME, seconds=60, wait_seconds=0.2),
     ):
         pass
@@ -65,4 +65,4 @@ def test_a_killed_holder_is_in_nobodys_way_for_long(store):
     lock = store.lock(NAME, timeout=0.2)
     lock.acquire()
     with held(store, NAME, seconds=60, wait_seconds=600):
-        eventually(lambda: not lock.owned(), "the lease of the killed one to end")
+        until(lambda: not lock.owned(), "the lease of the killed one to end")

@@ -15,6 +15,7 @@ from recsys_assets.storefront.recommend_service import (
 from recsys_assets_tests.bench_serving import fake_server
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.storefront.fake_triton import FakeTriton
+from recsys_assets_tests.waiting import reached, until
 
 AT = 1_506_816_000
 FULL = "Exceeds maximum queue size"
@@ -194,7 +195,7 @@ class TestLimits:
 
         def hold():
             asked.set()
-            go_on.wait(10)
+            reached(go_on)
 
         with FakeTriton(hold).serve() as address:
             yield address, asked, go_on
@@ -216,7 +217,7 @@ class TestLimits:
         with client_of(address, Limits(concurrency=1, deadline_ms=10_000)) as client:
             first = threading.Thread(target=lambda: answers.append(client.get(PATH)))
             first.start()
-            assert asked.wait(10)
+            assert reached(asked)
             second = client.get(PATH)
             go_on.set()
             first.join()
@@ -227,11 +228,7 @@ class TestLimits:
 
 class TestReadiness:
     def until(self, client, status, path="/ready"):
-        for _ in range(200):
-            if client.get(path).status_code == status:
-                return
-            time.sleep(0.05)
-        raise AssertionError(client.get(path).json())
+        until(lambda: client.get(path).status_code == status, f"{status} of {path}")
 
     def test_is_a_real_answer(self, client, triton):
         self.until(client, 200)
