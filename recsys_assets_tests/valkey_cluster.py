@@ -89,7 +89,7 @@ def _is_whole(node: Node) -> bool:
 def valkey_cluster(folder: Path) -> Iterator[ValkeyCluster]:
     """Starts it, and stops it at the end."""
     nodes = tuple(
-        Node(Address("127.0.0.1", free_port()), folder / str(number), free_port())
+        Node(Address("127.0.0.1", free_port()), folder / str(number), bus=free_port())
         for number in range(_PRIMARIES + 1)
     )
     try:

@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -7,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from recsys_assets.storefront import recommend_service as module
 from recsys_assets.storefront.recommend_service import (
-    DEFAULT_LIMITS,
+    LONGEST_MS,
     PATH,
     Limits,
     recommend_service,
@@ -32,7 +33,11 @@ def address(triton):
         yield found
 
 
-def client_of(address, limits=DEFAULT_LIMITS, **options):
+# Where the deadline is not what is tested.
+PATIENT = Limits(deadline_ms=LONGEST_MS)
+
+
+def client_of(address, limits=PATIENT, **options):
     return TestClient(recommend_service(address, limits, **options)[1])
 
 
@@ -125,7 +130,7 @@ class TestRequest:
 
 class TestAnonymousVisitors:
     def test_are_answered_from_memory_to_a_rounded_time(self, address, triton):
-        with client_of(address, Limits(cache_seconds=60)) as client:
+        with client_of(address, replace(PATIENT, cache_seconds=60)) as client:
             client.get(PATH, params={"at": AT + 59})
             client.get(PATH, params={"at": AT + 59, "user_id": "ann"})
         anonymous, ann = triton.asked
@@ -214,7 +219,7 @@ class TestLimits:
     def test_more_at_a_time_than_it_takes_on_are_refused(self, held):
         address, asked, go_on = held
         answers = []
-        with client_of(address, Limits(concurrency=1, deadline_ms=10_000)) as client:
+        with client_of(address, replace(PATIENT, concurrency=1)) as client:
             first = threading.Thread(target=lambda: answers.append(client.get(PATH)))
             first.start()
             assert reached(asked)

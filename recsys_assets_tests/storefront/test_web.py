@@ -98,7 +98,7 @@ class TestEnd:
         port, answers = free_port(), []
         url = f"http://127.0.0.1:{port}"
         process = subprocess.Popen(
-            [*SERVE, "--port", str(port), "--drain-seconds", "5", "--deadline-ms", "60000"],
+            [*SERVE, "--port", str(port), "--drain-seconds", "3", "--deadline-ms", "10000"],
             env=os.environ | {"RECSYS_TRITON_GRPC": address, "RECSYS_HOME": str(tmp_path)},
         )
         try:
