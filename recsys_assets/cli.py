@@ -95,10 +95,10 @@ def replay(settings: Settings, days: int, rate: float) -> None:
 @click.pass_obj
 def ui(settings: Settings, port: int) -> None:
     """Run the Dagster UI and daemon over the local instance."""
-    from recsys_assets.instance import instance_home
+    from recsys_assets.instance import dagster_environment
     from recsys_assets.settings import REPOSITORY
 
-    os.environ["DAGSTER_HOME"] = str(instance_home(settings))
+    os.environ.update(dagster_environment(settings))
     workspace = str(REPOSITORY / "workspace.yaml")
     command = ["dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)]
     os.execvp(command[0], command)  # noqa: S606

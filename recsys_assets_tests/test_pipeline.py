@@ -18,7 +18,7 @@ from recsys_assets.storage import Store
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.shop import write_shop
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200)]
 
 RECSYS = [sys.executable, "-W", "ignore", "-c", "from recsys_assets.cli import main; main()"]
 GRAPH = ("-m", "recsys_assets.definitions")

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pyarrow.compute as pc
@@ -26,6 +27,9 @@ from recsys_assets.features.lineage import Sources, column_sources
 from recsys_assets.partitions import daily
 from recsys_assets.resources import StoreResource
 from recsys_assets.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 _GROUP = "features"
 _OWNERS = ["team:data-platform"]
@@ -136,13 +140,18 @@ def _schema(features: FeatureSet) -> dg.TableSchema:
 )
 def item_first_sold(context: dg.AssetExecutionContext, store: StoreResource) -> None:
     """Finds items of the run's days that are in no earlier partition."""
-    from recsys_assets.features.spark_session import spark_session
-
     work = _backfill(context, store)
     started = time.monotonic()
-    with spark_session(deployment(store).cluster, short=len(work.days) <= _FEW_DAYS) as spark:
+    with _session(store, work) as spark:
         rows = backfill_first_times(spark, ITEM_FEATURES.key, _FIRST_SOLD, work)
     _record(context, store, work, rows, time.monotonic() - started)
+
+
+def _session(store: StoreResource, work: Backfill) -> AbstractContextManager["SparkSession"]:
+    from recsys_assets.features.spark_session import spark_session
+
+    settings, short = deployment(store), len(work.days) <= _FEW_DAYS
+    return spark_session(settings.cluster, short=short, wait_seconds=settings.wait_seconds)
 
 
 def _feature_asset(features: FeatureSet, deps: list[Any], description: str) -> dg.AssetsDefinition:
@@ -162,11 +171,9 @@ def _feature_asset(features: FeatureSet, deps: list[Any], description: str) -> d
         },
     )
     def snapshots(context: dg.AssetExecutionContext, store: StoreResource) -> None:
-        from recsys_assets.features.spark_session import spark_session
-
         work = _backfill(context, store)
         started = time.monotonic()
-        with spark_session(deployment(store).cluster, short=len(work.days) <= _FEW_DAYS) as spark:
+        with _session(store, work) as spark:
             rows = backfill_features(spark, features, work)
         _record(context, store, work, rows, time.monotonic() - started)
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import redis
 
-from recsys_assets.serving.agents import Pods, PodState
+from recsys_assets.serving.agents import Patience, Pods, PodState
 from recsys_assets.serving.changing import Live
 from recsys_assets.serving.circuit import connect_for_bulk
 from recsys_assets.serving.client import RecommendClient
@@ -44,12 +44,15 @@ def live_server(settings: Settings, log: Callable[[str], object]) -> Live:
     cluster = settings.cluster
     if cluster is None:
         return embedded_server(settings)
-    return Fleet.behind(settings.triton_grpc, cluster.agents, cluster.canary_agents, log)
+    patience = Patience(settings.wait_seconds)
+    return Fleet.behind(settings.triton_grpc, cluster.agents, cluster.canary_agents, patience, log)
 
 
 def embedded_server(settings: Settings) -> LiveServer:
     """The Triton server beside this process, as promotion sees it."""
-    return LiveServer(settings.triton_grpc, settings.triton_repository)
+    return LiveServer(
+        settings.triton_grpc, settings.triton_repository, wait_seconds=settings.wait_seconds
+    )
 
 
 def releases(settings: Settings) -> Releases:
@@ -66,9 +69,10 @@ def up(settings: Settings) -> list[ServiceStatus]:
     """
     _require_embedded(settings, "kubectl scale deployment triton --replicas=<n>")
     Valkey.of(settings).start()
-    Triton.of(settings).start()
     try:
-        serve_promoted(releases(settings), embedded_server(settings))
+        Triton.of(settings).start_and(
+            lambda: serve_promoted(releases(settings), embedded_server(settings))
+        )
     except MissingRelease as error:
         raise ServiceError(f"the promoted release is gone: {error}") from None
     return status(settings)

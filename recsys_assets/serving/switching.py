@@ -30,6 +30,7 @@ from recsys_assets.serving.repository import (
     remove_versions,
     write_configs,
 )
+from recsys_assets.settings import WAIT_SECONDS
 
 _LOCK = ".promotion.lock"
 
@@ -52,12 +53,14 @@ class Recorded(Folders, Protocol):
 class LiveServer:
     """A running Triton server: its gRPC address, the model repository it serves, and on what.
 
-    As `changing.Live` it is the only server: what it answers with is what everybody gets.
+    As `changing.Live` it is the only server: what it answers with is what everybody gets. A load
+    may take `wait_seconds`.
     """
 
     grpc: str
     repository: Path
     kind: str = ON_CPU
+    wait_seconds: float = WAIT_SECONDS
 
     def require_live(self) -> None:
         """Refuses to go on without the server.
@@ -88,7 +91,7 @@ class LiveServer:
             if step.action != "rolled back":
                 raise
         # Nobody is disturbed by beginning anew with the earlier one alone.
-        unload(self.grpc)
+        unload(self.grpc, self.wait_seconds)
         switch(releases, self, step.release, {step.release})
         return releases.record(
             step.release, step.before, step.reason, step.action, expected=step.serving
@@ -146,7 +149,7 @@ def is_ready(folders: Folders, server: LiveServer, release: int) -> bool:
     if not is_laid(folders.fetch(release) / "models", server.repository, release):
         return False
     try:
-        prove(server.grpc, release)
+        prove(server.grpc, release, server.wait_seconds)
     except PromotionError:
         return False
     return True
@@ -163,8 +166,8 @@ def load_beside(folders: Folders, server: LiveServer, release: int, serving: int
     for loaded in ({serving}, {serving, release}):
         _lay(folders, server, loaded)
         write_configs(folders.fetch(serving) / "templates", server.repository, serving, server.kind)
-        load_ensembles(server.grpc, release)
-    prove(server.grpc, release)
+        load_ensembles(server.grpc, release, server.wait_seconds)
+    prove(server.grpc, release, server.wait_seconds)
 
 
 def switch(folders: Folders, server: LiveServer, release: int, loaded: set[int]) -> None:
@@ -176,7 +179,7 @@ def switch(folders: Folders, server: LiveServer, release: int, loaded: set[int])
     """
     _lay(folders, server, loaded)
     write_configs(folders.fetch(release) / "templates", server.repository, release, server.kind)
-    load(server.grpc, release)
+    load(server.grpc, release, server.wait_seconds)
 
 
 def serve_promoted(recorded: Recorded, server: LiveServer) -> Promoted | None:
@@ -195,7 +198,7 @@ def serve_promoted(recorded: Recorded, server: LiveServer) -> Promoted | None:
             try:
                 switch(recorded, server, serving.release, kept_loaded(serving))
             except PromotionError:
-                unload(server.grpc)
+                unload(server.grpc, server.wait_seconds)
                 _load_anew(recorded, server, serving)
         return serving
 
@@ -221,7 +224,7 @@ def _restore(
 ) -> None:
     try:
         if serving is None:
-            unload(server.grpc)
+            unload(server.grpc, server.wait_seconds)
         else:
             switch(folders, server, serving.release, kept_loaded(serving))
     except (PromotionError, OSError) as error:

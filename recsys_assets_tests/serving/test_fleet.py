@@ -26,8 +26,9 @@ from recsys_assets.serving.promotion import (
 from recsys_assets.serving.release import Reason
 from recsys_assets.serving.valkey import Valkey
 from recsys_assets_tests.serving.conftest import kill_processes, settings_in
-from recsys_assets_tests.serving.pods import Pod, fleet_of, storefront, until
+from recsys_assets_tests.serving.pods import Pod, fleet_of, storefront
 from recsys_assets_tests.serving.tiny_release import AT, FAILS_FOR_USERS, publish_tiny_release
+from recsys_assets_tests.waiting import ended, until
 
 pytestmark = pytest.mark.integration
 
@@ -286,7 +287,7 @@ class TestDraining:
                 old.process.send_signal(signal.SIGTERM)
                 until(lambda: old.get("/ready") == (503, "draining"))
                 assert old.get("/live")[0] == 200
-                assert old.process.wait(timeout=30) == 0
+                assert ended(old.process) == 0
                 old.triton.stop()  # a pod's preStop hook waits as long
                 until(lambda: outcomes["sound"] > 100)
             assert set(outcomes) == {"sound"}

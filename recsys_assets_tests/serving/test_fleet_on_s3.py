@@ -14,8 +14,9 @@ from recsys_assets.serving.release import MANIFEST, Reason
 from recsys_assets.serving.valkey import Valkey
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.serving.conftest import settings_in
-from recsys_assets_tests.serving.pods import Pod, storefront, until
+from recsys_assets_tests.serving.pods import Pod, storefront
 from recsys_assets_tests.serving.tiny_release import publish_tiny_release
+from recsys_assets_tests.waiting import until
 
 pytestmark = pytest.mark.integration
 
