@@ -59,6 +59,7 @@ def baselines(
     slates, seconds = {}, {}
     for name, baseline in BASELINES.items():
         started = time.monotonic()
+        context.log.info(f"fitting {name}")
         slates[name] = rank(baseline(split), split.requests.seen, split.purchases)
         seconds[name] = time.monotonic() - started
         context.log.info(f"{name} in {seconds[name]:.1f} s")

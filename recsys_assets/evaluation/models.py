@@ -19,6 +19,7 @@ from recsys_assets.evaluation.two_stage import (
     retrieval_scorer,
     two_stage_slates,
 )
+from recsys_assets.pace import paced
 from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
 from recsys_assets.storage import Store
 
@@ -73,7 +74,9 @@ def model_slates(
     indexed = catalogue_rows(_item_ids(folders["item_index"]), split, "item_index")
     ranker = _ranker(store, folders["dlrm"], split, indexed, history[1] - timedelta(days=1))
     index = ItemIndex(folders["item_index"])
-    slates["two_stage"] = two_stage_slates(queries, index, ranker, indexed, split)
+    slates["two_stage"] = two_stage_slates(
+        queries, index, ranker, indexed, split, progress=paced(log, "households ranked")
+    )
     log("two_stage ranked the candidates of every household")
     left = (slates["two_stage"] != PADDING).sum(axis=1)
     return ModelSlates(
