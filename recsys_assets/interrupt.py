@@ -10,10 +10,11 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 
 import psutil
 
-from recsys_assets.serving.stopping import told_to_stop
+from recsys_assets.serving.stopping import SIGNALS, told_to_stop
 from recsys_assets.terminal.screen import Screen
 
 EXIT_CODE = 130  # as shells report SIGINT
@@ -39,13 +40,11 @@ def stopping_what_was_started(
     # Children of a child that ends come here, so that none escapes.
     ctypes.CDLL("libc.so.6", use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     told = told_to_stop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
     unwound = threading.Event()
 
     def end() -> None:
         told.wait()
-        screen.for_this_thread_only()
+        screen.for_only(thread)
         screen.close()
         screen.say("interrupted: stopping what this command has started")
         children = _descendants()
@@ -58,13 +57,21 @@ def stopping_what_was_started(
             screen.show(line)
         os._exit(EXIT_CODE)
 
+    def unwind(_number: int, _frame: FrameType | None) -> None:
+        screen.for_only(thread)
+        raise KeyboardInterrupt
+
     thread = threading.Thread(target=end, name="interrupt", daemon=True)
     thread.start()
+    for number in SIGNALS:
+        signal.signal(number, unwind)
     try:
         yield
     finally:
         # The signal reaches this thread as an exception, perhaps before it has reached the other.
         if told.wait(0.1):
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
             unwound.set()
             thread.join()
 

@@ -16,6 +16,7 @@ _Type = dg.DagsterEventType
 # Dagster's own words about what it does with a step that cannot run, and about Pipes.
 _NOT_EXECUTED = "Dependencies for step "
 _PIPES = "[pipes] "
+_INTERRUPTS = (dg.DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__)
 
 
 def event_of(record: logging.LogRecord) -> dg.DagsterEvent | None:
@@ -54,6 +55,13 @@ def cause_of(event: dg.DagsterEvent) -> str:
     return error.message.strip() if error is not None else "no cause is known"
 
 
+def _is_interrupted(event: dg.DagsterEvent) -> bool:
+    """Whether a step has failed because the command was interrupted."""
+    failed = event.event_type is _Type.STEP_FAILURE
+    error = event.step_failure_data.error if failed else None
+    return error is not None and error.cls_name in _INTERRUPTS
+
+
 def _failed_check(event: dg.DagsterEvent) -> str | None:
     """What a check found, with the values that it reports; None if it has passed."""
     found = event.asset_check_evaluation_data
@@ -81,7 +89,7 @@ class Narrator(logging.Handler):
         super().__init__()
         self.failures = Failures()
         self._screen, self._position, self._checks = screen, position, checks
-        self._outside: dict[str, str] = {}
+        self._reasons: dict[str, str] = {}
 
     @contextmanager
     def followed(self) -> Iterator[None]:
@@ -99,6 +107,8 @@ class Narrator(logging.Handler):
         if kind is _Type.STEP_START:
             self._position.started(step)
             self._screen.doing(step)
+        if event is not None and _is_interrupted(event):
+            return
         line = line_of(record)
         if line and not (step in self._checks and kind in (_Type.STEP_START, _Type.STEP_SUCCESS)):
             self._screen.say(f"{step}: {line}")
@@ -112,9 +122,13 @@ class Narrator(logging.Handler):
                 self.failures.not_run.append(step)
         elif event.event_type is _Type.ENGINE_EVENT and event.engine_event_data.error:
             # The process that Pipes started says itself what went wrong; its step only that it did.
-            self._outside[step] = event.engine_event_data.error.message.strip()
+            self._reasons[step] = event.engine_event_data.error.message.strip()
+        elif event.event_type is _Type.ASSET_CHECK_EVALUATION:
+            found = _failed_check(event)
+            if found and event.asset_check_evaluation_data.blocking:
+                self._reasons[step] = found
         elif event.event_type is _Type.STEP_FAILURE:
-            self.failures.causes[step] = self._outside.get(step) or cause_of(event)
+            self.failures.causes[step] = self._reasons.get(step) or cause_of(event)
 
 
 class _ElapsedFormatter(logging.Formatter):

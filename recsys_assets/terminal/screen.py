@@ -80,10 +80,9 @@ class Screen:
                 self.console.print(what, markup=False, soft_wrap=isinstance(what, str))
                 self._said = self._clock()
 
-    def for_this_thread_only(self) -> None:
-        """Has no other thread say anything any more."""
-        with self._lock:
-            self._only = threading.current_thread()
+    def for_only(self, thread: threading.Thread) -> None:
+        """Has no other thread say anything any more. A signal handler may call it: no lock."""
+        self._only = thread
 
     def heartbeat(self) -> None:
         """Says that it goes on, if nothing was said for a while; moves the bar."""
