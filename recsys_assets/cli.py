@@ -86,16 +86,19 @@ def demo(settings: Settings) -> None:
 @click.pass_obj
 def replay(settings: Settings, days: int, rate: float) -> None:
     """Replay recorded days as live traffic, while the daemon keeps the recommender up to date."""
-    from recsys_assets.replay.daemon import ReplayStuck
-    from recsys_assets.replay.load import BrokenLoad
-    from recsys_assets.replay.prepare import NotPrepared
-    from recsys_assets.replay.run import run_replay
-    from recsys_assets.serving import services
+    purpose = f"send {days} recorded days as live traffic, {rate:g} requests a second"
+    with shown(settings, "replay", purpose) as screen:
+        screen.doing("loading Dagster and the asset graph")
+        from recsys_assets.replay.daemon import ReplayStuck
+        from recsys_assets.replay.load import BrokenLoad
+        from recsys_assets.replay.prepare import NotPrepared
+        from recsys_assets.replay.run import run_replay
+        from recsys_assets.serving import services
 
-    try:
-        run_replay(settings, days, rate)
-    except (NotPrepared, ReplayStuck, BrokenLoad, services.ServiceError) as error:
-        raise click.ClickException(str(error)) from None
+        try:
+            run_replay(settings, days, rate, screen)
+        except (NotPrepared, ReplayStuck, BrokenLoad, services.ServiceError) as error:
+            raise click.ClickException(str(error)) from None
 
 
 @main.command()
@@ -103,6 +106,7 @@ def replay(settings: Settings, days: int, rate: float) -> None:
 @click.pass_obj
 def ui(settings: Settings, port: int) -> None:
     """Run the Dagster UI and daemon over the local instance."""
+    click.echo(f"recsys ui: http://127.0.0.1:{port} within a minute. Home {settings.home}")
     from recsys_assets.instance import instance_home
     from recsys_assets.settings import REPOSITORY
 
@@ -116,6 +120,7 @@ def ui(settings: Settings, port: int) -> None:
 @click.pass_obj
 def up(settings: Settings) -> None:
     """Start the embedded Valkey and Triton; what runs already is left alone."""
+    click.echo(f"recsys up: start Valkey and Triton. Home {settings.home}")
     from recsys_assets.serving import services
 
     try:

@@ -55,7 +55,7 @@ def warnings_as_lines(say: Callable[[str], object]) -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if not is_noise(str(message)):
+        if not is_noise(str(message), filename):
             say(f"warning: {category.__name__}: {message} ({filename}:{lineno})")
 
     handler, before = _Lines(say), warnings.showwarning
