@@ -1,7 +1,7 @@
 """The services of one deployment: how they are, and up and down where they are embedded."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -85,11 +85,25 @@ def down(settings: Settings) -> list[str]:
         ServiceError: there are none, as the services are pods.
     """
     _require_embedded(settings, "kubectl scale deployment triton --replicas=0")
-    stopped = []
-    for name, service in (("Triton", Triton.of(settings)), ("Valkey", Valkey.of(settings))):
-        if service.stop():
-            stopped.append(name)
-    return stopped
+    return [name for name, service in _embedded(settings) if service.stop()]
+
+
+def running(settings: Settings) -> list[str]:
+    """Names of the embedded services that run."""
+    return [name for name, service in _embedded(settings) if service.daemon.pid is not None]
+
+
+def stop_those(settings: Settings, pids: Container[int]) -> list[str]:
+    """Stops the embedded services whose pid is among those; returns their names."""
+    return [
+        name
+        for name, service in _embedded(settings)
+        if service.daemon.pid in pids and service.stop()
+    ]
+
+
+def _embedded(settings: Settings) -> list[tuple[str, Triton | Valkey]]:
+    return [("Triton", Triton.of(settings)), ("Valkey", Valkey.of(settings))]
 
 
 def status(settings: Settings) -> list[ServiceStatus]:
@@ -191,6 +205,8 @@ __all__ = [
     "embedded_server",
     "live_server",
     "releases",
+    "running",
     "status",
+    "stop_those",
     "up",
 ]
