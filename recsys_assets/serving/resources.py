@@ -89,8 +89,7 @@ class ServingResource(dg.ConfigurableResource):
         if self.agents:
             patience = Patience(self.wait_seconds)
             return Fleet.behind(self.triton_grpc, self.agents, self.canary_agents, patience, log)
-        repository = Path(self.triton_repository)
-        return LiveServer(self.triton_grpc, repository, wait_seconds=self.wait_seconds)
+        return LiveServer.embedded(self.triton())
 
     def canary(self) -> CanaryServer:
         """What serves a release before it is promoted: the canary pods, or a temporary Triton."""

@@ -50,9 +50,7 @@ def live_server(settings: Settings, log: Callable[[str], object]) -> Live:
 
 def embedded_server(settings: Settings) -> LiveServer:
     """The Triton server beside this process, as promotion sees it."""
-    return LiveServer(
-        settings.triton_grpc, settings.triton_repository, wait_seconds=settings.wait_seconds
-    )
+    return LiveServer.embedded(Triton.of(settings))
 
 
 def releases(settings: Settings) -> Releases:

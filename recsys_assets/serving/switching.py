@@ -7,9 +7,9 @@ old one stays loaded as it is, so that going back loads nothing.
 """
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +30,7 @@ from recsys_assets.serving.repository import (
     remove_versions,
     write_configs,
 )
+from recsys_assets.serving.triton import Triton
 from recsys_assets.settings import WAIT_SECONDS
 
 _LOCK = ".promotion.lock"
@@ -49,18 +50,34 @@ class Recorded(Folders, Protocol):
         """The record, None before the first promotion."""
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class LiveServer:
     """A running Triton server: its gRPC address, the model repository it serves, and on what.
 
     As `changing.Live` it is the only server: what it answers with is what everybody gets. A load
-    may take `wait_seconds`.
+    may take `wait_seconds`. Should the server abort meanwhile, `revive` starts it again, if that is
+    of use; it says whether it has.
     """
 
     grpc: str
     repository: Path
     kind: str = ON_CPU
     wait_seconds: float = WAIT_SECONDS
+    revive: Callable[[], bool] = field(default=_never, compare=False)
+
+    @classmethod
+    def embedded(cls, triton: Triton) -> "LiveServer":
+        """The server beside this process."""
+        return cls(
+            str(triton.addresses.grpc),
+            triton.repository,
+            wait_seconds=triton.wait_seconds,
+            revive=triton.revive,
+        )
 
     def require_live(self) -> None:
         """Refuses to go on without the server.
@@ -88,6 +105,8 @@ class LiveServer:
         try:
             return self._change(releases, step)
         except NothingServed:
+            if self.revive():
+                return self._change(releases, step)
             if step.action != "rolled back":
                 raise
         # Nobody is disturbed by beginning anew with the earlier one alone.

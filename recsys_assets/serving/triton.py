@@ -121,12 +121,26 @@ class Triton:
         self.start()
         try:
             return load()
-        except ServiceError as error:
-            if not self._has_aborted():
+        except ServiceError:
+            if not self.revive():
                 raise
-            _LOG.warning("Triton aborted while loading (%s): it is started once more", error)
-        self.start()
         return load()
+
+    def revive(self) -> bool:
+        """Starts it again if it has ended by the fault of its backend that a start gets over.
+
+        Returns:
+            Whether it had.
+
+        Raises:
+            ServiceError: of `start`.
+        """
+        log = self.daemon.log_file
+        if self.live() or not log.is_file() or _ABORTED not in self.daemon.log_tail(_ABORT_BYTES):
+            return False
+        _LOG.warning("Triton aborted while loading (%s in %s): it is started again", _ABORTED, log)
+        self.start()
+        return True
 
     def stop(self) -> bool:
         """Stops the server; requests in flight have the exit timeout to finish."""
@@ -137,10 +151,6 @@ class Triton:
     def live(self) -> bool:
         """Whether the server accepts requests; says nothing about its models."""
         return is_live(str(self.addresses.grpc))
-
-    def _has_aborted(self) -> bool:
-        """Whether it has ended by the fault of its backend that a second start gets over."""
-        return not self.live() and _ABORTED in self.daemon.log_tail(_ABORT_BYTES)
 
     def _require_free_ports(self) -> None:
         for name in ("http", "grpc", "metrics"):

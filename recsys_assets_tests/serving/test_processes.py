@@ -85,6 +85,50 @@ def test_one_that_is_not_ready_in_time_is_stopped(daemon):
     assert daemon.pid is None
 
 
+class Loading:
+    """A Triton whose server aborts at its first loads, with these words in its log."""
+
+    def __init__(self, settings, monkeypatch, words, aborts):
+        self.starts, self.loads, self._aborts = 0, 0, aborts
+        self.triton = Triton.of(settings)
+        log = self.triton.daemon.log_file
+        log.parent.mkdir(parents=True)
+        log.write_text(f"terminate called after throwing an instance of '{words}'\n")
+        monkeypatch.setattr(Triton, "start", self._start)
+        monkeypatch.setattr(Triton, "live", lambda _: False)
+
+    def _start(self):
+        self.starts += 1
+
+    def load(self):
+        self.loads += 1
+        if self.loads <= self._aborts:
+            raise ServiceError("Socket closed")
+        return 7
+
+
+LOCK = "boost::interprocess::lock_exception"
+
+
+def test_a_triton_that_aborted_while_loading_is_started_and_loaded_once_more(
+    settings, monkeypatch, caplog
+):
+    loading = Loading(settings, monkeypatch, LOCK, aborts=1)
+    assert loading.triton.start_and(loading.load) == 7
+    assert (loading.starts, loading.loads) == (2, 2)
+    assert f"Triton aborted while loading ({LOCK} in {loading.triton.daemon.log_file})" in (
+        caplog.text
+    )
+
+
+@pytest.mark.parametrize(("words", "starts"), [(LOCK, 2), ("std::bad_alloc", 1)])
+def test_once_and_for_no_other_reason(settings, monkeypatch, words, starts):
+    loading = Loading(settings, monkeypatch, words, aborts=9)
+    with pytest.raises(ServiceError, match="Socket closed"):
+        loading.triton.start_and(loading.load)
+    assert loading.starts == loading.loads == starts
+
+
 def test_a_taken_port_of_valkey_is_named_with_a_remedy(settings, taken_port):
     valkey = replace(Valkey.of(settings), address=Address("127.0.0.1", taken_port))
     with pytest.raises(ServiceError, match=rf"127\.0\.0\.1:{taken_port}.*RECSYS_ONLINE_STORE_URL"):
