@@ -150,6 +150,7 @@ def test_a_closed_day_is_worked_on_and_drift_leads_to_a_promotion(deployment):
     assert days == ["2017-10-01", "2017-10-02"]
 
 
+@pytest.mark.slow
 def test_a_daemon_that_is_killed_again_and_again_loses_no_report_and_acts_on_none_twice(
     deployment,
 ):
@@ -182,6 +183,7 @@ def test_a_training_that_is_killed_is_reported_and_repeated(deployment):
     assert raised_alerts(store)[0].kind == "run_failed"
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_with_everything_around_it_blocks_nothing(deployment):
     deployment.hold()
     deployment.report(1)
@@ -196,6 +198,7 @@ def test_a_training_that_is_killed_with_everything_around_it_blocks_nothing(depl
     assert deployment.runs()[0].status == dg.DagsterRunStatus.FAILURE
 
 
+@pytest.mark.slow
 def test_a_killed_training_that_dagster_passes_over_is_repeated_and_alerts_once(deployment):
     deployment.hold()
     deployment.report(1)
@@ -212,6 +215,7 @@ def test_a_killed_training_that_dagster_passes_over_is_repeated_and_alerts_once(
     assert len(raised_alerts(Store(deployment.storage_url))) == 1
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_as_it_starts_is_repeated(deployment):
     def is_starting():
         return [run.status for run in deployment.runs()] == [dg.DagsterRunStatus.STARTING]
