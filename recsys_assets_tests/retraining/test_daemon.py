@@ -11,11 +11,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from recsys_assets.instance import dagster_environment
 from recsys_assets.monitoring.clock import close_day
 from recsys_assets.retraining.alerts import raised_alerts
 from recsys_assets.retraining.evidence import Evidence
 from recsys_assets.serving.processes import Daemon
-from recsys_assets.settings import REPOSITORY
+from recsys_assets.settings import REPOSITORY, load_settings
 from recsys_assets.storage import Store
 from recsys_assets_tests.waiting import until
 
@@ -31,8 +32,8 @@ class Deployment:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        dagster_home = home / "dagster"
-        dagster_home.mkdir()
+        environment = dagster_environment(load_settings({"RECSYS_HOME": str(home)}))
+        dagster_home = Path(environment["DAGSTER_HOME"])
         config = (REPOSITORY / "dagster.yaml").read_text()
         assert _START_TIMEOUT in config
         # A run whose daemon was killed just before it started the process is failed after that.
@@ -41,14 +42,17 @@ class Deployment:
         self.instance = dg.DagsterInstance.from_config(str(dagster_home))
         self.daemon = Daemon("dagster-daemon", home / "daemon.pid", home / "daemon.log")
         self._groups: list[int] = []
-        self._env = os.environ | {
-            "DAGSTER_HOME": str(dagster_home),
-            "PYTHONPATH": str(REPOSITORY),
-            "RECSYS_HOME": str(home),
-            "RECSYS_STORAGE": self.storage_url,
-            "RECSYS_DRIFT_DAYS": "1/1",
-            "RECSYS_COOLDOWN_DAYS": "1",
-        }
+        self._env = (
+            os.environ
+            | environment
+            | {
+                "PYTHONPATH": str(REPOSITORY),
+                "RECSYS_HOME": str(home),
+                "RECSYS_STORAGE": self.storage_url,
+                "RECSYS_DRIFT_DAYS": "1/1",
+                "RECSYS_COOLDOWN_DAYS": "1",
+            }
+        )
 
     @property
     def storage_url(self) -> str:
