@@ -1,6 +1,7 @@
 """How long each step of a run is expected to take, and the plan made of it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 from dagster._core.execution.stats import StepEventStatus
@@ -33,11 +34,19 @@ _MOMENT = 0.3
 _RUNS = 10  # that are looked at
 
 
+@dataclass(frozen=True)
+class Expected:
+    """Seconds by step, and the `basis` of it: where a run took as long."""
+
+    seconds: Mapping[str, float]
+    basis: str
+
+
 def plan_of(
     definitions: dg.Definitions,
     job: str,
     selection: Sequence[dg.AssetKey],
-    seconds: Mapping[str, float],
+    expected: Expected,
 ) -> Plan:
     """The steps that materialize a selection of a job's assets, and those that are left out.
 
@@ -45,7 +54,7 @@ def plan_of(
         definitions: the asset graph.
         job: name of an asset job.
         selection: keys of assets, each after those it depends on.
-        seconds: expected, by step.
+        expected: of its steps.
     """
     graph, whole = definitions.resolve_asset_graph(), definitions.resolve_job_def(job)
     steps = list(dict.fromkeys(graph.get(key).assets_def.op.name for key in selection))
@@ -53,16 +62,15 @@ def plan_of(
     checks = sorted({node.name for node in nodes} - set(steps))
     left = whole.asset_layer.selected_asset_keys - set(selection)
     return Plan(
-        seconds={step: seconds.get(step, _MOMENT) for step in (*steps, *checks)},
+        seconds={step: expected.seconds.get(step, _MOMENT) for step in (*steps, *checks)},
+        basis=expected.basis,
         checks=frozenset(checks),
         reused=sorted(key.to_user_string() for key in left),
     )
 
 
-def expected_seconds(
-    instance: dg.DagsterInstance, source: str, tags: Mapping[str, str]
-) -> dict[str, float]:
-    """Seconds by step: what it took last under the same settings, else what was measured.
+def expect(instance: dg.DagsterInstance, source: str, tags: Mapping[str, str]) -> Expected:
+    """What each step took last under the same settings, else what was measured.
 
     Args:
         instance: where runs are recorded.
@@ -70,10 +78,12 @@ def expected_seconds(
             takes those of Complete Journey.
         tags: run tags that name the settings.
     """
-    found = dict(MEASURED.get(source, MEASURED["complete_journey"]))
+    found: dict[str, float] = {}
     runs = instance.get_runs(dg.RunsFilter(tags=dict(tags)), limit=_RUNS)
     for run in reversed(runs):  # the latest counts
         for step in instance.get_run_step_stats(run.run_id):
             if step.status is StepEventStatus.SUCCESS and step.start_time and step.end_time:
                 found[step.step_key] = step.end_time - step.start_time
-    return found
+    measured = MEASURED.get(source, MEASURED["complete_journey"])
+    basis = "here the last time" if measured.keys() <= found.keys() else f"on {MACHINE}"
+    return Expected({**measured, **found}, basis)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from recsys_assets.definitions import build_definitions
-from recsys_assets.expected import expected_seconds, plan_of
+from recsys_assets.expected import expect, plan_of
 from recsys_assets.instance import process_tag, run_tags
 from recsys_assets.progress import Failures, Narrator, narrated
 from recsys_assets.settings import Settings
@@ -29,8 +29,8 @@ def plan_run(
     settings: Settings, instance: dg.DagsterInstance, job: str, selection: Sequence[dg.AssetKey]
 ) -> Plan:
     """The plan of a run that materializes a selection of a job's assets."""
-    seconds = expected_seconds(instance, settings.source, run_tags(settings))
-    return plan_of(build_definitions(settings), job, selection, seconds)
+    expected = expect(instance, settings.source, run_tags(settings))
+    return plan_of(build_definitions(settings), job, selection, expected)
 
 
 def run_narrated(
