@@ -46,26 +46,41 @@ TUNING = {
 }
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """A deployment of its own over a shop of its own; its services are stopped at the end."""
-    folder = tmp_path_factory.mktemp("pipeline")
-    write_shop(folder / "shop")
+def variables(folder, today):
+    """Settings of a deployment of its own over the shop in a folder."""
     ports = [free_port() for _ in range(4)]
-    variables = os.environ | {
+    return os.environ | {
         "RECSYS_HOME": str(folder / "home"),
         "RECSYS_SOURCE": "parquet",
         "RECSYS_SOURCE_URL": str(folder / "shop"),
         "RECSYS_FIRST_DAY": "2025-01-01",
         "RECSYS_LAST_DAY": "2025-03-04",
-        "RECSYS_TODAY": "2025-02-26",
+        "RECSYS_TODAY": today,
         "RECSYS_ONLINE_STORE_URL": f"redis://127.0.0.1:{ports[0]}/0",
         "RECSYS_TRITON_HTTP": f"127.0.0.1:{ports[1]}",
         "RECSYS_TRITON_GRPC": f"127.0.0.1:{ports[2]}",
         "RECSYS_TRITON_METRICS": f"127.0.0.1:{ports[3]}",
     }
-    yield variables
-    recsys(variables, "down")
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """A deployment over a shop; its services are stopped at the end."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    write_shop(folder / "shop")
+    settings = variables(folder, "2025-02-26")
+    yield settings
+    recsys(settings, "down")
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """A deployment over a few days of a shop whose catalogue is no Parquet file."""
+    write_shop(tmp_path / "shop", users=9, items=9, days=9)
+    (tmp_path / "shop/items.parquet").write_text("item_id,text")
+    settings = variables(tmp_path, "2025-01-03")
+    yield settings
+    recsys(settings, "down")
 
 
 def recsys(environment, *arguments):
@@ -230,14 +245,16 @@ def test_run_again_it_reuses_what_is_up_to_date(environment, summary):
     assert "running already: Triton, Valkey" in again.stdout
 
 
-def test_the_summary_shows_the_best_first_and_where_to_look_next(finished, summary):
-    begun = finished.stdout.index("for user")
-    shown = finished.stdout[begun:]
-    best = max(summary["evaluation"].values(), key=lambda figures: figures["ndcg@10"])
+def test_a_demo_that_fails_ends_with_the_cause_and_the_remedy(broken):
+    failed = recsys(broken, "demo")
 
-    assert shown.index(f"{best['ndcg@10']:.4f}") < shown.index("popularity, 28 days")
-    assert "0 different" in shown
-    assert "recsys recommend --user" in shown
+    assert failed.returncode == 1
+    cause, *_, not_run, remedy = failed.stderr.splitlines()
+    assert cause.startswith("Error: ingest_items failed: ")
+    assert "items.parquet" in cause
+    assert "steps that need it were not run" in not_run
+    assert remedy.startswith("`recsys demo` goes on from there once that is mended")
+    assert failed.stdout.count("not executed") == 0
 
 
 def test_status_tells_the_release_and_the_health(environment, summary):

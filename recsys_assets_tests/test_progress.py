@@ -90,9 +90,11 @@ def test_every_line_begins_with_the_position(good):
     assert good.lines[-1].startswith("[ 3/3 ")
 
 
-def test_a_step_fails_with_its_root_cause(broken):
-    assert broken.narrator.failures.causes == {"model": "ValueError: column price is missing"}
-    assert "model: FAILED: ValueError: column price is missing" in broken.texts
+def test_a_step_fails_with_its_error_and_what_is_behind_it(broken):
+    cause = "RuntimeError: training failed, because of ValueError: column price is missing"
+
+    assert broken.narrator.failures.causes == {"model": cause}
+    assert f"model: FAILED: {cause}" in broken.texts
 
 
 def test_steps_that_are_not_run_are_collected_and_not_shown(broken):

@@ -93,12 +93,13 @@ class Position:
 
     @property
     def percent(self) -> float:
-        """Percent of the expected time that lies behind."""
+        """Percent of the expected time that lies behind; 100 only when all is done."""
         seconds = self._plan.seconds
         behind = sum(value for name, value in seconds.items() if name in self._done)
         if self._step:
             behind += min(self._clock() - self._since, seconds.get(self._step, 0.0))
-        return 100 * behind / (sum(seconds.values()) or 1)
+        percent = 100 * behind / (sum(seconds.values()) or 1)
+        return min(percent, 99.0) if self._done < seconds.keys() else percent
 
     def __str__(self) -> str:
         return f"{len(self._begun):2}/{len(self._plan.steps)} {self.percent:3.0f} %"

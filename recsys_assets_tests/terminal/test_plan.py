@@ -78,3 +78,14 @@ def test_a_step_counts_for_no_more_than_was_expected_of_it(clock):
     assert position.percent == pytest.approx(30)
     clock.now = 500.0
     assert position.percent == pytest.approx(60)
+
+
+def test_only_the_end_is_a_hundred_percent(clock):
+    position = Position(Plan({"train": 10.0, "in_range": 0.0}, frozenset(), [], ""), clock)
+    position.started("train")
+    position.ended("train")
+
+    assert position.percent == 99
+    position.started("in_range")
+    position.ended("in_range")
+    assert position.percent == 100
