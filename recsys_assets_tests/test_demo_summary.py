@@ -10,7 +10,10 @@ FIGURES = {"recall@10": 0.02, "recall@100": 0.08, "coverage@10": 0.002}
 
 
 def slate(user_id, kind):
-    items = [{"item_id": f"item-{n}", "score": -n / 2, "text": f"text {n}"} for n in range(10)]
+    items = [
+        {"item_id": f"item-{n}", "score": -n / 2, "text": f"text {n} of a product of this shop"}
+        for n in range(10)
+    ]
     return {"kind": kind, "user_id": user_id, "release": 1, "degraded": False, "items": items}
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -24,6 +25,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
 RECSYS = [sys.executable, "-c", "from recsys_assets.cli import main; main()"]
 GRAPH = ("-m", "recsys_assets.definitions")
+TRAINING = "recsys_assets.retrieval.train"
 # Every shape of line that the demo may show; whatever else there is comes from a library.
 OURS = (
     r"recsys demo: .*",
@@ -139,28 +141,34 @@ def stopped(environment, interrupted):
     for line in process.stdout:
         lines.append(line)
         if "two_tower: started" in line:
-            training = _training_of(process.pid)
+            training_of(process.pid)
             os.killpg(process.pid, signal.SIGINT)
     process.wait()
-    left = [p.cmdline() for p in psutil.process_iter() if _session(p) == process.pid]
-    return process.returncode, lines, [*left, *(p for p in training if p.is_running())]
+    left = {pid: command for pid, command in commands().items() if session(pid) == process.pid}
+    return process.returncode, lines, left
 
 
-def _training_of(pid):
-    """The training processes that a command has started, once there is one."""
-    while True:
-        children = psutil.Process(pid).children(recursive=True)
-        found = [child for child in children if "recsys_assets.retrieval.train" in child.cmdline()]
-        if found:
-            return found
+def training_of(pid):
+    """Waits until a command has started a training."""
+    while not any(
+        TRAINING in command and session(child) == pid for child, command in commands().items()
+    ):
         time.sleep(0.1)
 
 
-def _session(process):
-    try:
-        return os.getsid(process.pid)
-    except ProcessLookupError:
-        return None
+def commands():
+    """Words of every process that has not ended, by pid."""
+    found = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess):
+            found[process.pid] = process.cmdline()
+    return found
+
+
+def session(pid):
+    """The session of a process, None if it has ended."""
+    with suppress(ProcessLookupError):
+        return os.getsid(pid)
 
 
 @pytest.fixture(scope="module")
@@ -186,8 +194,8 @@ def test_a_killed_pipeline_goes_on_where_it_was(interrupted, finished, summary):
 def test_an_interrupt_ends_what_the_command_has_started_and_nothing_else(stopped, finished):
     code, lines, left = stopped
 
-    assert (code, left) == (130, [])
-    assert "stopped: training (recsys_assets.retrieval.train)" in lines[-2]
+    assert (code, left) == (130, {})
+    assert f"stopped: training ({TRAINING})" in lines[-2]
     assert "goes on from there" in lines[-1]
     assert "running already: Triton, Valkey" in finished.stdout
 
