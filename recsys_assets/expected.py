@@ -69,25 +69,19 @@ class Expected:
     basis: str
 
 
-def plan_of(
-    definitions: dg.Definitions,
-    job: str,
-    selection: Sequence[dg.AssetKey],
-    expected: Expected,
-) -> Plan:
+def plan_of(job: dg.JobDefinition, selection: Sequence[dg.AssetKey], expected: Expected) -> Plan:
     """The steps that materialize a selection of a job's assets, and those that are left out.
 
     Args:
-        definitions: the asset graph.
-        job: name of an asset job.
+        job: an asset job.
         selection: keys of assets, each after those it depends on.
         expected: of its steps.
     """
-    graph, whole = definitions.resolve_asset_graph(), definitions.resolve_job_def(job)
+    graph = job.asset_layer.asset_graph
     steps = list(dict.fromkeys(graph.get(key).assets_def.op.name for key in selection))
-    nodes = whole.get_subset(asset_selection=set(selection)).nodes if selection else []
+    nodes = job.get_subset(asset_selection=set(selection)).nodes if selection else []
     checks = sorted({node.name for node in nodes} - set(steps))
-    left = whole.asset_layer.selected_asset_keys - set(selection)
+    left = job.asset_layer.selected_asset_keys - set(selection)
     return Plan(
         seconds={step: expected.seconds.get(step, _MOMENT) for step in (*steps, *checks)},
         basis=expected.basis,

@@ -76,7 +76,8 @@ def test_the_plan_has_each_step_once_and_what_is_reused(definitions):
     keys = ["interactions", "quarantined_interactions", "two_tower", "dlrm"]
     selection = [dg.AssetKey(key) for key in keys]
 
-    plan = plan_of(definitions, initial_pipeline.name, selection, Expected({"dlrm": 60.0}, ""))
+    job = definitions.resolve_job_def(initial_pipeline.name)
+    plan = plan_of(job, selection, Expected({"dlrm": 60.0}, ""))
 
     assert plan.steps == order
     assert plan.seconds["dlrm"] == 60.0
