@@ -4,6 +4,7 @@ import getpass
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -50,6 +51,13 @@ for folder in (serving, retention, exporter, storefront):
         main.add_command(command)
 
 
+def _require_console(module: str, target: str) -> None:
+    if find_spec(module) is None:
+        raise click.ClickException(
+            f"{module} is not installed, the demo does without it: start with `{target}`"
+        )
+
+
 @main.command()
 @click.pass_obj
 def demo(settings: Settings) -> None:
@@ -84,6 +92,7 @@ def replay(settings: Settings, days: int, rate: float) -> None:
     from recsys_assets.replay.run import run_replay
     from recsys_assets.serving import services
 
+    _require_console("evidently", "make replay")
     try:
         run_replay(settings, days, rate)
     except (NotPrepared, ReplayStuck, BrokenLoad, services.ServiceError) as error:
@@ -98,6 +107,7 @@ def ui(settings: Settings, port: int) -> None:
     from recsys_assets.instance import instance_home
     from recsys_assets.settings import REPOSITORY
 
+    _require_console("dagster_webserver", "make ui")
     os.environ["DAGSTER_HOME"] = str(instance_home(settings))
     workspace = str(REPOSITORY / "workspace.yaml")
     command = ["dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)]
