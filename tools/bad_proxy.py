@@ -5,6 +5,7 @@ address that it prints. Both plain requests and CONNECT are passed on; nothing i
 """
 
 import argparse
+import select
 import socket
 import struct
 import sys
@@ -81,33 +82,33 @@ class BadProxy:
         with client, suppress(OSError):
             head = _read_head(client)
             method, target, version = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
-            if method == "CONNECT":
-                host, _, port = target.rpartition(":")
-                server = socket.create_connection((host, int(port)))
-                client.sendall(f"{version} 200 OK\r\n\r\n".encode())
-            else:
-                address = urlsplit(target)
-                server = socket.create_connection((address.hostname, address.port or 80))
-                server.sendall(head)
-            with server:
-                threading.Thread(target=_copy, args=(client, server), daemon=True).start()
-                self._answer(server, client, number)
+            address = urlsplit(f"//{target}" if method == "CONNECT" else target)
+            with socket.create_connection((address.hostname, address.port or 80)) as server:
+                if method == "CONNECT":
+                    client.sendall(f"{version} 200 OK\r\n\r\n".encode())
+                else:
+                    server.sendall(_to_origin(head))
+                self._pass_on(client, server, number)
 
-    def _answer(self, server: socket.socket, client: socket.socket, number: int) -> None:
-        """Passes on what the server says, as badly as it was asked for."""
+    def _pass_on(self, client: socket.socket, server: socket.socket, number: int) -> None:
+        """Both ways until one side ends, as badly as it was asked for."""
         passed, stalled = 0, False
-        while data := server.recv(_CHUNK):
-            if not stalled and passed + len(data) > self.stall_after:
-                stalled = True
-                if self.reset and number % self.reset == 0:
-                    self._reset(client)
+        while True:
+            # One thread for both: a socket that another still reads is not closed by closing it.
+            readable, _, _ = select.select([client, server], [], [])
+            for source in readable:
+                data = source.recv(_CHUNK)
+                if source is server:
+                    passed += len(data)
+                    if not stalled and (passed > self.stall_after or not data):
+                        stalled = True
+                        if self.reset and number % self.reset == 0:
+                            self._reset(client)
+                            return
+                        self._pause()
+                if not data:
                     return
-                self._pause()
-            client.sendall(data)
-            passed += len(data)
-        if not stalled:
-            self._pause()
-        client.shutdown(socket.SHUT_WR)
+                (client if source is server else server).sendall(data)
 
     def _pause(self) -> None:
         with self._counting:
@@ -131,11 +132,13 @@ def _read_head(client: socket.socket) -> bytes:
     return head
 
 
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(_CHUNK):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
+def _to_origin(head: bytes) -> bytes:
+    """A request as the server itself gets it: a path, and one request a connection."""
+    request, *fields = head.split(b"\r\n")
+    method, target, version = request.split(b" ")
+    path = urlsplit(target)._replace(scheme=b"", netloc=b"").geturl() or b"/"
+    kept = [line for line in fields if not line.lower().startswith((b"connection:", b"proxy-"))]
+    return b"\r\n".join([b" ".join([method, path, version]), b"Connection: close", *kept])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -20,7 +20,7 @@ LOG = VENVS / "setup.log"
 _PARTS_FILE = VENVS / "parts"
 _EPILOG = """\
 What is there is kept: a set-up that was stopped, by whatever, goes on when it is started again.
-Downloads wait up to 300 s for a paused connection and are tried again; these variables win:
+Downloads wait up to 180 s for a paused connection and are tried again; these variables win:
   UV_HTTP_TIMEOUT, UV_HTTP_RETRIES, UV_CONCURRENT_DOWNLOADS, PIP_DEFAULT_TIMEOUT, PIP_RETRIES
 A proxy and a mirror are taken from the environment, and what pip is told holds for uv:
   HTTPS_PROXY, HTTP_PROXY, NO_PROXY                         all downloads, apt too

@@ -12,11 +12,11 @@ from tools.setup.failure import explain, of_the_network
 ATTEMPTS = 3
 # A link that pauses is not a link that is down. Few downloads at once, or each starves the other.
 _PATIENCE = {
-    "UV_HTTP_TIMEOUT": "300",
+    "UV_HTTP_TIMEOUT": "180",
     "UV_HTTP_CONNECT_TIMEOUT": "120",
     "UV_HTTP_RETRIES": "10",
     "UV_CONCURRENT_DOWNLOADS": "8",
-    "PIP_DEFAULT_TIMEOUT": "300",
+    "PIP_DEFAULT_TIMEOUT": "180",
     "PIP_RETRIES": "10",
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
 }

@@ -13,8 +13,8 @@ from tools.setup.failure import Failure
 _JAVA = "openjdk-17-jre-headless"
 _PATIENCE = {
     "Acquire::Retries": "8",
-    "Acquire::http::Timeout": "300",
-    "Acquire::https::Timeout": "300",
+    "Acquire::http::Timeout": "180",
+    "Acquire::https::Timeout": "180",
     "DPkg::Lock::Timeout": "600",
 }
 _PROGRAMS = {
