@@ -78,7 +78,7 @@ def s3_server() -> Iterator[dict[str, str]]:
     """An S3 server on this machine with an empty bucket; yields the environment that finds it.
 
     Raises:
-        ModuleNotFoundError: moto is not installed; it belongs to the development requirements.
+        ModuleNotFoundError: moto is not installed: run `make setup-test`.
     """
     import boto3
     import moto.server  # noqa: F401 - said here and not in a process that ends at once

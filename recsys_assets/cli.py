@@ -4,6 +4,7 @@ import getpass
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -51,6 +52,13 @@ for folder in (serving, retention, exporter, storefront):
         main.add_command(command)
 
 
+def _require_console(module: str, target: str) -> None:
+    if find_spec(module) is None:
+        raise click.ClickException(
+            f"{module} is not installed, the demo does without it: start with `{target}`"
+        )
+
+
 @main.command()
 @click.pass_obj
 def demo(settings: Settings) -> None:
@@ -86,6 +94,7 @@ def demo(settings: Settings) -> None:
 @click.pass_obj
 def replay(settings: Settings, days: int, rate: float) -> None:
     """Replay recorded days as live traffic, while the daemon keeps the recommender up to date."""
+    _require_console("evidently", "make replay")
     purpose = f"send {days} recorded days as live traffic, {rate:g} requests a second"
     with shown(settings, "replay", purpose) as screen:
         screen.doing("loading Dagster and the asset graph")
@@ -106,6 +115,7 @@ def replay(settings: Settings, days: int, rate: float) -> None:
 @click.pass_obj
 def ui(settings: Settings, port: int) -> None:
     """Run the Dagster UI and daemon over the local instance."""
+    _require_console("dagster_webserver", "make ui")
     click.echo(f"recsys ui: http://127.0.0.1:{port} within a minute. Home {settings.home}")
     from recsys_assets.instance import dagster_environment
     from recsys_assets.settings import REPOSITORY

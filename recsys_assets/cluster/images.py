@@ -196,12 +196,11 @@ def _missing_imports(code: str) -> Iterator[str]:
 
 def _versions(dockerfile: Dockerfile, repository: Path) -> Found:
     """Versions that two files must agree on."""
-    setup = (repository / "scripts/setup").read_text(encoding="utf-8")
-    uv = re.search(r"(?m)^UV_VERSION=(\S+)", setup)
+    uv, _ = _pinned((repository / "requirements/uv.txt").read_text(encoding="utf-8"))["uv"]
     spark = importlib.metadata.version("pyspark")
     for stage in dockerfile.stages:
-        if "/uv:" in stage.base and uv and not stage.base.endswith(f":{uv[1]}"):
-            yield stage.line, "FROM", stage.base, f"scripts/setup installs uv {uv[1]}"
+        if "/uv:" in stage.base and not stage.base.endswith(f":{uv}"):
+            yield stage.line, "FROM", stage.base, f"requirements/uv.txt has uv {uv}"
         if "apache/spark:" in stage.base and f":{spark}-" not in stage.base:
             yield stage.line, "FROM", stage.base, f"pyspark is {spark}"
     pom = dockerfile.path.parent / "hadoop-aws.pom.xml"

@@ -146,7 +146,7 @@ def _run(tool: str, arguments: Sequence[str]) -> str:
     """What a tool of the environment says; it may have found something."""
     path = TOOLS / tool
     if not path.is_file():
-        raise ToolFailed(f"{path} is not there: run `make k8s-tools`")
+        raise ToolFailed(f"{path} is not there: run `make setup-manifests`")
     environment = {**os.environ, "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}"}
     done: Any = subprocess.run(
         [str(path), *arguments], capture_output=True, text=True, check=False, env=environment

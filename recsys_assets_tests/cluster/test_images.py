@@ -51,7 +51,7 @@ def repository(tmp_path: Path) -> Path:
     (tmp_path / ".dockerignore").write_text("*\n!code\n!requirements\n")
     (tmp_path / "requirements/images/serving.txt").write_text(SERVING)
     (tmp_path / "requirements/models.txt").write_text("numpy==1.23.5\n")
-    shutil.copyfile(REPOSITORY / "scripts/setup", tmp_path / "scripts/setup")
+    shutil.copyfile(REPOSITORY / "requirements/uv.txt", tmp_path / "requirements/uv.txt")
     return tmp_path
 
 
@@ -112,7 +112,7 @@ def test_a_good_dockerfile_has_no_finding(repository: Path) -> None:
         (
             "FROM ${BASE} AS build",
             "FROM ghcr.io/a/uv:0.1 AS build",
-            "scripts/setup installs uv",
+            "requirements/uv.txt has uv",
         ),
         ("FROM ${BASE} AS build", "FROM apache/spark:4.0.0-x AS build", "pyspark is 4.3"),
     ],

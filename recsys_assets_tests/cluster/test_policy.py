@@ -49,7 +49,7 @@ def test_a_linter_that_is_not_installed_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(policy, "TOOLS", tmp_path)
-    with pytest.raises(policy.ToolFailed, match="make k8s-tools"):
+    with pytest.raises(policy.ToolFailed, match="make setup-manifests"):
         list(policy.dockerfile_findings([]))
 
 

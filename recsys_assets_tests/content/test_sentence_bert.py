@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from recsys_assets.content.encoder import MissingWeights
-from recsys_assets.content.sentence_bert import SentenceBert
+from recsys_assets.content.sentence_bert import MAX_TOKENS, SentenceBert, tokenizer
 from recsys_assets.settings import load_settings
 
 PACKAGED = load_settings().packaged_data
@@ -19,6 +19,17 @@ def test_vectors_are_finite_and_of_unit_norm(encoder):
     assert embeddings.shape == (4, 384)
     assert embeddings.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+
+
+def test_texts_become_the_tokens_that_the_model_was_trained_with():
+    # The numbers are those of the tokenizer that is published with the model.
+    tokens = tokenizer()
+
+    assert tokens.encode("Crème brûlée, 2 pk!").ids == [
+        *(101, 13675, 21382, 7987, 9307, 2063, 1010, 1016, 1052, 2243, 999, 102)
+    ]
+    assert tokens.encode("unaffable").ids == [101, 14477, 20961, 3468, 102]
+    assert len(tokens.encode("word " * 400).ids) == MAX_TOKENS
 
 
 def test_meaning_decides_the_cosine(encoder):

@@ -70,7 +70,9 @@ def prometheus(targets, tmp_path_factory):
     (folder / "prometheus.yml").write_text(config)
     path = f"{Path(sys.executable).parent}:/usr/bin:/usr/local/bin"
     binary = shutil.which("prometheus", path=path)
-    assert binary, "prometheus is missing: run `make setup`, or `apt-get install -y prometheus`"
+    assert binary, (
+        "prometheus is missing: run `make setup-test`, or `apt-get install -y prometheus`"
+    )
     address = f"127.0.0.1:{free_port()}"
     server = subprocess.Popen(
         [

@@ -33,7 +33,7 @@ def tool(name: str) -> str:
     found = shutil.which(name, path=f"{Path(sys.executable).parent}:/usr/bin:/usr/local/bin")
     package = "prometheus-alertmanager" if name in ("amtool", "prometheus-alertmanager") else ""
     remedy = f"`apt-get install -y {package or 'prometheus'}`"
-    assert found, f"{name} is missing: run `make setup`, or {remedy}"
+    assert found, f"{name} is missing: run `make setup-test`, or {remedy}"
     return found
 
 
