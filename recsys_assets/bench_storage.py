@@ -18,9 +18,9 @@ from pathlib import Path
 from recsys_assets.bench_serving.machine import describe_machine
 from recsys_assets.serving.processes import free_addresses
 from recsys_assets.settings import load_settings
+from recsys_assets.waiting import wait_for
 
 BUCKET = "shop"
-_START_SECONDS = 30.0
 
 
 def main() -> None:
@@ -101,15 +101,17 @@ def s3_server() -> Iterator[dict[str, str]]:
             aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
         )
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
+
+        def has_bucket() -> bool:
             try:
                 client.create_bucket(Bucket=BUCKET)
-                break
             except EndpointConnectionError:
-                if time.monotonic() > deadline or process.poll() is not None:
+                if process.poll() is not None:
                     raise
-                time.sleep(0.2)
+                return False
+            return True
+
+        wait_for(has_bucket, "the S3 server", load_settings().wait_seconds)
         yield environment
     finally:
         process.terminate()

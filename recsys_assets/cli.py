@@ -14,6 +14,7 @@ from recsys_assets.serving import commands as serving
 from recsys_assets.serving import retention_commands as retention
 from recsys_assets.settings import InvalidSetting, Settings, load_settings
 from recsys_assets.storefront import commands as storefront
+from recsys_assets.terminal.command import raw_output, shown
 
 if TYPE_CHECKING:
     from recsys_assets.serving.release import Promoted
@@ -62,10 +63,17 @@ def _require_console(module: str, target: str) -> None:
 @click.pass_obj
 def demo(settings: Settings) -> None:
     """Build everything from raw data, serve it, and answer requests."""
-    from recsys_assets.demo import run_demo
+    purpose = "build everything from raw data, serve it, ask it for slates"
+    with shown(settings, "demo", purpose) as screen:
+        screen.doing("loading Dagster and the asset graph")
+        from recsys_assets.demo import run_demo
+        from recsys_assets.narrated_run import RunFailed
+        from recsys_assets.serving import services
 
-    if not run_demo(settings):
-        raise click.ClickException("the pipeline failed; the lines above say where")
+        try:
+            run_demo(settings, screen)
+        except (RunFailed, services.ServiceError) as error:
+            raise _failed(settings, "demo", error) from None
 
 
 @main.command()
@@ -86,17 +94,20 @@ def demo(settings: Settings) -> None:
 @click.pass_obj
 def replay(settings: Settings, days: int, rate: float) -> None:
     """Replay recorded days as live traffic, while the daemon keeps the recommender up to date."""
-    from recsys_assets.replay.daemon import ReplayStuck
-    from recsys_assets.replay.load import BrokenLoad
-    from recsys_assets.replay.prepare import NotPrepared
-    from recsys_assets.replay.run import run_replay
-    from recsys_assets.serving import services
-
     _require_console("evidently", "make replay")
-    try:
-        run_replay(settings, days, rate)
-    except (NotPrepared, ReplayStuck, BrokenLoad, services.ServiceError) as error:
-        raise click.ClickException(str(error)) from None
+    purpose = f"send {days} recorded days as live traffic, {rate:g} requests a second"
+    with shown(settings, "replay", purpose) as screen:
+        screen.doing("loading Dagster and the asset graph")
+        from recsys_assets.replay.daemon import ReplayStuck
+        from recsys_assets.replay.load import BrokenLoad
+        from recsys_assets.replay.prepare import NotPrepared
+        from recsys_assets.replay.run import run_replay
+        from recsys_assets.serving import services
+
+        try:
+            run_replay(settings, days, rate, screen)
+        except (NotPrepared, ReplayStuck, BrokenLoad, services.ServiceError) as error:
+            raise click.ClickException(str(error)) from None
 
 
 @main.command()
@@ -104,11 +115,12 @@ def replay(settings: Settings, days: int, rate: float) -> None:
 @click.pass_obj
 def ui(settings: Settings, port: int) -> None:
     """Run the Dagster UI and daemon over the local instance."""
-    from recsys_assets.instance import instance_home
+    _require_console("dagster_webserver", "make ui")
+    click.echo(f"recsys ui: http://127.0.0.1:{port} within a minute. Home {settings.home}")
+    from recsys_assets.instance import dagster_environment
     from recsys_assets.settings import REPOSITORY
 
-    _require_console("dagster_webserver", "make ui")
-    os.environ["DAGSTER_HOME"] = str(instance_home(settings))
+    os.environ.update(dagster_environment(settings))
     workspace = str(REPOSITORY / "workspace.yaml")
     command = ["dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)]
     os.execvp(command[0], command)  # noqa: S606
@@ -118,6 +130,7 @@ def ui(settings: Settings, port: int) -> None:
 @click.pass_obj
 def up(settings: Settings) -> None:
     """Start the embedded Valkey and Triton; what runs already is left alone."""
+    click.echo(f"recsys up: start Valkey and Triton. Home {settings.home}")
     from recsys_assets.serving import services
 
     try:
@@ -219,6 +232,14 @@ def _change_live_release(settings: Settings, change: "Callable[[], Promoted]") -
         raise click.ClickException(str(error)) from None
     previous = "none" if changed.previous is None else changed.previous
     click.echo(f"release {changed.release} is live; a rollback goes back to {previous}")
+
+
+def _failed(settings: Settings, command: str, error: Exception) -> click.ClickException:
+    """The last words of a command that can be run again."""
+    return click.ClickException(
+        f"{error}\n`recsys {command}` goes on from there once that is mended; what libraries "
+        f"printed is in {raw_output(settings, command)}"
+    )
 
 
 def _print_status(settings: Settings) -> None:

@@ -9,30 +9,28 @@ import subprocess
 import time
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-import click
 import dagster as dg
 import polars as pl
 
 from recsys_assets.definitions import build_definitions, initial_pipeline
-from recsys_assets.instance import open_instance, process_tag, run_tags
+from recsys_assets.demo_summary import METRICS, show_summary
+from recsys_assets.instance import open_instance, run_tags
+from recsys_assets.interrupt import stopping_what_was_started
+from recsys_assets.narrated_run import run_narrated
 from recsys_assets.reuse import assets_to_materialize
 from recsys_assets.serving import benchmark, client, services
 from recsys_assets.serving.history import purchased_items
 from recsys_assets.settings import Settings
-from recsys_assets.slates import default_moment, item_texts, print_slate
+from recsys_assets.slates import default_moment, item_texts
 from recsys_assets.storage import Store, write_atomically
+from recsys_assets.terminal.screen import Screen
 
 _KNOWN_USERS = 5
 _DAILY_TABLES = ("interactions", "quarantined_interactions", "user_features", "item_features")
-_METRICS = {
-    "recall@10": "recall_at_10",
-    "recall@100": "recall_at_100",
-    "ndcg@10": "ndcg_at_10",
-    "coverage@10": "coverage_at_10",
-}
 _SHOWN_PACKAGES = (
     "dagster",
     "feast",
@@ -45,65 +43,58 @@ _SHOWN_PACKAGES = (
 _MODELS_PACKAGES = ("merlin-models", "tensorflow-cpu", "onnxruntime", "nvidia-pytriton")
 
 
-def run_demo(settings: Settings) -> bool:
-    """Builds what is missing, serves it, prints slates and writes the summary.
+def run_demo(settings: Settings, screen: Screen) -> None:
+    """Builds what is missing, serves it, asks it, and shows and writes the summary.
 
-    Returns:
-        Whether the pipeline and all its checks that block succeeded.
+    Raises:
+        RunFailed: a step, or a check that blocks, has failed.
+        ServiceError: a service does not start.
     """
     began = time.monotonic()
-    _say("services")
+    goes_on = ["`recsys demo` goes on from there: what is done is not done again"]
+    with stopping_what_was_started(screen, partial(services.stop_those, settings), goes_on):
+        _start_services(settings, screen)
+        screen.doing("reading Dagster's log of what is up to date")
+        with open_instance(settings) as instance:
+            _run_pipeline(settings, instance, screen)
+            metadata = _latest_metadata(instance)
+            durations = _durations(instance)
+        screen.doing("asking for slates")
+        recommendations = _recommendations(settings)
+        screen.doing("measuring the latency of one warm client")
+        serving = _latency(settings)
+        summary = {
+            "durations_s": {**durations, "this_run": round(time.monotonic() - began, 1)},
+            "rows": _rows(settings, metadata),
+            "evaluation": _evaluation(settings),
+            "index_recall_at_100": metadata["item_index"]["recall_at_100"],
+            "parity": metadata["online_features"]["parity"],
+            "serving": asdict(serving),
+            "recommendations": recommendations,
+            "versions": _versions(settings),
+        }
+        path = settings.home / "demo" / "summary.json"
+        write_atomically(path.as_uri(), json.dumps(summary, indent=2, ensure_ascii=False).encode())
+    show_summary(screen, summary, path)
+
+
+def _start_services(settings: Settings, screen: Screen) -> None:
+    running = services.running(settings)
+    screen.doing("starting Valkey and Triton")
     services.up(settings)
-    _say("pipeline")
-    with open_instance(settings) as instance:
-        if not _run_pipeline(settings, instance):
-            return False
-        metadata = _latest_metadata(instance)
-        durations = _durations(instance)
-    _say("requests")
-    recommendations = _recommendations(settings)
-    _say("latency of one warm client")
-    serving = _latency(settings)
-    summary = {
-        "durations_s": {**durations, "this_run": round(time.monotonic() - began, 1)},
-        "rows": _rows(settings, metadata),
-        "evaluation": _evaluation(settings),
-        "index_recall_at_100": metadata["item_index"]["recall_at_100"],
-        "parity": metadata["online_features"]["parity"],
-        "serving": asdict(serving),
-        "recommendations": recommendations,
-        "versions": _versions(settings),
-    }
-    path = settings.home / "demo" / "summary.json"
-    write_atomically(path.as_uri(), json.dumps(summary, indent=2, ensure_ascii=False).encode())
-    _print_summary(summary)
-    click.echo(f"\nwritten: {path}")
-    return True
+    started = [name for name in services.running(settings) if name not in running]
+    for what, names in (("running already", running), ("started", started)):
+        if names:
+            screen.say(f"{what}: {', '.join(names)}")
 
 
-def _run_pipeline(settings: Settings, instance: dg.DagsterInstance) -> bool:
-    definitions = build_definitions(settings)
-    tags = run_tags(settings)
+def _run_pipeline(settings: Settings, instance: dg.DagsterInstance, screen: Screen) -> None:
     days = _days(settings)
-    selection = assets_to_materialize(definitions, initial_pipeline.name, instance, days, tags)
-    if not selection:
-        click.echo("every asset is up to date")
-        return True
-    click.echo(f"to materialize: {', '.join(key.to_user_string() for key in selection)}")
-    job = definitions.resolve_job_def(initial_pipeline.name)
-    result = job.execute_in_process(
-        instance=instance,
-        asset_selection=selection,
-        raise_on_error=False,
-        run_config={"loggers": {"console": {}}},
-        tags={
-            **tags,
-            **process_tag(),
-            "dagster/asset_partition_range_start": days[0],
-            "dagster/asset_partition_range_end": days[-1],
-        },
+    job = initial_pipeline.name
+    stale = assets_to_materialize(
+        build_definitions(settings), job, instance, days, run_tags(settings)
     )
-    return result.success
+    run_narrated(settings, instance, job, stale, days, screen)
 
 
 def _days(settings: Settings) -> list[str]:
@@ -134,13 +125,12 @@ def _visitors(settings: Settings) -> list[tuple[str, str]]:
 
 
 def _recommendations(settings: Settings) -> list[dict[str, Any]]:
-    """Asks for a slate for each visitor, prints it, and returns what the summary holds of it."""
+    """Asks for a slate for each visitor: what the summary holds of them."""
     moment = int(default_moment(settings).timestamp())
     texts = item_texts(settings)
     shown = []
     for kind, user in _visitors(settings):
         answer = client.recommend(settings, user, moment, device="in_store")
-        print_slate(f"{kind} {user}".strip(), answer, texts)
         items = [
             {"item_id": item, "score": round(score, 4), "text": texts.get(item) or ""}
             for item, score in zip(answer.item_ids, answer.scores, strict=True)
@@ -168,7 +158,7 @@ def _evaluation(settings: Settings) -> dict[str, dict[str, float]]:
     """Each method's figures over all requests."""
     rows = Store(settings.storage_url).table("evaluation").read().to_pylist()
     return {
-        row["method"]: {shown: row[stored] for shown, stored in _METRICS.items()}
+        row["method"]: {shown: row[stored] for shown, stored in METRICS.items()}
         for row in rows
         if row["segment"] == "all"
     }
@@ -222,19 +212,3 @@ def _versions(settings: Settings) -> dict[str, str]:
         check=True,
     )
     return {name: version(name) for name in _SHOWN_PACKAGES} | json.loads(shown.stdout)
-
-
-def _say(title: str) -> None:
-    click.secho(f"\n== {title}", bold=True)
-
-
-def _print_summary(summary: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    table = Table("method", *_METRICS, title="whole catalogue, split by time")
-    for method, values in summary["evaluation"].items():
-        table.add_row(method, *(f"{values[metric]:.4f}" for metric in _METRICS))
-    console.print(table)
-    console.print(summary["serving"], summary["parity"])

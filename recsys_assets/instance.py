@@ -1,24 +1,47 @@
 """The Dagster instance: on one machine under `settings.home`, in a cluster the chart's."""
 
 import os
-import shutil
 import sqlite3
 from pathlib import Path
 
 import dagster as dg
+import yaml
 from sqlalchemy import Engine, event
 
 from recsys_assets.settings import REPOSITORY, InvalidSetting, Settings
+from recsys_assets.storage.filesystem import write_atomically
 
 _PID = "recsys/pid"
+# Where Dagster takes its limits from: those of a start in dagster.yaml, those of a call to the
+# code server, sensors among them, in the environment.
+_LIMITS = (
+    ("run_monitoring", "start_timeout_seconds"),
+    ("code_servers", "local_startup_timeout"),
+    ("code_servers", "reload_timeout"),
+)
+_LIMIT_VARIABLES = tuple(
+    f"DAGSTER_{call}GRPC_TIMEOUT_SECONDS" for call in ("", "REPOSITORY_", "SCHEDULE_", "SENSOR_")
+)
 
 
 def instance_home(settings: Settings) -> Path:
-    """The local instance's folder, with the repository's `dagster.yaml` in it."""
+    """The local instance's folder, with the repository's `dagster.yaml` in it.
+
+    Dagster reads its limits of a start from there, and not from the environment.
+    """
     home = settings.home / "dagster"
     home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(REPOSITORY / "dagster.yaml", home / "dagster.yaml")
+    config = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text(encoding="utf-8"))
+    for part, limit in _LIMITS:
+        config[part][limit] = settings.wait_seconds
+    write_atomically((home / "dagster.yaml").as_uri(), yaml.safe_dump(config).encode())
     return home
+
+
+def dagster_environment(settings: Settings) -> dict[str, str]:
+    """What a command of Dagster needs to work on the local instance, with time for its calls."""
+    limits = dict.fromkeys(_LIMIT_VARIABLES, str(settings.wait_seconds))
+    return {**limits, "DAGSTER_HOME": str(instance_home(settings))}
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:

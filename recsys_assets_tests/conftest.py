@@ -13,6 +13,24 @@ from recsys_assets.serving.processes import Address
 from recsys_assets.serving.valkey import Valkey
 
 _FIRST_OF_THE_KERNEL = 32_768  # net.ipv4.ip_local_port_range
+_SHARED = ("spark", "valkey_cluster_url")  # cost seconds to start: one worker has all their tests
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Groups tests for pytest-xdist, and lets those begin first that may take longest.
+
+    A module's tests share its fixtures, so one worker runs them all.
+    """
+    groups: dict[str, float] = {}
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        group = next((name for name in _SHARED if name in item.fixturenames), item.module.__name__)
+        item.add_marker(pytest.mark.xdist_group(group))
+        longest = item.get_closest_marker("timeout")
+        weight = longest.args[0] if longest else float(bool(item.get_closest_marker("integration")))
+        groups[group] = max(groups.get(group, 0.0), weight)
+    if not config.getoption("random_order_bucket", None):
+        items.sort(key=lambda item: -groups[item.get_closest_marker("xdist_group").args[0]])
 
 
 def free_port() -> int:

@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 
 import kmock
 
+from recsys_assets_tests.waiting import LIMIT
+
 Object = dict[str, Any]
 T = TypeVar("T")
 
@@ -119,7 +121,7 @@ class KubernetesApi:
         self.set_status("Pod", namespace, pod, {"phase": phase, "containerStatuses": [status]})
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=LIMIT)
 
 
 @contextmanager
@@ -146,13 +148,13 @@ def kubernetes_api(custom: Mapping[str, str] | None = None) -> Iterator[Kubernet
         await server.__aexit__(None, None, None)
         await emulator.__aexit__(None, None, None)
 
-    emulator, server = asyncio.run_coroutine_threadsafe(started(), loop).result(timeout=60)
+    emulator, server = asyncio.run_coroutine_threadsafe(started(), loop).result(timeout=LIMIT)
     try:
         yield KubernetesApi(emulator, loop, str(server.url).rstrip("/"))
     finally:
-        asyncio.run_coroutine_threadsafe(stopped(), loop).result(timeout=60)
+        asyncio.run_coroutine_threadsafe(stopped(), loop).result(timeout=LIMIT)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=60)
+        thread.join(timeout=LIMIT)
         loop.close()
 
 

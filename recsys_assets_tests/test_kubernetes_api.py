@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from recsys_assets_tests.kubernetes_api import KubernetesApi, Object, kubernetes_api
+from recsys_assets_tests.waiting import LIMIT
 
 pytestmark = pytest.mark.integration
 
@@ -41,7 +42,7 @@ def test_kubectl_applies_gets_and_deletes(api: KubernetesApi, tmp_path: Path) ->
             input=documents,
             text=True,
             check=True,
-            timeout=60,
+            timeout=LIMIT,
         )
     assert [each["metadata"]["name"] for each in api.objects("Namespace")] == ["recsys"]
     assert api.objects("Deployment", "recsys")[0]["spec"] == {"replicas": 2}
@@ -50,13 +51,13 @@ def test_kubectl_applies_gets_and_deletes(api: KubernetesApi, tmp_path: Path) ->
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=LIMIT,
     )
     assert seen.stdout.split() == ["deployment.apps/triton", "namespace/recsys"]
     subprocess.run(
         ["kubectl", configured, "delete", "deployment", "triton", "-n", "recsys", "--wait=false"],
         check=True,
-        timeout=60,
+        timeout=LIMIT,
     )
     assert api.objects("Deployment") == []
 

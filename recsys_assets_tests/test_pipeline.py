@@ -5,12 +5,14 @@ Then the job that a drift sensor starts, on the evening of a later day.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from recsys_assets.serving.release import Releases
@@ -18,10 +20,23 @@ from recsys_assets.storage import Store
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.shop import write_shop
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200)]
 
-RECSYS = [sys.executable, "-W", "ignore", "-c", "from recsys_assets.cli import main; main()"]
+RECSYS = [sys.executable, "-c", "from recsys_assets.cli import main; main()"]
 GRAPH = ("-m", "recsys_assets.definitions")
+# Every shape of line that the demo may show; whatever else there is comes from a library.
+OURS = (
+    r"recsys demo: .*",
+    r"\[( ?\d+/\d+ +\d+ % )? *\d+ s\] (started|running already): Triton, Valkey",
+    r"\[( ?\d+/\d+ +\d+ % )? *\d+ s\] still at .*, \d+ s",
+    r"\[ ?\d+/\d+ +\d+ % +\d+ s\] {step}: .*",
+    r"plan: .*",
+    r"  {step} \d+ %(, {step} \d+ %)*",
+    r"\d+ assets are up to date: .*",
+    r" *(for |the week after).*",  # titles of tables
+    r"[┏┡└┃│].*",
+    r"(latency of|features served against|next: |all figures: ).*",
+)
 METRICS = {"recall@10", "recall@100", "ndcg@10", "coverage@10"}
 EVENING = "2025-03-03"
 TUNING = {
@@ -95,8 +110,47 @@ def interrupted(environment):
 
 
 @pytest.fixture(scope="module")
-def finished(environment, interrupted):
-    """The same pipeline, started again."""
+def stopped(environment, interrupted):
+    """The pipeline, started again and interrupted while it trains, as Ctrl-C does it."""
+    process = subprocess.Popen(
+        [*RECSYS, "demo"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "two_tower: started" in line:
+            training = _training_of(process.pid)
+            os.killpg(process.pid, signal.SIGINT)
+    process.wait()
+    left = [p.cmdline() for p in psutil.process_iter() if _session(p) == process.pid]
+    return process.returncode, lines, [*left, *(p for p in training if p.is_running())]
+
+
+def _training_of(pid):
+    """The training processes that a command has started, once there is one."""
+    while True:
+        children = psutil.Process(pid).children(recursive=True)
+        found = [child for child in children if "recsys_assets.retrieval.train" in child.cmdline()]
+        if found:
+            return found
+        time.sleep(0.1)
+
+
+def _session(process):
+    try:
+        return os.getsid(process.pid)
+    except ProcessLookupError:
+        return None
+
+
+@pytest.fixture(scope="module")
+def finished(environment, stopped):
+    """The same pipeline, started a third time."""
     return recsys(environment, "demo")
 
 
@@ -108,9 +162,29 @@ def summary(environment, finished):
 
 def test_a_killed_pipeline_goes_on_where_it_was(interrupted, finished, summary):
     assert "ingest_interactions: done" in interrupted
-    (plan,) = [line for line in finished.stdout.splitlines() if "to materialize:" in line]
-    assert "user_features" in plan
-    assert " interactions," not in plan
+    assert "ingest_interactions: started" not in finished.stdout
+    (reused,) = [line for line in finished.stdout.splitlines() if "are up to date:" in line]
+    assert " interactions," in reused
+    assert "two_tower: done" in finished.stdout
+
+
+def test_an_interrupt_ends_what_the_command_has_started_and_nothing_else(stopped, finished):
+    code, lines, left = stopped
+
+    assert (code, left) == (130, [])
+    assert "stopped: training (recsys_assets.retrieval.train)" in lines[-2]
+    assert "goes on from there" in lines[-1]
+    assert "running already: Triton, Valkey" in finished.stdout
+
+
+def test_every_line_of_the_demo_is_ours(stopped, finished):
+    assert finished.stderr == ""
+    shapes = [re.compile(shape.replace("{step}", "[a-z0-9_]+")) for shape in OURS]
+    lines = [*finished.stdout.splitlines(), *(line.rstrip("\n") for line in stopped[1][:-3])]
+
+    foreign = [line for line in lines if line and not any(s.fullmatch(line) for s in shapes)]
+
+    assert foreign == []
 
 
 def test_the_summary_has_all_figures(summary):
@@ -151,7 +225,19 @@ def test_run_again_it_reuses_what_is_up_to_date(environment, summary):
     again = recsys(environment, "demo")
 
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "every asset is up to date" in again.stdout
+    assert "plan: nothing to make" in again.stdout
+    assert "27 assets are up to date: baselines, dlrm," in again.stdout
+    assert "running already: Triton, Valkey" in again.stdout
+
+
+def test_the_summary_shows_the_best_first_and_where_to_look_next(finished, summary):
+    begun = finished.stdout.index("for user")
+    shown = finished.stdout[begun:]
+    best = max(summary["evaluation"].values(), key=lambda figures: figures["ndcg@10"])
+
+    assert shown.index(f"{best['ndcg@10']:.4f}") < shown.index("popularity, 28 days")
+    assert "0 different" in shown
+    assert "recsys recommend --user" in shown
 
 
 def test_status_tells_the_release_and_the_health(environment, summary):

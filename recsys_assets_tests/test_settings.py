@@ -54,6 +54,8 @@ def test_a_folder_becomes_a_url(tmp_path):
         ("RECSYS_COOLDOWN_DAYS", "-1"),
         ("RECSYS_RETRAIN_EVERY_DAYS", "weekly"),
         ("RECSYS_REJECTIONS_BEFORE_RETRAIN", "0"),
+        ("RECSYS_WAIT_SECONDS", "0"),
+        ("RECSYS_WAIT_SECONDS", "ten minutes"),
         ("RECSYS_ALERT_URL", "hooks.example/x"),
         ("RECSYS_ALERT_URL", "ftp://hooks.example"),
     ],
@@ -90,6 +92,11 @@ def test_the_loop_can_be_set():
     assert (settings.cooldown_days, settings.retrain_every_days) == (1, 28)
     assert settings.rejections_before_retrain == 5
     assert settings.alert_url == "https://hooks.example/x"
+
+
+def test_a_slow_machine_can_be_waited_for():
+    assert load_settings({}).wait_seconds == 600
+    assert load_settings({"RECSYS_WAIT_SECONDS": "7200"}).wait_seconds == 7200
 
 
 def test_own_data_needs_a_place():

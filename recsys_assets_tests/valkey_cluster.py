@@ -1,6 +1,5 @@
 """A Valkey cluster on loopback: three primaries, and a replica of the first."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import redis
 from recsys_assets.serving.processes import Address
 from recsys_assets.serving.valkey import Valkey
 from recsys_assets_tests.conftest import free_port
+from recsys_assets_tests.waiting import until
 
 _SLOTS = 16_384
 _PRIMARIES = 3
@@ -74,10 +74,10 @@ class ValkeyCluster:
 
     def wait_until_whole(self) -> None:
         """Until every node that lives knows an owner of every slot."""
-        deadline = time.monotonic() + 30
-        while not all(_is_whole(node) for node in self.nodes if node.answers()):
-            assert time.monotonic() < deadline, "the cluster does not come together"
-            time.sleep(0.1)
+        until(
+            lambda: all(_is_whole(node) for node in self.nodes if node.answers()),
+            "the cluster to come together",
+        )
 
 
 def _is_whole(node: Node) -> bool:
@@ -89,7 +89,7 @@ def _is_whole(node: Node) -> bool:
 def valkey_cluster(folder: Path) -> Iterator[ValkeyCluster]:
     """Starts it, and stops it at the end."""
     nodes = tuple(
-        Node(Address("127.0.0.1", free_port()), folder / str(number), free_port())
+        Node(Address("127.0.0.1", free_port()), folder / str(number), bus=free_port())
         for number in range(_PRIMARIES + 1)
     )
     try:
@@ -119,7 +119,7 @@ def _joined(cluster: ValkeyCluster) -> ValkeyCluster:
 def _follow(replica: Node, primary: Node) -> None:
     name = primary.client.execute_command("CLUSTER MYID")
     replica.client.execute_command("CLUSTER REPLICATE", name)
-    deadline = time.monotonic() + 30
-    while replica.client.info("replication").get("master_link_status") != "up":
-        assert time.monotonic() < deadline, "the replica does not follow"
-        time.sleep(0.1)
+    until(
+        lambda: replica.client.info("replication").get("master_link_status") == "up",
+        "the replica to follow",
+    )

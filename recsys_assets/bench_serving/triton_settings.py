@@ -99,7 +99,7 @@ def started(settings: Settings, variant: Variant, folder: Path) -> Iterator[Runn
     config.write_text(variant.apply(config.read_text()))
     try:
         pid = triton.start()
-        load(str(grpc), promoted.release)
+        load(str(grpc), promoted.release, triton.wait_seconds)
         yield Running(str(grpc), variant.model, {"tritonserver": pid}, str(metrics))
     finally:
         triton.stop()

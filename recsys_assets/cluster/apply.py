@@ -17,9 +17,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from recsys_assets.cluster.findings import Finding, Rendered
+from recsys_assets.settings import load_settings
+from recsys_assets.waiting import WaitedTooLong
 
 _NAMESPACES = "/api/v1/namespaces"
-_START_SECONDS = 60
 
 
 def apply_findings(rendered: Rendered) -> Iterator[Finding]:
@@ -71,7 +72,11 @@ def api_server() -> Iterator[str]:
         await emulator.__aexit__(None, None, None)
 
     def within(work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, loop).result(timeout=_START_SECONDS)
+        seconds = load_settings().wait_seconds
+        try:
+            return asyncio.run_coroutine_threadsafe(work, loop).result(timeout=seconds)
+        except TimeoutError:
+            raise WaitedTooLong("the API server in this process", seconds) from None
 
     emulator, server = within(started())
     try:
@@ -79,7 +84,7 @@ def api_server() -> Iterator[str]:
     finally:
         within(stopped())
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=_START_SECONDS)
+        thread.join()
         loop.close()
 
 

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from recsys_assets.content.resources import TextEncoderResource
+from recsys_assets.pace import paced
 from recsys_assets.resources import StoreResource
 
 _SCHEMA = dg.TableSchema(
@@ -45,7 +46,7 @@ def item_text_embeddings(
     from recsys_assets.content.examples import nearest, nearest_as_markdown
 
     encoder = text_encoder.get()
-    result = embed_items(store.get(), encoder, context.log.info)
+    result = embed_items(store.get(), encoder, paced(context.log.info, "texts"))
     encoded = result.encoded
     neighbours = nearest_as_markdown(nearest(result.texts, encoded.embeddings))
     return dg.MaterializeResult(

@@ -8,7 +8,7 @@ writes each vector once. Vectors of another encoder version are dropped when a s
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys_assets.content.encoder import Encoder, embeddings_from_arrow, embeddings_to_arrow
+from recsys_assets.pace import Progress, silent
 from recsys_assets.storage import Store, Table
 
 SHARDS = "0123456789abcdef"
+_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class EncodedTexts:
 
 
 def encode_texts(
-    texts: Sequence[str], encoder: Encoder, store: Store, log: Callable[[str], object]
+    texts: Sequence[str], encoder: Encoder, store: Store, progress: Progress = silent
 ) -> EncodedTexts:
     """Vectors of distinct texts, from the cache where this encoder version has seen the text.
 
@@ -39,7 +41,7 @@ def encode_texts(
         texts: distinct texts.
         encoder: encodes what the cache lacks.
         store: holds the cache.
-        log: takes a line of progress after each shard.
+        progress: counts texts, those from the cache too.
 
     Raises:
         ValueError: a text is given twice.
@@ -55,14 +57,15 @@ def encode_texts(
         cached = _read(table, encoder.version)
         missing = [row for row in rows if digests[row] not in cached]
         if missing:
-            encoded = encoder.encode([texts[row] for row in missing])
-            cached |= {digests[row]: vector for row, vector in zip(missing, encoded, strict=True)}
+            for start in range(0, len(missing), _AT_ONCE):
+                some = missing[start : start + _AT_ONCE]
+                encoded = encoder.encode([texts[row] for row in some])
+                cached |= {digests[row]: vector for row, vector in zip(some, encoded, strict=True)}
+                progress(done + start + len(some), len(texts))
             _write(table, encoder.version, cached)
         if rows:
             embeddings[rows] = [cached[digests[row]] for row in rows]
         newly_encoded, done = newly_encoded + len(missing), done + len(rows)
-        rate = newly_encoded / (time.monotonic() - started)
-        log(f"{done:,} of {len(texts):,} texts, {newly_encoded:,} newly encoded, {rate:,.0f}/s")
     return EncodedTexts(embeddings, newly_encoded, time.monotonic() - started)
 
 

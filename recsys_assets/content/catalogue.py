@@ -1,7 +1,6 @@
 """From the catalogue's texts to the table `item_text_embeddings`."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ import pyarrow.compute as pc
 
 from recsys_assets.content.cache import EncodedTexts, encode_texts
 from recsys_assets.content.encoder import Encoder, embeddings_from_arrow, embeddings_to_arrow
+from recsys_assets.pace import Progress, silent
 from recsys_assets.storage import Store
 
 UNIT_NORM_TOLERANCE = 1e-3
@@ -26,9 +26,7 @@ class CatalogueEmbeddings:
     digest: str
 
 
-def embed_items(
-    store: Store, encoder: Encoder, log: Callable[[str], object]
-) -> CatalogueEmbeddings:
+def embed_items(store: Store, encoder: Encoder, progress: Progress = silent) -> CatalogueEmbeddings:
     """Writes `item_text_embeddings`: one row per row of `items`, in its order.
 
     An item without text shares the vector of the empty text.
@@ -41,7 +39,7 @@ def embed_items(
         raise ValueError("table 'items' is empty: materialize it from a source with a catalogue")
     texts = pc.fill_null(items["text"], "").combine_chunks().dictionary_encode()
     distinct = texts.dictionary.to_pylist()
-    encoded = encode_texts(distinct, encoder, store, log)
+    encoded = encode_texts(distinct, encoder, store, progress)
     embedding = embeddings_to_arrow(encoded.embeddings[texts.indices.to_numpy()])
     store.table("item_text_embeddings").write(
         pa.table({"item_id": items["item_id"], "embedding": embedding})

@@ -6,6 +6,7 @@ import dagster as dg
 
 from recsys_assets.evaluation.resources import EvaluationWindow
 from recsys_assets.figures import as_markdown
+from recsys_assets.pace import paced
 from recsys_assets.resources import StoreResource
 
 
@@ -59,9 +60,12 @@ def baselines(
     slates, seconds = {}, {}
     for name, baseline in BASELINES.items():
         started = time.monotonic()
-        slates[name] = rank(baseline(split), split.requests.seen, split.purchases)
+        progress = paced(context.log.info, f"households ranked by {name}")
+        scorer = baseline(split)
+        slates[name] = rank(scorer, split.requests.seen, split.purchases, progress=progress)
         seconds[name] = time.monotonic() - started
-        context.log.info(f"{name} in {seconds[name]:.1f} s")
+        done = f"{len(slates)} of {len(BASELINES)} baselines"
+        context.log.info(f"{done}: {name} in {seconds[name]:.1f} s")
     table = to_arrow(slates, split)
     store.get().table("baselines").write(table)
     return dg.MaterializeResult(

@@ -19,6 +19,7 @@ from recsys_assets.evaluation.two_stage import (
     retrieval_scorer,
     two_stage_slates,
 )
+from recsys_assets.pace import paced
 from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
 from recsys_assets.storage import Store
 
@@ -67,13 +68,14 @@ def model_slates(
     embeddings = np.load(folders["item_embeddings"] / "embeddings.npy")
     rows = catalogue_rows(_item_ids(folders["item_embeddings"]), split, "item_embeddings")
     scorer = retrieval_scorer(queries, embeddings, rows)
-    slates = {"two_tower": rank(scorer, requests.seen, split.purchases)}
+    ranked = paced(log, "households ranked")
+    slates = {"two_tower": rank(scorer, requests.seen, split.purchases, progress=ranked)}
     log(f"two_tower alone ranked {len(split.item_ids):,} items for {len(requests):,} households")
 
     indexed = catalogue_rows(_item_ids(folders["item_index"]), split, "item_index")
     ranker = _ranker(store, folders["dlrm"], split, indexed, history[1] - timedelta(days=1))
     index = ItemIndex(folders["item_index"])
-    slates["two_stage"] = two_stage_slates(queries, index, ranker, indexed, split)
+    slates["two_stage"] = two_stage_slates(queries, index, ranker, indexed, split, progress=ranked)
     log("two_stage ranked the candidates of every household")
     left = (slates["two_stage"] != PADDING).sum(axis=1)
     return ModelSlates(

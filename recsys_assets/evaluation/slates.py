@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recsys_assets.pace import Progress, silent
+
 if TYPE_CHECKING:
     from scipy import sparse
 
@@ -20,7 +22,11 @@ Scorer = Callable[[int, int], np.ndarray]
 
 
 def rank(
-    scorer: Scorer, excluded: "sparse.csr_matrix", tie_break: np.ndarray, k: int = DEPTH
+    scorer: Scorer,
+    excluded: "sparse.csr_matrix",
+    tie_break: np.ndarray,
+    k: int = DEPTH,
+    progress: Progress = silent,
 ) -> np.ndarray:
     """The k best items of each request over the whole catalogue.
 
@@ -30,6 +36,7 @@ def rank(
         tie_break: [items]; of equal scores the item with the larger value comes first, then the
             earlier row, so a method that knows nothing about a household falls back to this.
         k: length of a slate.
+        progress: counts requests.
 
     Returns:
         int32 [requests, k], padded with -1.
@@ -46,6 +53,7 @@ def rank(
             of_row[excluded.indices[excluded.indptr[row] : excluded.indptr[row + 1]]] = -np.inf
             best = _best(of_row, position, k)
             slates[row, : len(best)] = best
+        progress(stop, n)
     return slates
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from recsys_assets.evaluation.slates import DEPTH, PADDING, Scorer
 from recsys_assets.evaluation.split import Split
+from recsys_assets.pace import Progress, silent, told
 from recsys_assets.retrieval.candidates import CANDIDATES, DEEPER, ENOUGH, RANKED
 
 Columns = Mapping[str, np.ndarray]
@@ -86,6 +87,7 @@ def two_stage_slates(
     candidates: int = CANDIDATES,
     enough: int = ENOUGH,
     ranked: int = RANKED,
+    progress: Progress = silent,
 ) -> np.ndarray:
     """Retrieve, take out what was seen, rank: int32 [requests, 300] of catalogue rows, best first.
 
@@ -104,11 +106,12 @@ def two_stage_slates(
         candidates: how many the index is asked for.
         enough: how many a household must be left with.
         ranked: the most that are ranked.
+        progress: counts ranked requests.
     """
     slates = np.full((len(split.requests), DEPTH), PADDING, dtype=np.int32)
     found = _unseen_candidates(queries.embeddings, index, item_rows, split, candidates, enough)
     # In the order of time: the ranker prepares the items' ages once for each day.
-    for request in np.argsort(queries.timestamps, kind="stable"):
+    for request in told(np.argsort(queries.timestamps, kind="stable").tolist(), progress):
         rows = found[request]
         if not len(rows):
             continue

@@ -22,6 +22,7 @@ from recsys_assets.events.ingest import DayReport, IngestReport, ingest
 from recsys_assets.events.plots import rows_per_day
 from recsys_assets.events.resources import SourceResource
 from recsys_assets.events.validation import reason_counts
+from recsys_assets.pace import paced
 from recsys_assets.partitions import daily
 from recsys_assets.resources import StoreResource
 from recsys_assets.storage import Store
@@ -108,7 +109,8 @@ def ingest_interactions(
     tables = store.get()
     known_items = pl.Series(tables.table("items").read(columns=["item_id"])["item_id"])
     days = [date.fromisoformat(key) for key in context.partition_keys]
-    report = ingest(source.get(), tables, days, known_items, datetime.now(UTC))
+    progress = paced(context.log.info, "days")
+    report = ingest(source.get(), tables, days, known_items, datetime.now(UTC), progress)
     _log(context, report)
     _add_metadata(context, tables, report)
     yield dg.MaterializeResult(

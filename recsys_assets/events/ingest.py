@@ -11,6 +11,7 @@ import pyarrow as pa
 from recsys_assets.events.contract import INTERACTIONS, QUARANTINED_INTERACTIONS, Contract
 from recsys_assets.events.sources import Source
 from recsys_assets.events.validation import DAY, Validated, reason_counts, validate
+from recsys_assets.pace import Progress, silent
 from recsys_assets.storage import Store
 
 _DAYS_AT_ONCE = 31
@@ -42,12 +43,17 @@ class IngestReport:
 
 
 def ingest(
-    source: Source, store: Store, days: Sequence[date], known_items: pl.Series, now: datetime
+    source: Source,
+    store: Store,
+    days: Sequence[date],
+    known_items: pl.Series,
+    now: datetime,
+    progress: Progress = silent,
 ) -> IngestReport:
     """Writes the partitions of `interactions` and `quarantined_interactions` of the days.
 
     Each partition is replaced as a whole, so running a day again is harmless. Days without
-    events get an empty partition.
+    events get an empty partition. `progress` counts days.
 
     Raises:
         BrokenInput: a delivered file cannot be used; days before it in the run are written.
@@ -63,6 +69,7 @@ def ingest(
             _write(store, INTERACTIONS, good, day)
             _write(store, QUARANTINED_INTERACTIONS, bad, day)
             report.days.append(_describe(day, good, bad, validated))
+            progress(len(report.days), len(days))
         report.for_other_days.update(validated.for_other_days)
     for day in days:
         del report.for_other_days[day]

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pyarrow.compute as pc
@@ -23,9 +24,13 @@ from recsys_assets.features.declarations import (
     FirstTime,
 )
 from recsys_assets.features.lineage import Sources, column_sources
+from recsys_assets.pace import paced
 from recsys_assets.partitions import daily
 from recsys_assets.resources import StoreResource
 from recsys_assets.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 _GROUP = "features"
 _OWNERS = ["team:data-platform"]
@@ -136,13 +141,23 @@ def _schema(features: FeatureSet) -> dg.TableSchema:
 )
 def item_first_sold(context: dg.AssetExecutionContext, store: StoreResource) -> None:
     """Finds items of the run's days that are in no earlier partition."""
+    from recsys_assets.features.spark_progress import told_tasks
+
+    work, days = _backfill(context, store), paced(context.log.info, "days written")
+    started = time.monotonic()
+    with (
+        _session(store, work) as spark,
+        told_tasks(spark, paced(context.log.info, "Spark tasks")),
+    ):
+        rows = backfill_first_times(spark, ITEM_FEATURES.key, _FIRST_SOLD, work, days)
+    _record(context, store, work, rows, time.monotonic() - started)
+
+
+def _session(store: StoreResource, work: Backfill) -> AbstractContextManager["SparkSession"]:
     from recsys_assets.features.spark_session import spark_session
 
-    work = _backfill(context, store)
-    started = time.monotonic()
-    with spark_session(deployment(store).cluster, short=len(work.days) <= _FEW_DAYS) as spark:
-        rows = backfill_first_times(spark, ITEM_FEATURES.key, _FIRST_SOLD, work)
-    _record(context, store, work, rows, time.monotonic() - started)
+    settings, short = deployment(store), len(work.days) <= _FEW_DAYS
+    return spark_session(settings.cluster, short=short, wait_seconds=settings.wait_seconds)
 
 
 def _feature_asset(features: FeatureSet, deps: list[Any], description: str) -> dg.AssetsDefinition:
@@ -162,12 +177,15 @@ def _feature_asset(features: FeatureSet, deps: list[Any], description: str) -> d
         },
     )
     def snapshots(context: dg.AssetExecutionContext, store: StoreResource) -> None:
-        from recsys_assets.features.spark_session import spark_session
+        from recsys_assets.features.spark_progress import told_tasks
 
-        work = _backfill(context, store)
+        work, days = _backfill(context, store), paced(context.log.info, "days written")
         started = time.monotonic()
-        with spark_session(deployment(store).cluster, short=len(work.days) <= _FEW_DAYS) as spark:
-            rows = backfill_features(spark, features, work)
+        with (
+            _session(store, work) as spark,
+            told_tasks(spark, paced(context.log.info, "Spark tasks")),
+        ):
+            rows = backfill_features(spark, features, work, days)
         _record(context, store, work, rows, time.monotonic() - started)
 
     return snapshots
@@ -231,7 +249,7 @@ def _record(
     seconds: float,
 ) -> None:
     name = context.asset_key.to_user_string()
-    context.log.info(f"{name}: {len(work.days)} days, {rows} rows in {seconds:.1f} s")
+    context.log.info(f"{len(work.days)} days, {rows:,} rows in {seconds:.1f} s")
     metadata = {
         "rows": rows,
         "time_range": f"{work.days[0]} to {work.days[-1]}",
@@ -300,6 +318,7 @@ def online_features(
         settings.first_day,
         settings.today,
         fingerprint(tables),
+        paced(context.log.info, "feature views sent"),
     )
     client = connect(settings.online_store_url)
     reader = OnlineUserFeatures(client, user_columns(tables))

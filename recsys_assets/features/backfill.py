@@ -21,6 +21,7 @@ from recsys_assets.features.declarations import (
 )
 from recsys_assets.features.spark_batch import compute_snapshots, first_events
 from recsys_assets.features.spark_tables import SparkTables, spark_tables, spark_url
+from recsys_assets.pace import Progress, silent
 from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import open_url
 
@@ -68,8 +69,10 @@ def snapshot_schema(features: FeatureSet) -> pa.Schema:
     return pa.schema([(features.key, pa.string()), ("event_timestamp", TIMESTAMP), *fields])
 
 
-def backfill_features(spark: "SparkSession", features: FeatureSet, work: Backfill) -> int:
-    """Computes and publishes the snapshots of a range of days.
+def backfill_features(
+    spark: "SparkSession", features: FeatureSet, work: Backfill, progress: Progress = silent
+) -> int:
+    """Computes and publishes the snapshots of a range of days; `progress` counts published days.
 
     Returns:
         Number of rows written.
@@ -85,17 +88,22 @@ def backfill_features(spark: "SparkSession", features: FeatureSet, work: Backfil
         first_times = _first_times(tables, features, work)
         rows = compute_snapshots(features, events, work.epoch_days, first_times)
         try:
-            return publish(rows, tables, features.name, snapshot_schema(features), work)
+            return publish(rows, tables, features.name, snapshot_schema(features), work, progress)
         finally:
             spark.catalog.clearCache()
 
 
 def backfill_first_times(
-    spark: "SparkSession", key: str, feature: FirstTime, work: Backfill
+    spark: "SparkSession",
+    key: str,
+    feature: FirstTime,
+    work: Backfill,
+    progress: Progress = silent,
 ) -> int:
     """Publishes, for each day of a range, the entities whose first event is on that day.
 
     A day reads its own events and the state before it, in which each entity stands once.
+    `progress` counts published days.
 
     Returns:
         Number of rows written.
@@ -110,11 +118,16 @@ def backfill_first_times(
             known = tables.read_days(feature.state_table, before)
             rows = rows.join(known, key, "left_anti")
         schema = pa.schema([(key, pa.string()), ("first_time", pa.int64())])
-        return publish(rows, tables, feature.state_table, schema, work)
+        return publish(rows, tables, feature.state_table, schema, work, progress)
 
 
 def publish(
-    rows: "DataFrame", tables: SparkTables, name: str, schema: pa.Schema, work: Backfill
+    rows: "DataFrame",
+    tables: SparkTables,
+    name: str,
+    schema: pa.Schema,
+    work: Backfill,
+    progress: Progress,
 ) -> int:
     """Writes every day of the range, empty days too, each in one step; returns the row count."""
     staging = tables.staging(name)
@@ -125,11 +138,12 @@ def publish(
     try:
         ordered = rows.repartition("epoch_day").sortWithinPartitions("epoch_day", key)
         ordered.write.partitionBy("epoch_day").parquet(spark_url(staging))
-        for day in work.days:
+        for number, day in enumerate(work.days, 1):
             folder = f"{path}/epoch_day={_epoch_day(day)}"
             part = _read_staged(filesystem, folder, schema)
             table.write(part, day)
             written += part.num_rows
+            progress(number, len(work.days))
     finally:
         if _is_there(filesystem, path):
             filesystem.delete_dir(path)

@@ -1,8 +1,8 @@
 """Local copies of the tables that DuckDB joins, where the store is on S3.
 
 DuckDB reads S3 by an extension that it downloads when it is first used, of no version that a
-package carries. Copies are simpler, and a join then reads each object once instead of once a
-chunk. They take the disk that the feature tables take in the store; where that is too much, joins
+package carries. Copies are simpler, and each object is fetched once, however many joins read it.
+They take the disk that the feature tables take in the store; where that is too much, joins
 belong to Athena or Spark (`RECSYS_OFFLINE_STORE`), which read S3 themselves.
 """
 

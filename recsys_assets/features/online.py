@@ -15,6 +15,7 @@ import redis
 
 from recsys_assets.features.attributes import ATTRIBUTE_TABLES
 from recsys_assets.features.declarations import DAILY_FEATURE_SETS, ITEM_PROMOTIONS
+from recsys_assets.pace import Progress, silent
 from recsys_assets.storage import MissingPartition, Store
 from recsys_assets.storage.filesystem import read_bytes
 from recsys_assets.storage.online_store import open_store
@@ -76,7 +77,12 @@ def fingerprint(store: Store) -> str:
 
 
 def materialize(
-    feature_store: "FeatureStore", url: str, history_start: date, today: date, sources: str
+    feature_store: "FeatureStore",
+    url: str,
+    history_start: date,
+    today: date,
+    sources: str,
+    progress: Progress = silent,
 ) -> Materialization:
     """Sends the values as of `today` 00:00 UTC.
 
@@ -90,6 +96,7 @@ def materialize(
         today: the first day that history does not hold.
         sources: `fingerprint` of the offline store; where it has changed, attributes and the
             whole promotion plan are sent again.
+        progress: counts feature views.
 
     Raises:
         OnlineStoreUnreachable: the store does not answer.
@@ -103,14 +110,13 @@ def materialize(
         unchanged = start == through and known == sources.encode()
         # Until all is sent, the store is complete through no moment.
         client.delete(MARKER)
-        if not unchanged:
-            feature_store.materialize(
-                _midnight(history_start), end, feature_views=list(ATTRIBUTE_TABLES)
-            )
+        views = [] if unchanged else [(view, _midnight(history_start)) for view in ATTRIBUTE_TABLES]
         # What is valid today may have begun before history did.
-        promoted_since = start if unchanged else _EPOCH
-        feature_store.materialize(promoted_since, end, feature_views=[ITEM_PROMOTIONS.name])
-        feature_store.materialize(start, end, feature_views=[f.name for f in DAILY_FEATURE_SETS])
+        views.append((ITEM_PROMOTIONS.name, start if unchanged else _EPOCH))
+        views += [(features.name, start) for features in DAILY_FEATURE_SETS]
+        for number, (view, since) in enumerate(views, 1):
+            feature_store.materialize(since, end, feature_views=[view])
+            progress(number, len(views))
         client.set(_SOURCES, sources)
         client.set(MARKER, end.isoformat())
     except (redis.ConnectionError, redis.TimeoutError) as error:

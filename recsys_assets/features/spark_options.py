@@ -9,12 +9,13 @@ No S3 and no executor could be had to try this: the pods that the driver asks fo
 and that Spark and Hadoop know each key.
 """
 
+import math
 import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from recsys_assets.settings import Cluster
+from recsys_assets.settings import WAIT_SECONDS, Cluster
 
 _COLLECTOR = "-XX:+UseParallelGC"
 _NO_OPTIMIZER = "-XX:TieredStopAtLevel=1"
@@ -74,6 +75,7 @@ def spark_options(
     cores: int = 2,
     memory: str = "3g",
     short: bool = False,
+    wait_seconds: float = WAIT_SECONDS,
     driver: Driver | None = None,
     executor: Executor | None = None,
 ) -> dict[str, str]:
@@ -85,6 +87,7 @@ def spark_options(
         memory: heap of the driver, which is also the executor of a local session.
         short: the work takes a minute at most. Java's optimizing compiler then costs more than
             it saves: a day of features takes 34 CPU seconds without it, 61 with it.
+        wait_seconds: how long a process of Spark may be silent.
         driver: this pod unless given; unused without a cluster.
         executor: a pod of 3 cores and 10 GiB unless given; unused without a cluster.
     """
@@ -101,6 +104,9 @@ def spark_options(
         "spark.sql.sources.parallelPartitionDiscovery.threshold": "10000",
         "spark.pyspark.python": sys.executable,
         "spark.pyspark.driver.python": sys.executable,
+        # Some heartbeats, of 10 s each, must fit in.
+        "spark.network.timeout": f"{max(120, math.ceil(wait_seconds))}s",
+        "spark.python.authenticate.socketTimeout": f"{math.ceil(wait_seconds)}s",
     }
     if cluster is None:
         return {**options, **_local(cores)}

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from recsys_assets.features.spark_options import spark_options
-from recsys_assets.settings import Cluster
+from recsys_assets.settings import WAIT_SECONDS, Cluster
+from recsys_assets.waiting import WaitedTooLong
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -30,8 +31,8 @@ class JavaMissing(RuntimeError):
         )
 
 
-def require_java(java: str | None = None) -> str:
-    """Path of a Java that Spark can run on.
+def require_java(java: str | None = None, seconds: float = WAIT_SECONDS) -> str:
+    """Path of a Java that Spark can run on; it may take so many `seconds` to answer.
 
     Raises:
         JavaMissing: none is found, or the one found lacks the vector module.
@@ -41,8 +42,10 @@ def require_java(java: str | None = None) -> str:
         raise JavaMissing("no `java` is on the PATH")
     try:
         modules = subprocess.run(
-            [path, "--list-modules"], capture_output=True, text=True, check=True, timeout=60
+            [path, "--list-modules"], capture_output=True, text=True, check=True, timeout=seconds
         ).stdout
+    except subprocess.TimeoutExpired:
+        raise JavaMissing(str(WaitedTooLong(f"{path} to answer", seconds))) from None
     except (OSError, subprocess.SubprocessError) as error:
         raise JavaMissing(f"{path} does not run ({error})") from error
     if _MODULE not in modules:
@@ -52,7 +55,11 @@ def require_java(java: str | None = None) -> str:
 
 @contextmanager
 def spark_session(
-    cluster: Cluster | None = None, *, memory: str = "3g", short: bool = False
+    cluster: Cluster | None = None,
+    *,
+    memory: str = "3g",
+    short: bool = False,
+    wait_seconds: float = WAIT_SECONDS,
 ) -> Iterator["SparkSession"]:
     """A Spark session for one piece of work: the active one, or a new one stopped at the end.
 
@@ -60,6 +67,7 @@ def spark_session(
         cluster: where executors run; None has all work done in this process.
         memory: heap of the driver.
         short: the work takes a minute at most.
+        wait_seconds: how long a process of Spark may be silent.
 
     Raises:
         JavaMissing: there is no Java that Spark can run on.
@@ -70,8 +78,8 @@ def spark_session(
     if active is not None:
         yield active
         return
-    require_java()
-    options = spark_options(cluster, memory=memory, short=short)
+    require_java(seconds=wait_seconds)
+    options = spark_options(cluster, memory=memory, short=short, wait_seconds=wait_seconds)
     session = SparkSession.builder.config(map=options).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     try:

@@ -131,32 +131,27 @@ def join_features(feature_store: "FeatureStore", entities: pa.Table, features: o
     return joined
 
 
-def training_examples(
-    feature_store: "FeatureStore", entities: pa.Table, chunk_rows: int = 100_000
-) -> Iterator[pa.Table]:
-    """Joins examples in consecutive chunks, so that memory does not grow with history.
+def training_examples(feature_store: "FeatureStore", entities: pa.Table) -> pa.Table:
+    """Joins all features to the examples, in one join: in parts, each would read all of history.
 
-    The join of a chunk holds every earlier snapshot of its users and items: 5 GB at 100,000 rows
-    and nine months of Complete Journey.
+    Returns:
+        user_id, item_id, timestamp, device, split, then the feature columns, by time, user and
+        item; of no entities a table without rows.
 
-    Yields:
-        user_id, item_id, timestamp, device, split, then the feature columns; of no entities one
-        table without rows.
+    Raises:
+        RowsLost: rows out are not rows in.
     """
     service = feature_store.get_feature_service("ranking")
     if not entities.num_rows:
-        yield _no_examples(service)
-    for start in range(0, entities.num_rows, chunk_rows):
-        chunk = entities.slice(start, chunk_rows)
-        joined = join_features(feature_store, chunk, service)
-        joined = joined.sort_by(
-            [("event_timestamp", "ascending"), ("user_id", "ascending"), ("item_id", "ascending")]
-        )
-        names = [n if n != "event_timestamp" else "timestamp" for n in joined.column_names]
-        joined = joined.rename_columns(names)
-        yield joined.set_column(
-            names.index("timestamp"), "timestamp", joined["timestamp"].cast(TIMESTAMP)
-        )
+        return _no_examples(service)
+    joined = join_features(feature_store, entities, service).sort_by(
+        [("event_timestamp", "ascending"), ("user_id", "ascending"), ("item_id", "ascending")]
+    )
+    names = [n if n != "event_timestamp" else "timestamp" for n in joined.column_names]
+    joined = joined.rename_columns(names)
+    return joined.set_column(
+        names.index("timestamp"), "timestamp", joined["timestamp"].cast(TIMESTAMP)
+    )
 
 
 def _no_examples(service: "FeatureService") -> pa.Table:

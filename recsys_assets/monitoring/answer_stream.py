@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -46,13 +46,10 @@ class Batch:
     waiting: int = 0
 
     @classmethod
-    def read(cls, client: redis.Redis, day: str, renew: Callable[[], object]) -> "Batch":
-        """Reads the stream; an entry that cannot be read counts among those of `day`.
-
-        `renew` is called now and then, to keep a lease.
-        """
+    def read(cls, client: redis.Redis, day: str) -> "Batch":
+        """Reads the stream; an entry that cannot be read counts among those of `day`."""
         batch = cls()
-        for entry_id, fields in _entries(client, renew):
+        for entry_id, fields in _entries(client):
             try:
                 answer = Answer.decode(fields)
                 if _day(answer.timestamp) != day:
@@ -100,7 +97,7 @@ class Batch:
             client.xdel(STREAM, *self.entry_ids[start : start + _PAGE])
 
 
-def _entries(client: redis.Redis, renew: Callable[[], object]) -> Iterator[tuple[bytes, Fields]]:
+def _entries(client: redis.Redis) -> Iterator[tuple[bytes, Fields]]:
     """All entries up to the last one of now, so that it ends while answers go on."""
     newest = client.xrevrange(STREAM, count=1)
     if not newest:
@@ -108,7 +105,6 @@ def _entries(client: redis.Redis, renew: Callable[[], object]) -> Iterator[tuple
     start = b"-"
     while page := client.xrange(STREAM, min=start, max=newest[0][0], count=_PAGE):
         yield from page
-        renew()
         start = b"(" + page[-1][0]
 
 

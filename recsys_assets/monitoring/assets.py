@@ -100,7 +100,8 @@ def request_log(
 
     client, columns = connect_for_bulk(serving.online_store_url), schema(store.get())
     for day in sorted(context.partition_keys):
-        collected = collect(client, store.get(), Releases(store.get()), day)
+        releases = Releases(store.get())
+        collected = collect(client, store.get(), releases, day, serving.wait_seconds)
         context.log.info(f"{day}: {collected.new} new answers, {collected.waiting} of other days")
         metadata = {
             "dagster/partition_row_count": collected.rows,

@@ -25,7 +25,10 @@ from recsys_assets.monitoring.answer_table import COLUMNS, LoggedAnswer, answer_
 from recsys_assets.serving.release import MissingRelease, Releases
 from recsys_assets.serving.repository import item_ids
 from recsys_assets.serving.request_log import STREAM
+from recsys_assets.settings import WAIT_SECONDS
 from recsys_assets.storage import Store
+from recsys_assets.storage.lease import Lease, LeaseLost, held
+from recsys_assets.waiting import WaitedTooLong
 
 __all__ = ["COLUMNS", "REJECTED", "TABLE", "Collected", "CollectionBusy", "collect", "schema"]
 
@@ -35,11 +38,11 @@ _REJECTED_SCHEMA = pa.schema(
     [("entry_id", pa.string()), ("reason", pa.string()), ("entry", pa.string())]
 )
 _LOCK = f"{STREAM}:collecting"
-_LEASE_SECONDS = 60.0  # for each step; a killed run holds up the next one for no longer
+_LEASE_SECONDS = 60.0  # a killed run holds up the next one for no longer
 
 
 class CollectionBusy(RuntimeError):
-    """Another run collects, or took over because this one was too slow."""
+    """Another run collects, or took over as this one stood still."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,13 @@ def with_features(names: Iterable[str]) -> pa.Schema:
     return pa.schema([*COLUMNS, *features])
 
 
-def collect(client: redis.Redis, store: Store, releases: Releases, day: str) -> Collected:
+def collect(
+    client: redis.Redis,
+    store: Store,
+    releases: Releases,
+    day: str,
+    wait_seconds: float = WAIT_SECONDS,
+) -> Collected:
     """Moves the answers to requests of `day` (YYYY-MM-DD) from the stream to their partition.
 
     What the partition holds already stays. Without any answer an empty partition is written.
@@ -94,38 +103,37 @@ def collect(client: redis.Redis, store: Store, releases: Releases, day: str) -> 
         store: receives `request_log[day]`, and `request_log_rejected[day]` if anything is wrong.
         releases: where the item ids of the logged rows are.
         day: UTC day of the requests.
+        wait_seconds: how long another run that collects is waited for.
 
     Raises:
-        CollectionBusy: another run has been collecting for too long, or this one was too slow.
+        CollectionBusy: another run has been collecting for too long, or this one stood still.
         redis.RedisError: the store does not answer; nothing is lost, run again.
     """
-    lock = client.lock(_LOCK, timeout=_LEASE_SECONDS, blocking_timeout=2 * _LEASE_SECONDS)
-    if not lock.acquire():
-        raise CollectionBusy(
-            f"{_LOCK} is held by another run: wait for it, then materialize {TABLE} {day} again"
-        )
     try:
-        batch = Batch.read(client, day, lock.reacquire)
-        columns = schema(store)
-        table, existing = store.table(TABLE), None
-        if table.has(day):
-            existing = table.read([day])
-        batch.drop_duplicates(existing)
-        fresh, unknown = _resolve(batch, releases, columns)
-        rows = _merge(existing, fresh, columns)
-        lock.reacquire()
-        table.write(rows, day)
-        _write_rejected(store, day, batch.rejected)
-        lock.reacquire()
-        batch.remove(client)
-    except redis.exceptions.LockNotOwnedError as error:
+        with held(client, _LOCK, _LEASE_SECONDS, wait_seconds) as lease:
+            return _collect(client, store, releases, day, lease)
+    except (WaitedTooLong, LeaseLost) as error:
         raise CollectionBusy(
-            f"collecting {TABLE} {day} lost its lease, for a step took more than "
-            f"{_LEASE_SECONDS:.0f} s: nothing is lost, materialize it again"
+            f"{TABLE} {day} was not collected: {error}. Nothing is lost, materialize it again"
         ) from error
-    finally:
-        if lock.owned():
-            lock.release()
+
+
+def _collect(
+    client: redis.Redis, store: Store, releases: Releases, day: str, lease: Lease
+) -> Collected:
+    batch = Batch.read(client, day)
+    columns = schema(store)
+    table, existing = store.table(TABLE), None
+    if table.has(day):
+        existing = table.read([day])
+    batch.drop_duplicates(existing)
+    fresh, unknown = _resolve(batch, releases, columns)
+    rows = _merge(existing, fresh, columns)
+    lease.require()
+    table.write(rows, day)
+    _write_rejected(store, day, batch.rejected)
+    lease.require()
+    batch.remove(client)
     return Collected(
         rows=rows.num_rows,
         new=fresh.num_rows,

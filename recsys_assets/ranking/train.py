@@ -83,7 +83,7 @@ def train(
     report = EpochReport(channel)
     probability = np.empty(0)
     for _ in range(parameters.epochs):
-        loss = trainer.epoch(with_validation=False)
+        loss = trainer.epoch(with_validation=False, progress=report.batches())
         probability = 1 / (1 + np.exp(-trainer.predict(validation)))
         report.add(
             {
@@ -93,7 +93,8 @@ def train(
             }
         )
     for _ in range(parameters.final_epochs):
-        report.add({"loss": trainer.epoch(with_validation=True)})
+        loss = trainer.epoch(with_validation=True, progress=report.batches())
+        report.add({"loss": loss})
     difference = trainer.save(folder)
     popularity = data.history.activity_at(validation.item, validation.timestamp)["popularity_28d"]
     last = report.history[parameters.epochs - 1]

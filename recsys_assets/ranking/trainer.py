@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from recsys_assets.features.encoding import UNKNOWN, Encoding, ModelEncoding
+from recsys_assets.pace import Progress, silent, told
 from recsys_assets.ranking import dlrm
 from recsys_assets.ranking.hyperparameters import DlrmParameters
 from recsys_assets.ranking.negatives import NegativeDistribution, NegativeSampler
@@ -57,16 +58,17 @@ class Trainer:
         self.users = np.searchsorted(names, self.bought.user["user_id"].astype(str))
         self.model = dlrm.build(encoding, parameters)
 
-    def epoch(self, *, with_validation: bool) -> float:
-        """One pass; returns the mean loss."""
+    def epoch(self, *, with_validation: bool, progress: Progress = silent) -> float:
+        """One pass; returns the mean loss. `progress` counts batches."""
         weights = example_weights(
             self.bought, self.parameters.half_life_days, self.parameters.household_power
         )
         if not with_validation:
             weights = weights * ~self.bought.validation
-        return self.fit(drawing.draw(weights, self.parameters.positives_per_epoch, self.random))
+        rows = drawing.draw(weights, self.parameters.positives_per_epoch, self.random)
+        return self.fit(rows, progress)
 
-    def fit(self, rows: np.ndarray) -> float:
+    def fit(self, rows: np.ndarray, progress: Progress = silent) -> float:
         """One pass over examples by their numbers, int64 [n]; returns the mean loss."""
         import tensorflow as tf
 
@@ -76,13 +78,15 @@ class Trainer:
             tf.TensorSpec([None, 1], label.dtype),
         )
         dataset = tf.data.Dataset.from_generator(
-            lambda: self._batches(rows), output_signature=signature
+            lambda: self._batches(rows, progress), output_signature=signature
         )
         return float(self.model.fit(dataset.prefetch(2), verbose=0).history["loss"][0])
 
-    def _batches(self, rows: np.ndarray) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    def _batches(
+        self, rows: np.ndarray, progress: Progress = silent
+    ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
         each = 1 + self.parameters.negatives
-        for part in drawing.batches(rows, self.parameters.batch_positives):
+        for part in told(drawing.batches(rows, self.parameters.batch_positives), progress):
             timestamps = self.bought.timestamp[part]
             drawn, usable = self.sampler.draw(
                 self.users[part], timestamps, self.parameters.negatives, self.random

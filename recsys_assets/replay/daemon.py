@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,18 +11,18 @@ from typing import TypeVar
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorState, SensorInstigatorData
 
-from recsys_assets.instance import instance_home
+from recsys_assets.instance import dagster_environment
 from recsys_assets.serving.processes import Daemon
-from recsys_assets.settings import REPOSITORY, Settings
+from recsys_assets.settings import REPOSITORY, WAIT_SECONDS, Settings
+from recsys_assets.waiting import WaitedTooLong, wait_for
 
 T = TypeVar("T")
 
 DECIDING = ("drift_sensor", "business_sensor", "business_guard", "retrain_sensor")
 CHANGING = ("fine_tune", "full_retrain", "rollback_release")
-_DAY_SECONDS = 900.0
-_CHANGE_SECONDS = 3600.0
-_TICK_SECONDS = 120.0
-_EXIT_SECONDS = 30.0
+# How much longer than a state work may take: a day's run, trainings, a tick of all sensors.
+_DAY, _CHANGE, _TICK = 15, 60, 2
+_EXIT_SECONDS = 120.0
 _POLL_SECONDS = 0.5
 
 
@@ -33,10 +32,11 @@ class ReplayStuck(RuntimeError):
 
 @dataclass(frozen=True)
 class DagsterDaemon:
-    """The daemon of a replay, and what it works on."""
+    """The daemon of a replay, what it works on, and the limit of a state (`waiting.py`)."""
 
     instance: dg.DagsterInstance
     process: Daemon
+    wait_seconds: float = WAIT_SECONDS
 
     def wait_for_day(self, job: str, day: str) -> dg.DagsterRun:
         """Waits for the run that the daemon starts for a closed day.
@@ -51,7 +51,7 @@ class DagsterDaemon:
             done = run is not None and run.is_finished and not run.is_complete_and_waiting_to_retry
             return run if done else None
 
-        run = self._wait(ended, _DAY_SECONDS, f"{job} of {day}")
+        run = self._wait(ended, _DAY, f"{job} of {day}")
         if not run.is_success:
             raise ReplayStuck(f"{job} of {day} failed: run {run.run_id} says why (`recsys ui`)")
         return run
@@ -63,12 +63,12 @@ class DagsterDaemon:
             ReplayStuck: one has not, or the daemon ended.
         """
 
-        def looked() -> bool | None:
+        def looked() -> bool:
             states = self.instance.all_instigator_state()
             begun = {state.instigator_name: _last_tick_began(state) for state in states}
-            return all(begun.get(name, 0.0) > since for name in DECIDING) or None
+            return all(begun.get(name, 0.0) > since for name in DECIDING)
 
-        self._wait(looked, _TICK_SECONDS, "a tick of each sensor")
+        self._wait(looked, _TICK, "a tick of each sensor")
 
     def wait_for_changes(self) -> None:
         """Waits until no training, promotion or rollback is queued or in progress.
@@ -76,22 +76,23 @@ class DagsterDaemon:
         Raises:
             ReplayStuck: one takes too long, or the daemon ended.
         """
-        self._wait(lambda: not self.is_changing() or None, _CHANGE_SECONDS, "trainings to end")
+        self._wait(lambda: not self.is_changing(), _CHANGE, "trainings to end")
 
     def is_changing(self) -> bool:
         """Whether a training, promotion or rollback is queued or in progress."""
         return any(_unfinished(self.instance, job) for job in CHANGING)
 
-    def _wait(self, look: Callable[[], T | None], seconds: float, what: str) -> T:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            found = look()
-            if found is not None:
-                return found
-            if self.process.pid is None:
+    def _wait(self, look: Callable[[], T | None], limits: int, what: str) -> T:
+        def found() -> T | None:
+            one = look()
+            if not one and self.process.pid is None:
                 raise ReplayStuck(f"the Dagster daemon ended while {what} was waited for: {self}")
-            time.sleep(_POLL_SECONDS)
-        raise ReplayStuck(f"waited {seconds:.0f} s for {what}: {self}")
+            return one
+
+        try:
+            return wait_for(found, what, limits * self.wait_seconds, _POLL_SECONDS)
+        except WaitedTooLong as error:
+            raise ReplayStuck(f"{error}; {self}") from None
 
     def __str__(self) -> str:
         return (
@@ -114,10 +115,10 @@ def running_daemon(settings: Settings, instance: dg.DagsterInstance) -> Iterator
         process.stop()
     group = process.start(
         [sys.executable, "-m", "dagster._daemon", "run", "-w", str(REPOSITORY / "workspace.yaml")],
-        {**os.environ, "DAGSTER_HOME": str(instance_home(settings))},
+        {**os.environ, **dagster_environment(settings)},
     )
     try:
-        yield DagsterDaemon(instance, process)
+        yield DagsterDaemon(instance, process, settings.wait_seconds)
     finally:
         process.stop(_EXIT_SECONDS)
         with suppress(ProcessLookupError):

@@ -10,11 +10,12 @@ from datetime import date
 
 import dagster as dg
 
-from recsys_assets.definitions import build_definitions, daily_loop
+from recsys_assets.definitions import daily_loop
 from recsys_assets.features.backfill import days_between
-from recsys_assets.instance import process_tag, run_tags
+from recsys_assets.narrated_run import RunFailed, run_narrated
 from recsys_assets.settings import Settings
 from recsys_assets.storage import Store
+from recsys_assets.terminal.screen import Screen
 
 # Each group in a run of its own, of the days that lack one of its tables: what the demo has made
 # of the first days stays as it is.
@@ -35,7 +36,11 @@ class NotPrepared(RuntimeError):
 
 
 def prepare(
-    settings: Settings, instance: dg.DagsterInstance, first_day: date, last_day: date
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    first_day: date,
+    last_day: date,
+    screen: Screen,
 ) -> None:
     """Makes events and features of the days from `first_day` to `last_day` that are missing.
 
@@ -46,30 +51,14 @@ def prepare(
     for tables in _RECORDED:
         missing = _missing(store, tables, days)
         if missing:
-            _materialize(settings, instance, tables, missing)
-
-
-def _materialize(
-    settings: Settings, instance: dg.DagsterInstance, tables: Sequence[str], days: Sequence[str]
-) -> None:
-    job = build_definitions(settings).resolve_job_def(daily_loop.name)
-    result = job.execute_in_process(
-        instance=instance,
-        asset_selection=[dg.AssetKey(name) for name in tables],
-        raise_on_error=False,
-        run_config={"loggers": {"console": {}}},
-        tags={
-            **run_tags(settings),
-            **process_tag(),
-            "dagster/asset_partition_range_start": days[0],
-            "dagster/asset_partition_range_end": days[-1],
-        },
-    )
-    if not result.success:
-        raise NotPrepared(
-            f"events and features of {days[0]} to {days[-1]} could not be made: run "
-            f"{result.run_id} says why"
-        )
+            keys = [dg.AssetKey(name) for name in tables]
+            try:
+                run_narrated(settings, instance, daily_loop.name, keys, missing, screen)
+            except RunFailed as error:
+                raise NotPrepared(
+                    f"events and features of {missing[0]} to {missing[-1]} could not be made:\n"
+                    f"{error}"
+                ) from None
 
 
 def _missing(store: Store, tables: Sequence[str], days: Sequence[str]) -> list[str]:

@@ -12,14 +12,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
-import click
 import dagster as dg
 import numpy as np
 
 from recsys_assets.definitions import daily_loop
 from recsys_assets.features.backfill import days_between
 from recsys_assets.instance import open_instance
+from recsys_assets.interrupt import stopping_what_was_started
 from recsys_assets.monitoring.clock import close_day, closed_days
 from recsys_assets.monitoring.sessions import purchased_before
 from recsys_assets.replay.daemon import DagsterDaemon, ReplayStuck, running_daemon
@@ -35,9 +36,12 @@ from recsys_assets.serving.release import Releases
 from recsys_assets.settings import Settings
 from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import read_bytes, write_atomically
+from recsys_assets.terminal.screen import Screen
+
+_GOES_ON = "`recsys replay` goes on with the day at which it was"
 
 
-def run_replay(settings: Settings, days: int, rate: float) -> None:
+def run_replay(settings: Settings, days: int, rate: float, screen: Screen) -> None:
     """Replays `days` days from `today` on at `rate` requests a second, and writes the summary.
 
     Raises:
@@ -47,25 +51,32 @@ def run_replay(settings: Settings, days: int, rate: float) -> None:
     """
     last = _last_day(settings, days)
     store = Store(settings.storage_url)
-    with _alone(settings), open_instance(settings) as instance:
+    screen.doing("looking what was replayed and made before")
+    with (
+        stopping_what_was_started(screen, partial(services.stop_those, settings), [_GOES_ON]),
+        _alone(settings),
+        open_instance(settings) as instance,
+    ):
         first = _first_release(settings, store)
         # Fine-tunes learn from all days that the release does not know. The day after the last
         # closes the attribution windows of the last.
         unknown = _known_through(store, first) + timedelta(days=1)
         end = min(last + timedelta(days=1), settings.last_day or last)
-        prepare(settings, instance, min(unknown, settings.today), end)
+        prepare(settings, instance, min(unknown, settings.today), end, screen)
+        screen.doing("starting Valkey, Triton and Dagster's daemon")
         services.up(settings)
         with (
             running_daemon(settings, instance) as daemon,
             Load(settings.triton_grpc, rate) as load,
         ):
-            replay = _Replay(settings, store, daemon, load, first)
+            replay = _Replay(settings, store, daemon, load, first, screen)
             for day in _days_left(store, settings.today, last):
                 replay.day(day)
                 write_summary(settings, instance, first)
+        screen.doing("measuring what the replay's experiments came to")
         run_experiments(settings, first)
         path = write_summary(settings, instance, first)
-    click.echo(f"\nwritten: {path}")
+    screen.show(f"\nwritten: {path}")
 
 
 def _known_through(store: Store, release: int) -> date:
@@ -130,8 +141,10 @@ class _Replay:
         daemon: DagsterDaemon,
         load: Load,
         first_release: int,
+        screen: Screen,
     ) -> None:
         self._settings, self._store, self._daemon = settings, store, daemon
+        self._screen = screen
         self._load, self._first = load, first_release
         self._releases = Releases(store)
         self._changes_before = len(self._releases.history())
@@ -141,6 +154,7 @@ class _Replay:
     def day(self, day: str) -> None:
         """Sends a day's traffic, closes it, and waits for all that follows."""
         started = time.monotonic()
+        self._screen.doing(f"the replay of {day}")
         traffic = DayTraffic.of(self._store, day)
         live = self._live()
         # Of a replay that was killed after this, sessions are not sent again: the release that
@@ -151,14 +165,14 @@ class _Replay:
         run = self._daemon.wait_for_day(daily_loop.name, day)
         self._daemon.wait_for_decisions(_ended_at(self._daemon.instance, run))
         if self._daemon.is_changing():
-            click.echo(f"{day}  the daemon trains; load goes on")
+            self._screen.show(f"{day}  the daemon trains; load goes on")
             self._load.send(traffic.repeats(seed=date.fromisoformat(day).toordinal()))
             self._daemon.wait_for_changes()
             time.sleep(_AFTER_A_CHANGE_SECONDS)
             self._load.send(iter(()))
         record = self._record(day, live, traffic, time.monotonic() - started)
         write_day(self._store, record)
-        click.echo(_line(record, self._live()))
+        self._screen.show(_line(record, self._live()))
 
     def _send(self, traffic: DayTraffic) -> None:
         """Sends each session once, and keeps what it was shown, and would have been at first."""

@@ -48,7 +48,7 @@ def tune(
     start = trainer.difference_from(base.folder / RANKER, base.encoding)
     report = EpochReport(channel)
     for rows in span.passes:
-        report.add({"loss": trainer.fit(rows)})
+        report.add({"loss": trainer.fit(rows, report.batches())})
     difference = trainer.save(folder)
     figures = {
         "base_release": base.release,

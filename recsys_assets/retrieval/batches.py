@@ -1,6 +1,5 @@
 """Encoded examples and the batches drawn from them. Plain numpy."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,8 +141,7 @@ def draw(weights: np.ndarray, count: int, random: np.random.Generator) -> np.nda
     return np.searchsorted(cumulative, random.random(drawn) * cumulative[-1], side="right")
 
 
-def batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+def batches(rows: np.ndarray, size: int) -> list[np.ndarray]:
     """Consecutive parts of `size`; a last, smaller part only where there is no other."""
     count = max(len(rows) // size, 1)
-    for start in range(0, count * size, size):
-        yield rows[start : start + size]
+    return [rows[start : start + size] for start in range(0, count * size, size)]

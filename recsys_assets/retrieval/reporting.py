@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from recsys_assets.pace import Progress, paced
+
 EPOCH = "epoch"
 
 
@@ -40,6 +42,10 @@ class EpochReport:
         self._channel = channel
         self._started = time.monotonic()
         self.history: list[dict[str, float]] = []
+
+    def batches(self) -> Progress:
+        """Progress of the next epoch, in batches."""
+        return paced(self._channel.log.info, f"batches of epoch {len(self.history) + 1}")
 
     def add(self, figures: Mapping[str, float]) -> None:
         """Reports one epoch's figures, numbered from 1, with the seconds since the last."""

@@ -62,10 +62,11 @@ def train(
     week = ValidationWeek.of(data.examples)
     report = EpochReport(channel)
     for _ in range(parameters.epochs):
-        loss = trainer.epoch(with_validation=False)
+        loss = trainer.epoch(with_validation=False, progress=report.batches())
         report.add({"loss": loss, **trainer.validate(week)})
     for _ in range(parameters.final_epochs):
-        report.add({"loss": trainer.epoch(with_validation=True)})
+        loss = trainer.epoch(with_validation=True, progress=report.batches())
+        report.add({"loss": loss})
     difference = trainer.save(folder)
     some = week.requests.take(np.arange(min(_SAMPLE, len(week.requests))))
     np.save(folder / SAMPLE_QUERIES, trainer.embed_requests(some))

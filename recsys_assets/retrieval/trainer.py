@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from recsys_assets.features.encoding import ModelEncoding
+from recsys_assets.pace import Progress, silent, told
 from recsys_assets.retrieval import batches as drawing
 from recsys_assets.retrieval import two_tower
 from recsys_assets.retrieval.examples import Examples, example_weights, snapshot_moments
@@ -50,8 +51,8 @@ class Trainer:
         frequencies = np.bincount(bought.item + 1, self.weights, minlength=items + 1)
         self.model = two_tower.build(self.encoding, frequencies, self.parameters)
 
-    def epoch(self, *, with_validation: bool) -> float:
-        """One pass; returns the mean loss."""
+    def epoch(self, *, with_validation: bool, progress: Progress = silent) -> float:
+        """One pass; returns the mean loss. `progress` counts batches."""
         import tensorflow as tf
 
         weights = self.weights if with_validation else self.weights * ~self.bought.validation
@@ -62,15 +63,17 @@ class Trainer:
             for name, values in first.items()
         }
         dataset = tf.data.Dataset.from_generator(
-            lambda: self._batches(rows), output_signature=signature
+            lambda: self._batches(rows, progress), output_signature=signature
         )
         steps = dataset.map(lambda features: (features, None)).prefetch(2)
         return float(self.model.fit(steps, verbose=0).history["loss"][0])
 
-    def _batches(self, rows: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    def _batches(
+        self, rows: np.ndarray, progress: Progress = silent
+    ) -> Iterator[dict[str, np.ndarray]]:
         bought, encoding, parameters = self.bought, self.encoding, self.parameters
         masks = drawing.Masks(parameters.mask_id, parameters.mask_attribute, parameters.mask_user)
-        for part in drawing.batches(rows, parameters.batch_size):
+        for part in told(drawing.batches(rows, parameters.batch_size), progress):
             asked = drawing.mask_queries(self.queries, part, encoding, masks, self.random)
             items, timestamps = bought.item[part], bought.timestamp[part]
             moments = snapshot_moments(timestamps, self.random, parameters.max_snapshot_age_days)

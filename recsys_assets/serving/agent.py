@@ -36,8 +36,8 @@ from recsys_assets.serving.watch_metrics import WatchMetrics
 
 _RETRY_SECONDS = 5.0
 _LONGEST_RETRY_SECONDS = 60.0
-# A look may take a download and a load; one that takes longer hangs.
-_HUNG_SECONDS = 900.0
+# A look may take a download and some loads, each of which has its limit; a longer one hangs.
+_LIMITS_OF_A_LOOK = 3
 _FAULTS = (ServiceError, MissingRelease, OSError)
 
 _LOG = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class Agent:
     @property
     def hangs(self) -> bool:
         """Whether a look has been going on for longer than any should."""
-        return time.monotonic() - self._looked_at > _HUNG_SECONDS
+        return time.monotonic() - self._looked_at > _LIMITS_OF_A_LOOK * self.server.wait_seconds
 
     def run(self, stop: threading.Event, every_seconds: float) -> None:
         """Looks until it is told to stop."""

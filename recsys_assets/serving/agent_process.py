@@ -50,7 +50,9 @@ def run_agent(settings: Settings, options: AgentOptions) -> None:
     releases = Releases(Store(settings.storage_url, settings.home / _CACHE))
     agent = Agent(
         Following(releases, POLICIES[options.follow]),
-        LiveServer(settings.triton_grpc, settings.triton_repository, options.kind),
+        LiveServer(
+            settings.triton_grpc, settings.triton_repository, options.kind, settings.wait_seconds
+        ),
         options.spread_seconds,
     )
     loop = threading.Thread(target=agent.run, args=(stop, options.every), name="agent", daemon=True)

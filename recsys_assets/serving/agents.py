@@ -15,10 +15,11 @@ from urllib.request import urlopen
 
 from recsys_assets.serving.changing import PromotionError
 from recsys_assets.serving.processes import Address
+from recsys_assets.settings import WAIT_SECONDS
 
 Addresses = Callable[[str], list[str]]
 
-_ASK_SECONDS = 3.0
+_ASK_SECONDS = 10.0  # an agent asks its server before it answers
 _AT_ONCE = 16
 # What fails once may succeed at the next look: it must be said so often in a row.
 _SAID = 3
@@ -64,7 +65,7 @@ class Patience:
         most_behind: share of the pods that may not get there, as one whose node has just died.
     """
 
-    seconds: float = 300.0
+    seconds: float = WAIT_SECONDS
     every: float = 1.0
     most_behind: float = 0.2
 

@@ -6,7 +6,7 @@ On one machine that is a Triton started for the check, in a cluster the canary p
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Protocol
 from recsys_assets.serving.benchmark import measure
 from recsys_assets.serving.changing import PromotionError
 from recsys_assets.serving.circuit import PAUSE_SECONDS
-from recsys_assets.serving.client import Recommendation, RecommendClient
+from recsys_assets.serving.client import Recommendation, RecommendClient, retry_after
 from recsys_assets.serving.model_control import load
 from recsys_assets.serving.processes import free_addresses
 from recsys_assets.serving.release import Releases
@@ -26,7 +26,8 @@ from recsys_assets.serving.triton import Addresses, Triton
 UNKNOWN_USER = "canary: a user whom training has never seen"
 ANONYMOUS = ""
 _USUAL_K = 10
-_ATTEMPTS = 4
+# Share of the limit of a load for which answers may stay degraded, over all requests.
+_DEGRADED_SHARE = 0.1
 _KS = (1, 37, MAX_K)
 _REFUSED_KS = (-1, 0, MAX_K + 1)
 _TIMED_REQUESTS = 100
@@ -89,6 +90,10 @@ def canaries(purchased: Mapping[str, Sequence[str]]) -> list[Canary]:
 class CanaryServer(Protocol):
     """Serves a release that is not live."""
 
+    @property
+    def wait_seconds(self) -> float:
+        """How long a load may take there."""
+
     def serving(self, releases: Releases, release: int) -> AbstractContextManager[tuple[str, str]]:
         """Yields where it can be asked, host:port, and why it cannot be served, else ""."""
 
@@ -114,7 +119,8 @@ def check_release(
     with server.serving(releases, release) as (address, fault):
         if fault:
             return CanaryReport((Finding(ANONYMOUS, 1, (fault,)),), None, None)
-        findings = tuple(_findings(address, requests, release, catalogue, timestamp))
+        until = time.monotonic() + _DEGRADED_SHARE * server.wait_seconds
+        findings = tuple(_findings(address, requests, release, catalogue, timestamp, until))
         report = CanaryReport(findings, None, None)
         if report.faulty:
             return report
@@ -128,6 +134,11 @@ class TemporaryServer:
     """A Triton like the live one, on free ports and in a folder of its own, while it is asked."""
 
     live: Triton
+
+    @property
+    def wait_seconds(self) -> float:
+        """As of the live one."""
+        return self.live.wait_seconds
 
     @contextmanager
     def serving(self, releases: Releases, release: int) -> Iterator[tuple[str, str]]:
@@ -147,8 +158,7 @@ class TemporaryServer:
         shutil.rmtree(folder, ignore_errors=True)
         _lay(releases.fetch(release), server, release)
         try:
-            server.start()
-            yield str(grpc), _load(str(grpc), release)
+            yield str(grpc), _load(server, release)
         finally:
             server.stop()
 
@@ -158,10 +168,11 @@ def _lay(folder: Path, server: Triton, release: int) -> None:
     write_configs(folder / "templates", server.repository, release)
 
 
-def _load(address: str, release: int) -> str:
-    """Loads the release; returns why it cannot be served, if so."""
+def _load(server: Triton, release: int) -> str:
+    """Starts the server with the release; returns why that cannot be served, if so."""
+    address = str(server.addresses.grpc)
     try:
-        load(address, release)
+        server.start_and(lambda: load(address, release, server.wait_seconds))
     except PromotionError as error:
         return str(error)
     return ""
@@ -173,10 +184,11 @@ def _findings(
     release: int,
     catalogue: frozenset[str],
     timestamp: int,
+    until: float,
 ) -> Iterator[Finding]:
     with RecommendClient(address, probe=True) as client:
         for canary in requests:
-            faults = _ask(client, canary, release, catalogue, timestamp)
+            faults = _ask(client, canary, release, catalogue, timestamp, until)
             yield Finding(canary.user_id, canary.k, faults)
         for k in _REFUSED_KS:
             yield _ask_refused(client, k, timestamp)
@@ -188,19 +200,43 @@ def _ask(
     release: int,
     catalogue: frozenset[str],
     timestamp: int,
+    until: float,
 ) -> tuple[str, ...]:
     from tritonclient.utils import InferenceServerException
 
-    for attempt in range(_ATTEMPTS):
-        # One slow reply of the store on a busy machine is no fault of the release.
-        time.sleep(attempt * PAUSE_SECONDS)
-        try:
-            answer = client.recommend(canary.user_id, timestamp, k=canary.k)
-        except InferenceServerException as error:
-            return (f"not answered: {error.message()}",)
-        if not answer.degraded:
-            break
+    try:
+        answer = whole_answer(
+            lambda: client.recommend(canary.user_id, timestamp, k=canary.k), until
+        )
+    except InferenceServerException as error:
+        return (f"not answered: {error.message()}",)
     return tuple(_faults(answer, canary, release, catalogue))
+
+
+def whole_answer(ask: Callable[[], Recommendation], until: float) -> Recommendation:
+    """Asks again while the answer is degraded, or the server has too much to do.
+
+    One slow reply of the store on a busy machine is no fault of the release.
+
+    Args:
+        ask: sends the request.
+        until: the last answer begun after this counts; seconds of the monotonic clock.
+
+    Raises:
+        tritonclient.utils.InferenceServerException: the server fails, or refuses to the last.
+    """
+    from tritonclient.utils import InferenceServerException
+
+    while True:
+        last = time.monotonic() >= until
+        try:
+            answer = ask()
+            if last or not answer.degraded:
+                return answer
+        except InferenceServerException as error:
+            if last or retry_after(error) is None:
+                raise
+        time.sleep(1.5 * PAUSE_SECONDS)
 
 
 def _faults(

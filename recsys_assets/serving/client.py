@@ -15,7 +15,9 @@ CACHED = "recommend_cached"
 _TIMEOUT_SECONDS = 10.0
 # What Triton says when it has no room for a request, or no time.
 _OVERLOADED = ("Exceeds maximum queue size", "Request timeout expired")
+_LATE = "Deadline Exceeded"  # of gRPC
 _RETRY_SECONDS = 1.0
+_LIVE_SECONDS = 10.0  # a refused connection fails at once
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,11 @@ def retry_after(error: Exception) -> float | None:
     return _RETRY_SECONDS if any(reason in str(error) for reason in _OVERLOADED) else None
 
 
+def is_late(error: Exception) -> bool:
+    """Whether a request over gRPC was given up as its client's time was over."""
+    return _LATE in str(error)
+
+
 def is_live(grpc_address: str) -> bool:
     """Whether a Triton server accepts requests there; says nothing about its models."""
     import tritonclient.grpc as grpc
@@ -188,6 +195,6 @@ def is_live(grpc_address: str) -> bool:
 
     with grpc.InferenceServerClient(grpc_address) as client:
         try:
-            return bool(client.is_server_live(client_timeout=1.0))
+            return bool(client.is_server_live(client_timeout=_LIVE_SECONDS))
         except InferenceServerException:
             return False

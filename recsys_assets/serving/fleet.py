@@ -56,10 +56,15 @@ class Fleet:
 
     @classmethod
     def behind(
-        cls, grpc: str, agents: str, canary_agents: str, log: Callable[[str], object] = _LOG.info
+        cls,
+        grpc: str,
+        agents: str,
+        canary_agents: str,
+        patience: Patience = _PATIENCE,
+        log: Callable[[str], object] = _LOG.info,
     ) -> "Fleet":
         """The fleet of a service and of the headless services of its agents."""
-        return cls(grpc, Pods(agents), Pods(canary_agents), log=log)
+        return cls(grpc, Pods(agents), Pods(canary_agents), patience, log)
 
     def require_live(self) -> None:
         """Refuses to go on if the service does not answer.
@@ -147,10 +152,15 @@ class CanaryPods:
     pods: Pods
     patience: Patience = _PATIENCE
 
+    @property
+    def wait_seconds(self) -> float:
+        """How long the pods may take."""
+        return self.patience.seconds
+
     @classmethod
-    def behind(cls, grpc: str, agents: str) -> "CanaryPods":
+    def behind(cls, grpc: str, agents: str, patience: Patience = _PATIENCE) -> "CanaryPods":
         """The pods of a service and of the headless service of their agents."""
-        return cls(grpc, Pods(agents))
+        return cls(grpc, Pods(agents), patience)
 
     @contextmanager
     def serving(self, releases: Releases, release: int) -> Iterator[tuple[str, str]]:

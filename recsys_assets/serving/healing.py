@@ -177,10 +177,10 @@ def _renew(present: Recorded, server: LiveServer, server_pid: int | None) -> Non
         return
     old = model_processes.living(server_pid, promoted.release) if server_pid else set()
     if not _renewed_beside(present, server, promoted):
-        unload(server.grpc)
+        unload(server.grpc, server.wait_seconds)
         serve_promoted(present, server)
     if server_pid:
-        model_processes.end(server_pid, promoted.release, old)
+        model_processes.end(server_pid, promoted.release, old, server.wait_seconds)
 
 
 def _renewed_beside(present: Recorded, server: LiveServer, promoted: Promoted) -> bool:
@@ -194,7 +194,7 @@ def _renewed_beside(present: Recorded, server: LiveServer, promoted: Promoted) -
     loaded = {promoted.release, promoted.previous}
     try:
         with server.exclusive():
-            prove(server.grpc, promoted.previous)
+            prove(server.grpc, promoted.previous, server.wait_seconds)
             load_beside(present, server, promoted.release, promoted.previous)
             switch(present, server, promoted.release, loaded)
     except (PromotionError, MissingRelease) as error:

@@ -1,39 +1,49 @@
 """What a Triton server is told, and asked, about its models over gRPC."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from recsys_assets.serving.changing import PromotionError
-from recsys_assets.serving.client import CACHED, MODEL, RecommendClient, is_live
+from recsys_assets.serving.client import (
+    CACHED,
+    MODEL,
+    RecommendClient,
+    is_late,
+    is_live,
+    retry_after,
+)
 from recsys_assets.serving.repository import PIPELINE
 from recsys_assets.serving.request_log import new_request_id
+from recsys_assets.waiting import WaitedTooLong, telling, wait_for
 
 # Any time will do for the request that proves which release answers.
 _PROBE_TIME = 1_500_000_000
-_PROBE_SECONDS = 10.0
-_LOAD_SECONDS = 300.0
+
+T = TypeVar("T")
 
 
-def load(grpc_address: str, release: int) -> None:
+def load(grpc_address: str, release: int, seconds: float) -> None:
     """Loads the ensemble and proves by a real inference that `release` answers.
+
+    The load and the answer may take so many `seconds` each.
 
     Raises:
         PromotionError: the load failed, or another release answered.
     """
-    load_ensembles(grpc_address, release)
+    load_ensembles(grpc_address, release, seconds)
     with (
-        _refusing(f"release {release} cannot be served"),
-        RecommendClient(grpc_address, probe=True) as client,
+        _refusing(f"release {release} cannot be served", seconds),
+        RecommendClient(grpc_address, probe=True, timeout_seconds=seconds) as client,
     ):
-        answered = client.recommend("", _PROBE_TIME, k=1).release
+        answered = _answer(lambda: client.recommend("", _PROBE_TIME, k=1), seconds).release
     if answered != release:
         raise PromotionError(f"release {release} was loaded, but release {answered} answers")
 
 
-def load_ensembles(grpc_address: str, release: int) -> None:
+def load_ensembles(grpc_address: str, release: int, seconds: float) -> None:
     """Brings what is loaded to what the repository holds; `release` is named in the error.
 
     Raises:
@@ -42,14 +52,15 @@ def load_ensembles(grpc_address: str, release: int) -> None:
     import tritonclient.grpc as grpc
 
     with (
-        _refusing(f"release {release} cannot be served"),
+        _refusing(f"release {release} cannot be served", seconds),
         grpc.InferenceServerClient(grpc_address) as client,
+        telling(f"release {release} to be loaded"),
     ):
         for ensemble in (MODEL, CACHED):
-            client.load_model(ensemble, client_timeout=_LOAD_SECONDS)
+            client.load_model(ensemble, client_timeout=seconds)
 
 
-def prove(grpc_address: str, release: int) -> None:
+def prove(grpc_address: str, release: int, seconds: float) -> None:
     """Asks a loaded release itself, whatever the ensemble answers with.
 
     Raises:
@@ -58,16 +69,16 @@ def prove(grpc_address: str, release: int) -> None:
     import tritonclient.grpc as grpc
 
     with (
-        _refusing(f"release {release} cannot be served"),
+        _refusing(f"release {release} cannot be served", seconds),
         grpc.InferenceServerClient(grpc_address) as client,
     ):
-        reason = _not_loaded(client, str(release))
+        reason = _not_loaded(client, str(release), seconds)
         if reason:
             raise PromotionError(f"release {release} cannot be served: {reason}")
-        _ask_version(client, str(release))
+        _answer(lambda: _ask_version(client, str(release), seconds), seconds)
 
 
-def unload(grpc_address: str) -> None:
+def unload(grpc_address: str, seconds: float) -> None:
     """Unloads everything, so that the next load starts every model process anew.
 
     Raises:
@@ -76,11 +87,11 @@ def unload(grpc_address: str) -> None:
     import tritonclient.grpc as grpc
 
     with (
-        _refusing(f"{MODEL} cannot be unloaded"),
+        _refusing(f"{MODEL} cannot be unloaded", seconds),
         grpc.InferenceServerClient(grpc_address) as client,
     ):
         for ensemble in (CACHED, MODEL):
-            client.unload_model(ensemble, unload_dependents=True)
+            client.unload_model(ensemble, unload_dependents=True, client_timeout=seconds)
 
 
 def require_live(grpc_address: str, remedy: str) -> None:
@@ -94,25 +105,43 @@ def require_live(grpc_address: str, remedy: str) -> None:
 
 
 @contextmanager
-def _refusing(what: str) -> Iterator[None]:
-    """Says what could not be done, and in Triton's words why."""
+def _refusing(what: str, seconds: float) -> Iterator[None]:
+    """Says what could not be done, and in Triton's words why; or that it was waited for."""
     from tritonclient.utils import InferenceServerException
 
     try:
         yield
+    except WaitedTooLong as error:
+        raise PromotionError(f"{what}: {error}") from error
     except InferenceServerException as error:
-        raise PromotionError(f"{what}: {error.message()}") from error
+        cause = WaitedTooLong("Triton", seconds) if is_late(error) else error.message()
+        raise PromotionError(f"{what}: {cause}") from error
 
 
-def _not_loaded(client: Any, version: str) -> str:
+def _answer(ask: Callable[[], T], seconds: float) -> T:
+    """What comes of asking, again where the server has too much to do: that is no refusal."""
+    from tritonclient.utils import InferenceServerException
+
+    def look() -> T | None:
+        try:
+            return ask()
+        except InferenceServerException as error:
+            if retry_after(error) is None:
+                raise
+            return None
+
+    return wait_for(look, "Triton to have room for a request", seconds)
+
+
+def _not_loaded(client: Any, version: str, seconds: float) -> str:
     """Why a version did not load. A load succeeds if any version does, and tells of no other."""
-    for model in client.get_model_repository_index(client_timeout=_PROBE_SECONDS).models:
+    for model in client.get_model_repository_index(client_timeout=seconds).models:
         if (model.name, model.version) == (PIPELINE, version) and model.state != "READY":
             return str(model.reason)
     return ""
 
 
-def _ask_version(client: Any, version: str) -> None:
+def _ask_version(client: Any, version: str, seconds: float) -> Any:
     from tritonclient.grpc import InferInput
 
     inputs = []
@@ -124,10 +153,10 @@ def _ask_version(client: Any, version: str) -> None:
     ):
         inputs.append(InferInput(name, list(values.shape), datatype))
         inputs[-1].set_data_from_numpy(values)
-    client.infer(
+    return client.infer(
         PIPELINE,
         inputs,
         version,
         request_id=new_request_id(probe=True),
-        client_timeout=_PROBE_SECONDS,
+        client_timeout=seconds,
     )

@@ -7,17 +7,15 @@ after a second. So whoever runs beside the server counts the processes.
 
 import os
 import signal
-import time
 from pathlib import Path
 
 from recsys_assets.serving.processes import ServiceError
 from recsys_assets.serving.repository import PIPELINE
+from recsys_assets.waiting import WaitedTooLong, wait_for
 
 _STUB = b"triton_python_backend_stub"
 _SERVER = b"tritonserver"
-_TIMEOUT_SECONDS = 1.0
-_END_SECONDS = 10.0
-_POLL_SECONDS = 0.02
+_TIMEOUT_SECONDS = 10.0  # a refused connection fails at once
 
 
 def server_of(repository: Path) -> int | None:
@@ -40,8 +38,8 @@ def living(server_pid: int, release: int) -> set[int]:
     return {int(entry.name) for entry in processes if _is_ours(entry, server_pid, model)}
 
 
-def end(server_pid: int, release: int, pids: set[int]) -> None:
-    """Ends those of `pids` that still are processes of the release.
+def end(server_pid: int, release: int, pids: set[int], seconds: float) -> None:
+    """Ends those of `pids` that still are processes of the release, which may take `seconds`.
 
     Triton never gets to the end of unloading a model one of whose processes has died, so the
     others would keep their memory for ever.
@@ -51,11 +49,11 @@ def end(server_pid: int, release: int, pids: set[int]) -> None:
     """
     for pid in living(server_pid, release) & pids:
         os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + _END_SECONDS
-    while left := living(server_pid, release) & pids:
-        if time.monotonic() > deadline:
-            raise ServiceError(f"processes {sorted(left)} of release {release} do not end")
-        time.sleep(_POLL_SECONDS)
+    what = f"processes {sorted(pids)} of release {release} to end"
+    try:
+        wait_for(lambda: not living(server_pid, release) & pids, what, seconds)
+    except WaitedTooLong as error:
+        raise ServiceError(str(error)) from None
 
 
 def wanted(grpc_address: str, release: int) -> int:

@@ -4,14 +4,13 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from recsys_assets.serving.client import RecommendClient, retry_after
+from recsys_assets.serving.client import RecommendClient, is_late, retry_after
 
 Outcome = Literal["answered", "busy", "dead process", "failed"]
 
 # A dead model process fails its request after one second; anything later is a busy server.
 _SECONDS = 2.0
-# Words of gRPC and of Triton.
-_LATE = "Deadline Exceeded"
+# Words of Triton.
 _DEAD = "is not healthy"
 
 
@@ -56,6 +55,6 @@ def outcome_of(error: Exception) -> Outcome:
     One that refuses, or is late, has too much to do: to load its release again would make that
     worse.
     """
-    if retry_after(error) is not None or _LATE in str(error):
+    if retry_after(error) is not None or is_late(error):
         return "busy"
     return "dead process" if _DEAD in str(error) else "failed"

@@ -9,14 +9,15 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-_POLL_SECONDS = 0.05
+from recsys_assets.waiting import WaitedTooLong, wait_for
+
 _LOG_TAIL_BYTES = 2_000
+_STOP_SECONDS = 60.0
 
 
 class ServiceError(RuntimeError):
@@ -134,18 +135,21 @@ class Daemon:
             EndedWhileStarting: it ended; with the end of its log.
             ServiceError: it took longer than `seconds`; likewise.
         """
-        deadline = time.monotonic() + seconds
-        while not ready():
-            if self.pid is None:
-                raise EndedWhileStarting(f"{self.name} ended while starting. {self._log_tail()}")
-            if time.monotonic() > deadline:
-                self.stop()
-                raise ServiceError(
-                    f"{self.name} was not ready within {seconds:.0f} s. {self._log_tail()}"
-                )
-            time.sleep(_POLL_SECONDS)
 
-    def stop(self, seconds: float = 10.0) -> bool:
+        def is_ready() -> bool:
+            if ready():
+                return True
+            if self.pid is None:
+                raise EndedWhileStarting(f"{self.name} ended while starting. {self.log_tail()}")
+            return False
+
+        try:
+            wait_for(is_ready, f"{self.name} to start", seconds)
+        except WaitedTooLong as error:
+            self.stop()
+            raise ServiceError(f"{error}. {self.log_tail()}") from None
+
+    def stop(self, seconds: float = _STOP_SECONDS) -> bool:
         """Asks the process to end, then kills its group; True if there was one to stop."""
         pid = self.pid
         if pid is None:
@@ -154,22 +158,21 @@ class Daemon:
         os.kill(pid, signal.SIGTERM)
         if not self._ended_within(seconds):
             os.killpg(pid, signal.SIGKILL)
-            if not self._ended_within(seconds):
+            if not self._ended_within(_STOP_SECONDS):
                 raise ServiceError(f"{self.name} (pid {pid}) does not end: stop it by hand")
         self.pid_file.unlink(missing_ok=True)
         return True
 
     def _ended_within(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while self.pid is not None:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_POLL_SECONDS)
-        return True
+        try:
+            return wait_for(lambda: self.pid is None, f"{self.name} to end", seconds)
+        except WaitedTooLong:
+            return False
 
-    def _log_tail(self) -> str:
+    def log_tail(self, length: int = _LOG_TAIL_BYTES) -> str:
+        """The last bytes of its log, and where it is."""
         with self.log_file.open("rb") as log:
-            log.seek(max(0, self.log_file.stat().st_size - _LOG_TAIL_BYTES))
+            log.seek(max(0, self.log_file.stat().st_size - length))
             tail = log.read().decode(errors="replace")
         return f"The end of {self.log_file}:\n{tail}"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from recsys_assets.serving.agents import Patience
 from recsys_assets.serving.canary import CanaryServer, TemporaryServer
 from recsys_assets.serving.changing import Live
 from recsys_assets.serving.circuit import connect_for_bulk
@@ -15,7 +16,7 @@ from recsys_assets.serving.seen_items import SeenItems
 from recsys_assets.serving.seen_settings import FilterSettings
 from recsys_assets.serving.switching import LiveServer
 from recsys_assets.serving.triton import Addresses, Triton
-from recsys_assets.settings import Settings
+from recsys_assets.settings import WAIT_SECONDS, Settings
 
 
 class ServingResource(dg.ConfigurableResource):
@@ -35,6 +36,7 @@ class ServingResource(dg.ConfigurableResource):
     models_python: str
     history_through: str
     seen_expire_days: int | None = None
+    wait_seconds: float = WAIT_SECONDS
     agents: str = ""
     canary_agents: str = ""
     canary_grpc: str = ""
@@ -53,6 +55,7 @@ class ServingResource(dg.ConfigurableResource):
             models_python=str(settings.models_python),
             history_through=settings.train_through.isoformat(),
             seen_expire_days=settings.seen_expire_days,
+            wait_seconds=settings.wait_seconds,
             agents=cluster.agents if cluster else "",
             canary_agents=cluster.canary_agents if cluster else "",
             canary_grpc=cluster.canary_grpc if cluster else "",
@@ -70,6 +73,7 @@ class ServingResource(dg.ConfigurableResource):
                 metrics=Address.parse(self.triton_metrics),
             ),
             online_store_url=self.online_store_url,
+            wait_seconds=self.wait_seconds,
         )
 
     def seen_items(self) -> SeenItems:
@@ -83,13 +87,15 @@ class ServingResource(dg.ConfigurableResource):
         `log` takes lines of the fleet's progress.
         """
         if self.agents:
-            return Fleet.behind(self.triton_grpc, self.agents, self.canary_agents, log)
-        return LiveServer(self.triton_grpc, Path(self.triton_repository))
+            patience = Patience(self.wait_seconds)
+            return Fleet.behind(self.triton_grpc, self.agents, self.canary_agents, patience, log)
+        return LiveServer.embedded(self.triton())
 
     def canary(self) -> CanaryServer:
         """What serves a release before it is promoted: the canary pods, or a temporary Triton."""
         if self.agents:
-            return CanaryPods.behind(self.canary_grpc, self.canary_agents)
+            patience = Patience(self.wait_seconds)
+            return CanaryPods.behind(self.canary_grpc, self.canary_agents, patience)
         return TemporaryServer(self.triton())
 
     def request_time(self) -> int:

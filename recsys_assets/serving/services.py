@@ -1,14 +1,14 @@
 """The services of one deployment: how they are, and up and down where they are embedded."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
 import redis
 
-from recsys_assets.serving.agents import Pods, PodState
+from recsys_assets.serving.agents import Patience, Pods, PodState
 from recsys_assets.serving.changing import Live
 from recsys_assets.serving.circuit import connect_for_bulk
 from recsys_assets.serving.client import RecommendClient
@@ -44,12 +44,13 @@ def live_server(settings: Settings, log: Callable[[str], object]) -> Live:
     cluster = settings.cluster
     if cluster is None:
         return embedded_server(settings)
-    return Fleet.behind(settings.triton_grpc, cluster.agents, cluster.canary_agents, log)
+    patience = Patience(settings.wait_seconds)
+    return Fleet.behind(settings.triton_grpc, cluster.agents, cluster.canary_agents, patience, log)
 
 
 def embedded_server(settings: Settings) -> LiveServer:
     """The Triton server beside this process, as promotion sees it."""
-    return LiveServer(settings.triton_grpc, settings.triton_repository)
+    return LiveServer.embedded(Triton.of(settings))
 
 
 def releases(settings: Settings) -> Releases:
@@ -66,9 +67,10 @@ def up(settings: Settings) -> list[ServiceStatus]:
     """
     _require_embedded(settings, "kubectl scale deployment triton --replicas=<n>")
     Valkey.of(settings).start()
-    Triton.of(settings).start()
     try:
-        serve_promoted(releases(settings), embedded_server(settings))
+        Triton.of(settings).start_and(
+            lambda: serve_promoted(releases(settings), embedded_server(settings))
+        )
     except MissingRelease as error:
         raise ServiceError(f"the promoted release is gone: {error}") from None
     return status(settings)
@@ -81,11 +83,25 @@ def down(settings: Settings) -> list[str]:
         ServiceError: there are none, as the services are pods.
     """
     _require_embedded(settings, "kubectl scale deployment triton --replicas=0")
-    stopped = []
-    for name, service in (("Triton", Triton.of(settings)), ("Valkey", Valkey.of(settings))):
-        if service.stop():
-            stopped.append(name)
-    return stopped
+    return [name for name, service in _embedded(settings) if service.stop()]
+
+
+def running(settings: Settings) -> list[str]:
+    """Names of the embedded services that run."""
+    return [name for name, service in _embedded(settings) if service.daemon.pid is not None]
+
+
+def stop_those(settings: Settings, pids: Container[int]) -> list[str]:
+    """Stops the embedded services whose pid is among those; returns their names."""
+    return [
+        name
+        for name, service in _embedded(settings)
+        if service.daemon.pid in pids and service.stop()
+    ]
+
+
+def _embedded(settings: Settings) -> list[tuple[str, Triton | Valkey]]:
+    return [("Triton", Triton.of(settings)), ("Valkey", Valkey.of(settings))]
 
 
 def status(settings: Settings) -> list[ServiceStatus]:
@@ -187,6 +203,8 @@ __all__ = [
     "embedded_server",
     "live_server",
     "releases",
+    "running",
     "status",
+    "stop_those",
     "up",
 ]

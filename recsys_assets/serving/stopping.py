@@ -5,7 +5,7 @@ import signal
 import threading
 from types import FrameType
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def told_to_stop() -> threading.Event:
@@ -23,11 +23,11 @@ def told_to_stop() -> threading.Event:
     told, tell = os.pipe()
     os.set_blocking(tell, False)
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-    for number in _SIGNALS:
+    for number in SIGNALS:
         signal.signal(number, _leave_the_next_to_the_system)
 
     def wait_for_a_signal() -> None:
-        while os.read(told, 1)[0] not in _SIGNALS:
+        while os.read(told, 1)[0] not in SIGNALS:
             pass
         stop.set()
 

@@ -7,9 +7,9 @@ old one stays loaded as it is, so that going back loads nothing.
 """
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +30,8 @@ from recsys_assets.serving.repository import (
     remove_versions,
     write_configs,
 )
+from recsys_assets.serving.triton import Triton
+from recsys_assets.settings import WAIT_SECONDS
 
 _LOCK = ".promotion.lock"
 
@@ -48,16 +50,34 @@ class Recorded(Folders, Protocol):
         """The record, None before the first promotion."""
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class LiveServer:
     """A running Triton server: its gRPC address, the model repository it serves, and on what.
 
-    As `changing.Live` it is the only server: what it answers with is what everybody gets.
+    As `changing.Live` it is the only server: what it answers with is what everybody gets. A load
+    may take `wait_seconds`. Should the server abort meanwhile, `revive` starts it again, if that is
+    of use; it says whether it has.
     """
 
     grpc: str
     repository: Path
     kind: str = ON_CPU
+    wait_seconds: float = WAIT_SECONDS
+    revive: Callable[[], bool] = field(default=_never, compare=False)
+
+    @classmethod
+    def embedded(cls, triton: Triton) -> "LiveServer":
+        """The server beside this process."""
+        return cls(
+            str(triton.addresses.grpc),
+            triton.repository,
+            wait_seconds=triton.wait_seconds,
+            revive=triton.revive,
+        )
 
     def require_live(self) -> None:
         """Refuses to go on without the server.
@@ -85,10 +105,12 @@ class LiveServer:
         try:
             return self._change(releases, step)
         except NothingServed:
+            if self.revive():
+                return self._change(releases, step)
             if step.action != "rolled back":
                 raise
         # Nobody is disturbed by beginning anew with the earlier one alone.
-        unload(self.grpc)
+        unload(self.grpc, self.wait_seconds)
         switch(releases, self, step.release, {step.release})
         return releases.record(
             step.release, step.before, step.reason, step.action, expected=step.serving
@@ -146,7 +168,7 @@ def is_ready(folders: Folders, server: LiveServer, release: int) -> bool:
     if not is_laid(folders.fetch(release) / "models", server.repository, release):
         return False
     try:
-        prove(server.grpc, release)
+        prove(server.grpc, release, server.wait_seconds)
     except PromotionError:
         return False
     return True
@@ -163,8 +185,8 @@ def load_beside(folders: Folders, server: LiveServer, release: int, serving: int
     for loaded in ({serving}, {serving, release}):
         _lay(folders, server, loaded)
         write_configs(folders.fetch(serving) / "templates", server.repository, serving, server.kind)
-        load_ensembles(server.grpc, release)
-    prove(server.grpc, release)
+        load_ensembles(server.grpc, release, server.wait_seconds)
+    prove(server.grpc, release, server.wait_seconds)
 
 
 def switch(folders: Folders, server: LiveServer, release: int, loaded: set[int]) -> None:
@@ -176,7 +198,7 @@ def switch(folders: Folders, server: LiveServer, release: int, loaded: set[int])
     """
     _lay(folders, server, loaded)
     write_configs(folders.fetch(release) / "templates", server.repository, release, server.kind)
-    load(server.grpc, release)
+    load(server.grpc, release, server.wait_seconds)
 
 
 def serve_promoted(recorded: Recorded, server: LiveServer) -> Promoted | None:
@@ -195,7 +217,7 @@ def serve_promoted(recorded: Recorded, server: LiveServer) -> Promoted | None:
             try:
                 switch(recorded, server, serving.release, kept_loaded(serving))
             except PromotionError:
-                unload(server.grpc)
+                unload(server.grpc, server.wait_seconds)
                 _load_anew(recorded, server, serving)
         return serving
 
@@ -221,7 +243,7 @@ def _restore(
 ) -> None:
     try:
         if serving is None:
-            unload(server.grpc)
+            unload(server.grpc, server.wait_seconds)
         else:
             switch(folders, server, serving.release, kept_loaded(serving))
     except (PromotionError, OSError) as error:

@@ -6,18 +6,28 @@ explicit command only, so that nothing changes in what is served but by promotio
 """
 
 import json
+import logging
+import math
 import os
 import subprocess
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from recsys_assets.serving.client import is_live
 from recsys_assets.serving.processes import Address, Daemon, ServiceError, require_free_port
-from recsys_assets.settings import Settings
+from recsys_assets.settings import WAIT_SECONDS, Settings
 
-_START_SECONDS = 60.0
+T = TypeVar("T")
+
 _EXIT_SECONDS = 5
+# The Python backend of Triton 24.10 throws it, and the server aborts, where its processes were held
+# up at the wrong moment of a start.
+_ABORTED = "boost::interprocess::lock_exception"
+_ABORT_BYTES = 50_000  # of the log: the message and the stack that is printed after it
+_LOG = logging.getLogger(__name__)
 _CACHE_BYTES = 64 << 20  # of answers to anonymous visitors, some 300 bytes each
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - POSIX shared memory, not a temporary file
 _PROBE = """
@@ -46,7 +56,8 @@ class Addresses:
 class Triton:
     """A Triton server over `repository`, with its pid file, log and links in `folder`.
 
-    `online_store_url` is handed to the served models, which look users up there.
+    `online_store_url` is handed to the served models, which look users up there. The server may
+    take `wait_seconds` to start, and so may each of its model processes.
     """
 
     python: Path
@@ -54,6 +65,7 @@ class Triton:
     folder: Path
     addresses: Addresses
     online_store_url: str
+    wait_seconds: float = WAIT_SECONDS
 
     @classmethod
     def of(cls, settings: Settings) -> "Triton":
@@ -68,6 +80,7 @@ class Triton:
                 metrics=Address.parse(settings.triton_metrics),
             ),
             online_store_url=settings.online_store_url,
+            wait_seconds=settings.wait_seconds,
         )
 
     @property
@@ -89,15 +102,45 @@ class Triton:
                 did not come up.
         """
         daemon = self.daemon
-        pid = daemon.find(self.live, _START_SECONDS)
+        pid = daemon.find(self.live, self.wait_seconds)
         if pid is None:
             installed = _installed(self.python)
             self._require_free_ports()
             self.repository.mkdir(parents=True, exist_ok=True)
             self._remove_shared_memory()
             pid = daemon.start(self._command(installed), self._environment(installed))
-            daemon.wait_until(self.live, _START_SECONDS)
+            daemon.wait_until(self.live, self.wait_seconds)
         return pid
+
+    def start_and(self, load: Callable[[], T]) -> T:
+        """Starts the server, and loads; both once more should the server abort in between.
+
+        Raises:
+            ServiceError: of `start`, or of `load`.
+        """
+        self.start()
+        try:
+            return load()
+        except ServiceError:
+            if not self.revive():
+                raise
+        return load()
+
+    def revive(self) -> bool:
+        """Starts it again if it has ended by the fault of its backend that a start gets over.
+
+        Returns:
+            Whether it had.
+
+        Raises:
+            ServiceError: of `start`.
+        """
+        log = self.daemon.log_file
+        if self.live() or not log.is_file() or _ABORTED not in self.daemon.log_tail(_ABORT_BYTES):
+            return False
+        _LOG.warning("Triton aborted while loading (%s in %s): it is started again", _ABORTED, log)
+        self.start()
+        return True
 
     def stop(self) -> bool:
         """Stops the server; requests in flight have the exit timeout to finish."""
@@ -140,6 +183,7 @@ class Triton:
             f"--cache-config=local,size={_CACHE_BYTES}",
             f"--exit-timeout-secs={_EXIT_SECONDS}",
             f"--backend-config=python,shm-region-prefix-name={self.shared_memory_prefix}",
+            f"--backend-config=python,stub-timeout-seconds={math.ceil(self.wait_seconds)}",
         ]
 
     def _backends(self, installed: "_Installed") -> Path:

@@ -14,21 +14,24 @@ from urllib.parse import urlsplit
 import redis
 
 from recsys_assets.serving.processes import Address, Daemon, ServiceError, require_free_port
-from recsys_assets.settings import Settings
+from recsys_assets.settings import WAIT_SECONDS, Settings
 
 _VARIABLE = "RECSYS_ONLINE_STORE_URL"
 _LOOPBACK = ("127.0.0.1", "localhost")
 _DEFAULT_PORT = 6379
-_START_SECONDS = 20.0
-_PING_SECONDS = 1.0
+_PING_SECONDS = 10.0  # a refused connection fails at once
 
 
 @dataclass(frozen=True)
 class Valkey:
-    """An embedded Valkey that listens on `address` and keeps its append-only file in `folder`."""
+    """An embedded Valkey that listens on `address` and keeps its append-only file in `folder`.
+
+    It may take `wait_seconds` to answer, as one with much to read does.
+    """
 
     address: Address
     folder: Path
+    wait_seconds: float = WAIT_SECONDS
 
     @classmethod
     def of(cls, settings: Settings) -> "Valkey":
@@ -45,7 +48,8 @@ class Valkey:
                 "interface: the embedded Valkey serves this machine only. Use "
                 "redis://127.0.0.1:<port>/0, or run the store at that URL yourself."
             )
-        return cls(Address("127.0.0.1", url.port or _DEFAULT_PORT), settings.home / "valkey")
+        address = Address("127.0.0.1", url.port or _DEFAULT_PORT)
+        return cls(address, settings.home / "valkey", settings.wait_seconds)
 
     @property
     def daemon(self) -> Daemon:
@@ -59,11 +63,11 @@ class Valkey:
             ServiceError: the port is taken, a package is missing, or it did not come up.
         """
         daemon = self.daemon
-        pid = daemon.find(self.answers, _START_SECONDS)
+        pid = daemon.find(self.answers, self.wait_seconds)
         if pid is None:
             require_free_port(self.address, "The embedded Valkey", _VARIABLE)
             pid = daemon.start(self._command(), os.environ)
-            daemon.wait_until(self.answers, _START_SECONDS)
+            daemon.wait_until(self.answers, self.wait_seconds)
         return pid
 
     def stop(self) -> bool:

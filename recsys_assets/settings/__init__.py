@@ -29,6 +29,8 @@ SEEN_WHEN_DOWN = ("show", "refuse")  # `serving.seen_settings.WhenDown`
 # `storage.online_store` opens them; one with +cluster names any node of a cluster.
 ONLINE_STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster")
 OFFLINE_STORES = ("duckdb", "spark", "athena")
+WAIT_VARIABLE = "RECSYS_WAIT_SECONDS"  # named in the errors of `waiting.py`
+WAIT_SECONDS = 600  # suits a machine ten times slower than a laptop
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ class Settings:
     filters cannot be asked, `seen_when_down` says what a known user gets: `show` or `refuse`.
 
     Callers of the HTTP services bring `api_token`, if there is one.
+
+    A server, a load, or another state that is waited for may take `wait_seconds`; what is work by
+    its nature, as a day's run, a multiple of it (see `waiting.py`).
 
     `triton_repository` is the live model repository that a server beside this process serves.
     `cluster` is None unless `deployment` is `eks`.
@@ -88,6 +93,7 @@ class Settings:
     seen_expire_days: int | None
     seen_when_down: str
     shown_hours: int
+    wait_seconds: int
 
     @property
     def train_through(self) -> date:
@@ -165,6 +171,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         seen_expire_days=reading.whole(environ, "RECSYS_SEEN_EXPIRE_DAYS", 0) or None,
         seen_when_down=reading.choice(environ, "RECSYS_SEEN_WHEN_DOWN", SEEN_WHEN_DOWN, "show"),
         shown_hours=reading.whole(environ, "RECSYS_SHOWN_HOURS", 0),
+        wait_seconds=reading.positive(environ, WAIT_VARIABLE, WAIT_SECONDS),
     )
 
 
@@ -207,6 +214,8 @@ __all__ = [
     "REPOSITORY",
     "SEEN_WHEN_DOWN",
     "SOURCES",
+    "WAIT_SECONDS",
+    "WAIT_VARIABLE",
     "Athena",
     "Cluster",
     "InvalidSetting",

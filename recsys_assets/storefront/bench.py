@@ -31,11 +31,11 @@ from recsys_assets.settings import load_settings
 from recsys_assets.storefront.recommend_service import PATH, Limits, recommend_service
 from recsys_assets.storefront.triton import Triton, request_tensors
 from recsys_assets.storefront.web import Bind, serve
+from recsys_assets.waiting import WaitedTooLong
 
 DIRECT, GATEWAY = "gRPC to Triton", "HTTP to the gateway"
 _DEADLINE_MS = 2000
 _K, _USERS = 10, 1000
-_START_SECONDS = 30.0
 
 Ask = Callable[[str, int], Awaitable[bool]]
 
@@ -117,7 +117,7 @@ async def _measure(
 ) -> dict[str, list[Outcome]]:
     triton = Triton(f"dns:///{address}")
     async with aiohttp.ClientSession(url) as session:
-        await _until_ready(session)
+        await _until_ready(session, load_settings().wait_seconds)
         ways = {DIRECT: _direct(triton), GATEWAY: _through_gateway(session)}
         found: dict[str, list[Outcome]] = {name: [] for name in ways}
         for ask in ways.values():
@@ -131,14 +131,14 @@ async def _measure(
     return found
 
 
-async def _until_ready(session: aiohttp.ClientSession) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while not await _is_ready(session):
-        if time.monotonic() > deadline:
-            raise TimeoutError(
-                "the gateway does not get ready: does Triton answer? `recsys status`"
-            )
-        await asyncio.sleep(0.2)
+async def _until_ready(session: aiohttp.ClientSession, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            while not await _is_ready(session):
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        gateway = "the gateway to be ready (does Triton answer? `recsys status` says it)"
+        raise WaitedTooLong(gateway, seconds) from None
 
 
 async def _is_ready(session: aiohttp.ClientSession) -> bool:

@@ -6,6 +6,7 @@ from recsys_assets.cluster.apply import apply_findings, differences
 from recsys_assets_tests.cluster.manifests import changed, rendered
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlay", ["dev", "eks"])
 def test_every_object_is_applied_and_comes_back(overlay: str) -> None:
     assert list(apply_findings(rendered(overlay))) == []

@@ -54,6 +54,7 @@ def test_a_linter_that_is_not_installed_is_named(
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_checkov_finds_a_container_that_may_be_root() -> None:
     def as_root(of: Object) -> None:
         container(of)["securityContext"] = {"privileged": True}

@@ -25,7 +25,7 @@ def test_items_of_one_text_share_a_vector(store):
     write_items(store, ["tea", "bread", "tea", None, ""])
     encoder = HashingEncoder()
 
-    result = embed_items(store, encoder, print)
+    result = embed_items(store, encoder)
 
     assert sorted(encoder.encoded) == ["", "bread", "tea"]
     assert result.items == 5
@@ -41,11 +41,11 @@ def test_items_of_one_text_share_a_vector(store):
 
 def test_the_digest_follows_texts_and_encoder(store):
     write_items(store, ["tea", "bread"])
-    first = embed_items(store, HashingEncoder(), print).digest
-    again = embed_items(store, HashingEncoder(), print).digest
-    newer = embed_items(store, HashingEncoder("hashing@2"), print).digest
+    first = embed_items(store, HashingEncoder()).digest
+    again = embed_items(store, HashingEncoder()).digest
+    newer = embed_items(store, HashingEncoder("hashing@2")).digest
     write_items(store, ["bread", "tea"])
-    other = embed_items(store, HashingEncoder(), print).digest
+    other = embed_items(store, HashingEncoder()).digest
 
     assert first == again
     assert len({first, newer, other}) == 3
@@ -55,12 +55,12 @@ def test_an_empty_catalogue_is_an_error(store):
     write_items(store, [])
 
     with pytest.raises(ValueError, match="'items' is empty"):
-        embed_items(store, HashingEncoder(), print)
+        embed_items(store, HashingEncoder())
 
 
 def test_sound_embeddings_have_no_faults(store):
     write_items(store, ["tea", "bread"])
-    embed_items(store, HashingEncoder(), print)
+    embed_items(store, HashingEncoder())
 
     assert not embedding_faults(store).any
 

@@ -1,11 +1,13 @@
 """Which Dagster instance a command opens, and what it leaves alone."""
 
 import os
+import subprocess
+import sys
 
 import dagster as dg
 import pytest
 
-from recsys_assets.instance import open_instance, process_tag
+from recsys_assets.instance import dagster_environment, open_instance, process_tag
 from recsys_assets.settings import InvalidSetting, load_settings
 from recsys_assets_tests.deployments import eks
 
@@ -37,6 +39,26 @@ def test_here_a_run_whose_process_is_gone_has_failed(tmp_path):
         gone, lives = started_run(instance, GONE), started_run(instance, process_tag())
 
     assert statuses(settings, gone, lives) == ["FAILURE", "STARTED"]
+
+
+@pytest.mark.parametrize(("given", "seconds"), [({}, 600), ({"RECSYS_WAIT_SECONDS": "7200"}, 7200)])
+def test_dagster_waits_as_long_as_the_settings_allow(tmp_path, given, seconds):
+    settings = load_settings({"RECSYS_HOME": str(tmp_path), **given})
+    with open_instance(settings) as instance:
+        assert instance.run_monitoring_start_timeout_seconds == seconds
+        assert instance.code_server_process_startup_timeout == seconds
+        assert instance.code_server_reload_timeout == seconds
+    calls = """
+from dagster._grpc import client
+print(client.DEFAULT_GRPC_TIMEOUT, client.DEFAULT_REPOSITORY_GRPC_TIMEOUT)
+print(client.DEFAULT_SCHEDULE_GRPC_TIMEOUT, client.DEFAULT_SENSOR_GRPC_TIMEOUT)
+"""
+    environment = os.environ | dagster_environment(settings)
+    told = subprocess.run(
+        [sys.executable, "-c", calls], env=environment, check=True, capture_output=True, text=True
+    )
+    assert told.stdout.split() == [str(seconds)] * 4
+    assert environment["DAGSTER_HOME"] == str(tmp_path / "dagster")
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from recsys_assets_tests.deployments.cluster_without_nodes import (
 )
 
 # Whoever waits for a step that waits for another one waits for ever.
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 
 STEPS = {

@@ -35,9 +35,18 @@ def test_too_few_items_are_padded():
 def test_more_requests_than_a_block():
     scores = np.random.default_rng(0).normal(size=(600, 7))
 
-    slates = rank(scorer_of(scores), matrix(np.zeros((600, 7))), np.zeros(7), k=3)
+    told = []
+
+    slates = rank(
+        scorer_of(scores),
+        matrix(np.zeros((600, 7))),
+        np.zeros(7),
+        k=3,
+        progress=lambda done, total: told.append((done, total)),
+    )
 
     np.testing.assert_array_equal(slates, np.argsort(-scores, axis=1)[:, :3])
+    assert told == [(256, 600), (512, 600), (600, 600)]
 
 
 @given(

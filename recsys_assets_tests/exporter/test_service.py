@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from contextlib import contextmanager
 
@@ -12,6 +11,7 @@ import pytest
 
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.exporter.made_up_store import small_store
+from recsys_assets_tests.waiting import ended, until
 
 pytestmark = pytest.mark.integration
 
@@ -40,36 +40,34 @@ def running(environment):
         yield f"http://127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, "it ends in order"
+        assert ended(process) == 0, "it ends in order"
 
 
-def until(url, *lines, seconds=60.0):
+def until_told(url, *lines):
     """Waits for an exposition with these lines."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(f"{url}/metrics") as answer:  # noqa: S310 - loopback
-                found = answer.read().decode().splitlines()
-        except OSError:
-            found = []
-        if set(lines) <= set(found):
-            return
-        assert time.monotonic() < deadline, found
-        time.sleep(0.1)
+    until(lambda: set(lines) <= told(url), ", ".join(lines))
+
+
+def told(url):
+    try:
+        with urllib.request.urlopen(f"{url}/metrics") as answer:  # noqa: S310 - loopback
+            return set(answer.read().decode().splitlines())
+    except OSError:
+        return set()
 
 
 def test_it_tells_of_a_store_on_disk_that_goes_away_and_comes_back(tmp_path):
     small_store(tmp_path / "storage")
     with running({"RECSYS_STORAGE": (tmp_path / "storage").as_uri()}) as url:
-        until(url, "recsys_store_reachable 1.0", "recsys_promoted_release 1.0")
+        until_told(url, "recsys_store_reachable 1.0", "recsys_promoted_release 1.0")
         (tmp_path / "storage").rename(tmp_path / "elsewhere")
-        until(url, "recsys_store_reachable 0.0", "recsys_promoted_release 1.0")
+        until_told(url, "recsys_store_reachable 0.0", "recsys_promoted_release 1.0")
         (tmp_path / "elsewhere").rename(tmp_path / "storage")
-        until(url, "recsys_store_reachable 1.0", "recsys_promoted_release 1.0")
+        until_told(url, "recsys_store_reachable 1.0", "recsys_promoted_release 1.0")
 
 
 def test_it_tells_of_a_store_on_s3(s3_environment):
     environment = os.environ | s3_environment
     subprocess.run([sys.executable, "-c", FILL], env=environment, check=True)
     with running({**s3_environment, "RECSYS_STORAGE": "s3://shop/recsys"}) as url:
-        until(url, "recsys_store_reachable 1.0", "recsys_promoted_release 1.0")
+        until_told(url, "recsys_store_reachable 1.0", "recsys_promoted_release 1.0")

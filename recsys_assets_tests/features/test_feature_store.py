@@ -29,8 +29,15 @@ def test_local_paths_and_other_urls():
     assert local_or_url("s3://bucket/x") == "s3://bucket/x"
 
 
-@pytest.mark.parametrize("offline_store", ["duckdb", "spark", "athena"])
-def test_the_configuration_of_a_deployment(tmp_path, offline_store):
+@pytest.mark.parametrize(
+    ("offline_store", "kind"),
+    [
+        ("duckdb", "recsys_assets.features.asof_store.AsOfOfflineStore"),
+        ("spark", "spark"),
+        ("athena", "athena"),
+    ],
+)
+def test_the_configuration_of_a_deployment(tmp_path, offline_store, kind):
     settings = load_settings(
         {
             "RECSYS_HOME": str(tmp_path),
@@ -41,7 +48,7 @@ def test_the_configuration_of_a_deployment(tmp_path, offline_store):
 
     found = yaml.safe_load(write_configuration(settings))
 
-    assert found["offline_store"]["type"] == offline_store
+    assert found["offline_store"]["type"] == kind
     assert found["registry"]["path"] == "s3://bucket/shop/feast/registry.db"
     assert found["online_store"]["connection_string"] == "127.0.0.1:6390,db=0"
     assert "${" not in (tmp_path / "feast" / "feature_store.yaml").read_text().split("\nproject")[1]

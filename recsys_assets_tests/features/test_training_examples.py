@@ -97,7 +97,7 @@ def test_a_day_on_which_nothing_new_was_bought_has_examples_without_rows(store):
 
     day = "2017-03-01"
     quiet = example_entities(store, FIRST_DAY, TODAY)[:0]
-    (examples,) = training_examples(Registered(), quiet)
+    examples = training_examples(Registered(), quiet)
     assert examples.column_names == [
         *("user_id", "item_id", "timestamp", "device", "split", "age", "spend_7d")
     ]

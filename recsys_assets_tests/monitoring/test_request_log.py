@@ -46,8 +46,8 @@ class Log:
         for answer in answers:
             self.client.xadd(STREAM, answer.encode())
 
-    def collect(self, day=DAY):
-        return collect(self.client, self.store, self.releases, day)
+    def collect(self, day=DAY, **options):
+        return collect(self.client, self.store, self.releases, day, **options)
 
     def rows(self, day=DAY):
         return self.store.table(TABLE).read([day]).to_pylist()
@@ -235,11 +235,12 @@ request_log.collect(client, store, Releases(store), {DAY!r})
             list(pool.map(one_more, range(8)))
         assert len(log.ids()) == len(set(log.ids())) == 308
 
-    def test_a_run_that_never_ends_is_named(self, log, monkeypatch):
-        monkeypatch.setattr(request_log, "_LEASE_SECONDS", 0.1)
-        log.client.lock(f"{STREAM}:collecting", timeout=30).acquire()
-        with pytest.raises(request_log.CollectionBusy, match="is held by another run"):
-            log.collect()
+    def test_a_run_that_never_ends_is_named(self, log):
+        log.client.lock(f"{STREAM}:collecting", timeout=600).acquire()
+        with pytest.raises(
+            request_log.CollectionBusy, match="collecting of another run: raise RECSYS_WAIT_SECONDS"
+        ):
+            log.collect(wait_seconds=0.2)
 
 
 @pytest.mark.integration

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +14,7 @@ import yaml
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.observability.test_alertmanager import COMMITTED, CONFIG, SECRETS
 from recsys_assets_tests.observability.watching import alerts, tool
+from recsys_assets_tests.waiting import LIMIT, until
 
 pytestmark = pytest.mark.integration
 
@@ -38,11 +38,7 @@ class Receivers(ThreadingHTTPServer):
 
     def wait_for(self, path):
         """The first message there."""
-        deadline = time.monotonic() + SECONDS
-        while not self.told.get(path):
-            assert time.monotonic() < deadline, f"nothing came to {path}: {self.told}"
-            time.sleep(0.05)
-        return self.told[path][0]
+        return until(lambda: self.told.get(path), f"a message to {path}")[0]
 
 
 class Posted(BaseHTTPRequestHandler):
@@ -96,11 +92,12 @@ def alertmanager(receivers, tmp_path):
         process = subprocess.Popen(command, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + SECONDS
-        while not answers(f"{url}/-/ready"):
+
+        def is_ready():
             assert process.poll() is None, (tmp_path / "log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+            return answers(f"{url}/-/ready")
+
+        until(is_ready, "Alertmanager")
         yield url
     finally:
         process.terminate()
@@ -109,7 +106,7 @@ def alertmanager(receivers, tmp_path):
 
 def answers(url):
     try:
-        with urllib.request.urlopen(url, timeout=1):  # noqa: S310
+        with urllib.request.urlopen(url, timeout=LIMIT):  # noqa: S310
             return True
     except urllib.error.URLError:
         return False
@@ -129,12 +126,12 @@ def fire(alertmanager, *names, **labels):
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
-    urllib.request.urlopen(request, timeout=5).close()  # noqa: S310
+    urllib.request.urlopen(request, timeout=LIMIT).close()  # noqa: S310
 
 
 def states(alertmanager):
     """Whether each alert is `active` or `suppressed`."""
-    with urllib.request.urlopen(f"{alertmanager}/api/v2/alerts", timeout=5) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"{alertmanager}/api/v2/alerts", timeout=LIMIT) as answer:  # noqa: S310
         return {each["labels"]["alertname"]: each["status"]["state"] for each in json.load(answer)}
 
 

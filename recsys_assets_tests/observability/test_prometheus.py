@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -23,6 +22,7 @@ from recsys_assets.settings import REPOSITORY
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.serving.conftest import settings_in
 from recsys_assets_tests.serving.twin_release import publish_twin_release
+from recsys_assets_tests.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -95,14 +95,6 @@ def ask(address, path, **parameters):
     url = f"http://{address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
     with urllib.request.urlopen(url) as answer:  # noqa: S310 - loopback
         return json.load(answer)["data"]
-
-
-def until(condition, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.2)
-    return found
 
 
 def scraped(address):

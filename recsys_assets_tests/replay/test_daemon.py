@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import dagster as dg
@@ -56,13 +57,12 @@ def test_a_day_that_failed_for_good_stops_the_replay(instance, running):
         running.wait_for_day("daily_loop", DAY)
 
 
-def test_a_failed_run_that_is_repeated_is_waited_for(instance, running, monkeypatch):
+def test_a_failed_run_that_is_repeated_is_waited_for(instance, running):
     waits = {"dagster/partition": DAY, "dagster/will_retry": "true"}
     ran(instance, "daily_loop", dg.DagsterRunStatus.FAILURE, **waits)
-    monkeypatch.setattr(daemon, "_DAY_SECONDS", 0.1)
 
-    with pytest.raises(ReplayStuck, match=f"waited 0 s for daily_loop of {DAY}"):
-        running.wait_for_day("daily_loop", DAY)
+    with pytest.raises(ReplayStuck, match=f"s for daily_loop of {DAY}: raise RECSYS_WAIT_SECONDS"):
+        replace(running, wait_seconds=0.01).wait_for_day("daily_loop", DAY)
 
 
 def test_a_daemon_that_ended_is_not_waited_for(running, process):
@@ -86,7 +86,10 @@ def test_the_live_release_is_changing_until_such_a_run_has_ended(instance, runni
 
 
 def ticked(moments, process, goes_on_since=None):
-    """Sensors whose last finished ticks began then; of each another one may be in progress."""
+    """Sensors whose last finished ticks began then; of each another one may be in progress.
+
+    They are waited for but shortly.
+    """
     states = [
         SimpleNamespace(
             instigator_name=name,
@@ -96,11 +99,10 @@ def ticked(moments, process, goes_on_since=None):
         )
         for name, at in moments.items()
     ]
-    return DagsterDaemon(SimpleNamespace(all_instigator_state=lambda: states), process)
+    return DagsterDaemon(SimpleNamespace(all_instigator_state=lambda: states), process, 0.05)
 
 
-def test_decisions_are_made_when_every_sensor_began_to_look_after_the_day(process, monkeypatch):
-    monkeypatch.setattr(daemon, "_TICK_SECONDS", 0.1)
+def test_decisions_are_made_when_every_sensor_began_to_look_after_the_day(process):
     ticked(dict.fromkeys(DECIDING, 11.0), process).wait_for_decisions(since=10.0)
 
     for late in DECIDING:
@@ -108,8 +110,7 @@ def test_decisions_are_made_when_every_sensor_began_to_look_after_the_day(proces
             ticked(dict.fromkeys(DECIDING, 11.0) | {late: 9.0}, process).wait_for_decisions(10.0)
 
 
-def test_a_tick_that_goes_on_has_not_decided_yet(process, monkeypatch):
-    monkeypatch.setattr(daemon, "_TICK_SECONDS", 0.1)
+def test_a_tick_that_goes_on_has_not_decided_yet(process):
     before = dict.fromkeys(DECIDING, 9.0)
     with pytest.raises(ReplayStuck, match="a tick of each sensor"):
         ticked(before, process, goes_on_since=11.0).wait_for_decisions(since=10.0)

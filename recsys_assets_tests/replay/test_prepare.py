@@ -16,8 +16,10 @@ def asked(tmp_path, monkeypatch):
     store, runs = Store(settings.storage_url), []
     monkeypatch.setattr(
         prepare,
-        "_materialize",
-        lambda settings, instance, tables, days: runs.append((tables, days)),
+        "run_narrated",
+        lambda settings, instance, job, keys, days, screen: runs.append(
+            (tuple(key.to_user_string() for key in keys), days)
+        ),
     )
 
     def ask(recorded, examples):
@@ -26,7 +28,7 @@ def asked(tmp_path, monkeypatch):
                 for name in tables:
                     store.table(name).write(pa.table({"user_id": ["ann"]}), day)
         first, *_, last = map(prepare.date.fromisoformat, DAYS)
-        prepare.prepare(settings, None, first, last)
+        prepare.prepare(settings, None, first, last, None)
         return runs
 
     return ask

@@ -24,6 +24,7 @@ from recsys_assets.retrieval.pipes_kubernetes import ModelsOnKubernetes
 from recsys_assets.settings import load_settings
 from recsys_assets_tests.eks_environment import EKS
 from recsys_assets_tests.kubernetes_api import KubernetesApi, Object, kubernetes_api
+from recsys_assets_tests.waiting import LIMIT
 
 pytestmark = pytest.mark.integration
 
@@ -73,7 +74,7 @@ class Cluster:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=120,
+            timeout=LIMIT,
         )
         self.api.log("recsys", name, ended.stdout)
         self.api.end("recsys", name, ended.returncode)

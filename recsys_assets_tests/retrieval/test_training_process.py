@@ -6,6 +6,7 @@ import pytest
 
 from recsys_assets.retrieval import training_process
 from recsys_assets.settings import load_settings
+from recsys_assets_tests.waiting import LIMIT
 
 
 def test_the_first_process_of_a_container_ends_when_kubernetes_says_so(monkeypatch):
@@ -29,7 +30,7 @@ def test_a_training_that_was_given_a_gpu_does_not_go_on_without():
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=LIMIT,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
     )
 

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,19 +24,13 @@ from recsys_assets.settings import Settings
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.serving.conftest import settings_in
 from recsys_assets_tests.serving.tiny_release import AT
+from recsys_assets_tests.waiting import LIMIT, ended
 
 # Whether or not the command line knows the command.
 _AGENT = (
     "from recsys_assets.cli import main; from recsys_assets.serving.commands import agent; "
     "main.add_command(agent); main()"
 )
-
-
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 @dataclass
@@ -88,7 +82,7 @@ class Pod:
         """Ends the agent; returns its exit code."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(timeout=30)
+        return ended(self.process)
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -98,7 +92,7 @@ class Pod:
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of what the agent answers; 0 if nobody does."""
         try:
-            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=LIMIT) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

@@ -82,7 +82,7 @@ def test_live_while_the_loop_runs(endpoints, monkeypatch):
     assert http.live()[0] == 200
     ended = AgentEndpoints(endpoints.agent, threading.Thread(), endpoints.draining)
     assert ended.live()[::2] == (503, b"the loop has ended")
-    monkeypatch.setattr(agent_module, "_HUNG_SECONDS", -1.0)
+    monkeypatch.setattr(agent_module, "_LIMITS_OF_A_LOOK", -1)
     assert http.live()[::2] == (503, b"a look hangs")
 
 

@@ -23,6 +23,7 @@ from recsys_assets.serving.triton import Triton
 from recsys_assets.serving.valkey import Valkey
 from recsys_assets_tests.serving.conftest import kill_processes
 from recsys_assets_tests.serving.tiny_release import AT, publish_tiny_release
+from recsys_assets_tests.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -50,13 +51,6 @@ def store(running, releases):
 def client(running, store):
     with RecommendClient(running.triton_grpc) as client:
         yield client
-
-
-def until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def logged(store, count):

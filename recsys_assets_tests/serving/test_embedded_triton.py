@@ -25,6 +25,7 @@ from recsys_assets.serving.triton import Triton
 from recsys_assets.serving.valkey import Valkey
 from recsys_assets_tests.serving.conftest import kill_processes
 from recsys_assets_tests.serving.tiny_release import AT, publish_tiny_release
+from recsys_assets_tests.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -47,13 +48,6 @@ def client(running, first):
 @pytest.fixture
 def store(running):
     return redis.Redis.from_url(running.online_store_url)
-
-
-def until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def release_that_answers(client):

@@ -35,6 +35,8 @@ from recsys_assets_tests.serving.tiny_release import AT, FAILS_FOR_USERS, publis
 
 pytestmark = pytest.mark.integration
 
+SLOW = pytest.mark.slow
+
 BECAUSE = Reason("a test", "pytest")
 
 
@@ -225,11 +227,11 @@ class TestKilledPromotion:
     @pytest.mark.parametrize(
         ("place", "survivor"),
         [
-            pytest.param((switching, "remove_versions", 2, "before"), "old", id="files laid"),
-            pytest.param((switching, "prove", 1, "after"), "old", id="loaded beside"),
-            pytest.param((switching, "load", 1, "before"), "old", id="configuration written"),
+            pytest.param((switching, "remove_versions", 2, "before"), "old", id="files laid", marks=SLOW),
+            pytest.param((switching, "prove", 1, "after"), "old", id="loaded beside", marks=SLOW),
+            pytest.param((switching, "load", 1, "before"), "old", id="configuration written", marks=SLOW),
             pytest.param((switching, "load", 1, "after"), "old", id="switched"),
-            pytest.param((release_events, "write_atomically", 1, "after"), "old", id="event"),
+            pytest.param((release_events, "write_atomically", 1, "after"), "old", id="event", marks=SLOW),
             pytest.param((release_events, "write_if_unchanged", 1, "after"), "new", id="recorded"),
         ],
     )
@@ -280,6 +282,42 @@ class TestKilledTriton:
         assert releases.promoted().release == serving
         services.up(running)
         assert answering(running) == serving
+
+
+class TestAbortedTriton:
+    """Of a fault of its backend, which comes of processes held up while they load."""
+
+    @pytest.fixture
+    def aborts(self, running, monkeypatch):
+        """Begins to abort at the second load from now, for so many loads."""
+        log = Triton.of(running).daemon.log_file
+        load, calls = switching.load_ensembles, itertools.count(1)
+
+        def begin(words, loads):
+            def aborted(*arguments):
+                if 2 <= next(calls) < 2 + loads:
+                    with log.open("a") as end:
+                        end.write(f"terminate called after throwing an instance of '{words}'\n")
+                    os.kill(Triton.of(running).daemon.pid, signal.SIGKILL)
+                load(*arguments)
+
+            monkeypatch.setattr(switching, "load_ensembles", aborted)
+
+        return begin
+
+    def test_during_a_promotion_it_is_started_again_and_the_promotion_goes_on(
+        self, running, releases, live, serving, aborts
+    ):
+        aborts("boost::interprocess::lock_exception", loads=1)
+        candidate = publish_tiny_release(releases)
+        assert promote(releases, live, candidate, BECAUSE).release == candidate
+        assert answering(running) == releases.promoted().release == candidate
+
+    def test_once(self, running, releases, live, serving, aborts):
+        aborts("boost::interprocess::lock_exception", loads=9)
+        with pytest.raises(PromotionError, match=rf"release {serving}.*`recsys up` brings it back"):
+            promote(releases, live, publish_tiny_release(releases), BECAUSE)
+        assert releases.promoted().release == serving
 
 
 class TestKilledStub:

@@ -26,8 +26,9 @@ from recsys_assets.serving.promotion import (
 from recsys_assets.serving.release import Reason
 from recsys_assets.serving.valkey import Valkey
 from recsys_assets_tests.serving.conftest import kill_processes, settings_in
-from recsys_assets_tests.serving.pods import Pod, fleet_of, storefront, until
+from recsys_assets_tests.serving.pods import Pod, fleet_of, storefront
 from recsys_assets_tests.serving.tiny_release import AT, FAILS_FOR_USERS, publish_tiny_release
+from recsys_assets_tests.waiting import ended, until
 
 pytestmark = pytest.mark.integration
 
@@ -112,6 +113,7 @@ class TestPromotion:
             PodState(pod.address, wanted=release, serving=release) for pod in pods
         ]
 
+    @pytest.mark.slow
     def test_a_rollback_is_the_same_with_the_earlier_release(self, pods, fleet, releases):
         earlier = releases.promoted().release
         later = promote(releases, fleet, publish_tiny_release(releases), BECAUSE).release
@@ -157,6 +159,7 @@ class TestBadRelease:
         releases.reject(bad, "it does not load")
         until(lambda: canary.state().wanted != bad and canary.state().error == "")
 
+    @pytest.mark.slow
     def test_forced_past_the_canary_it_answers_nobody_and_is_taken_back(
         self, pods, fleet, releases
     ):
@@ -174,6 +177,7 @@ class TestBadRelease:
             "rolled back",
         )
 
+    @pytest.mark.slow
     def test_one_that_fails_its_users_stops_at_the_canary(self, pods, fleet, releases, canary):
         bad = publish_tiny_release(releases, code=FAILS_FOR_USERS)
         with pytest.raises(
@@ -192,6 +196,7 @@ class TestBadRelease:
         assert [answering(pod) for pod in pods] == [serving] * 2
 
 
+@pytest.mark.slow
 class TestFaults:
     def test_an_agent_killed_in_the_middle_goes_on_where_it_was(self, pods, fleet, releases):
         release = publish_tiny_release(releases)
@@ -254,6 +259,7 @@ class TestCanaryPods:
         assert report.faulty == ()
         assert report.latency["latency_ms_p50"] > 0
 
+    @pytest.mark.slow
     def test_one_that_is_just_starting_is_waited_for(self, pods, releases, shop, tmp_path):
         release, starting = publish_tiny_release(releases), Pod.new(tmp_path, shop)
         try:
@@ -264,6 +270,7 @@ class TestCanaryPods:
             starting.stop()
 
 
+@pytest.mark.slow
 class TestDraining:
     def test_a_fleet_is_renewed_without_a_failed_request(self, pods, releases, shop, tmp_path):
         """As a rolling update does it: one more pod, and once it is ready, an old one ends."""
@@ -280,7 +287,7 @@ class TestDraining:
                 old.process.send_signal(signal.SIGTERM)
                 until(lambda: old.get("/ready") == (503, "draining"))
                 assert old.get("/live")[0] == 200
-                assert old.process.wait(timeout=30) == 0
+                assert ended(old.process) == 0
                 old.triton.stop()  # a pod's preStop hook waits as long
                 until(lambda: outcomes["sound"] > 100)
             assert set(outcomes) == {"sound"}

@@ -14,8 +14,9 @@ from recsys_assets.serving.release import MANIFEST, Reason
 from recsys_assets.serving.valkey import Valkey
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.serving.conftest import settings_in
-from recsys_assets_tests.serving.pods import Pod, storefront, until
+from recsys_assets_tests.serving.pods import Pod, storefront
 from recsys_assets_tests.serving.tiny_release import publish_tiny_release
+from recsys_assets_tests.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -110,6 +111,7 @@ def copies(pod):
     return {path.name for path in (pod.settings.home / "agent" / "releases").iterdir()}
 
 
+@pytest.mark.slow
 def test_a_pod_serves_on_while_the_store_is_away(pod, bucket, server, shop):
     releases = services.releases(shop)
     first, second, third = (publish_tiny_release(releases) for _ in range(3))

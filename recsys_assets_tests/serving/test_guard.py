@@ -3,6 +3,7 @@
 import pytest
 from tritonclient.utils import InferenceServerException
 
+from recsys_assets.serving import canary
 from recsys_assets.serving.client import Recommendation
 from recsys_assets.serving.guard import Guard, _Tally
 from recsys_assets_tests.conftest import free_port
@@ -10,24 +11,40 @@ from recsys_assets_tests.conftest import free_port
 RELEASE = 7
 
 
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """The seconds by now; to sleep is all that takes time."""
+    now = [0.0]
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    monkeypatch.setattr(canary.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(canary.time, "sleep", sleep)
+    return now
+
+
 class Server:
-    """Answers in turn: a release number, "degraded", or "error"."""
+    """Answers in turn: a release number, "degraded", "busy", or "error"; the last one for ever."""
 
     def __init__(self, *answers):
         self._answers = list(answers)
 
     def recommend(self, user, timestamp):
-        answer = self._answers.pop(0)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if answer == "error":
             raise InferenceServerException("the ranker is dead")
+        if answer == "busy":
+            raise InferenceServerException("Exceeds maximum queue size")
         release, degraded = (RELEASE, True) if answer == "degraded" else (answer, False)
         return Recommendation([], [], release, degraded, request_id="")
 
 
 def verdict(*answers, guard=None):
-    tally, server = _Tally(RELEASE, guard or Guard()), Server(*answers)
-    for _ in answers:
-        tally.ask(server, "ann", 0)
+    """Of users, each of whom gets one of the answers however often."""
+    tally = _Tally(RELEASE, guard or Guard())
+    for answer in answers:
+        tally.ask(Server(answer), "ann", 0)
     return tally.verdict()
 
 
@@ -50,6 +67,19 @@ def test_too_many_faults_trip(answers, why):
 
 def test_few_faults_do_not_trip():
     assert verdict(*[RELEASE] * 78, "error", "error", *["degraded"] * 20) == ""
+
+
+@pytest.mark.parametrize("moment", ["degraded", "busy"])
+def test_a_moment_of_a_busy_machine_is_no_fault_of_the_release(moment):
+    tally = _Tally(RELEASE, Guard())
+    for _ in range(100):
+        tally.ask(Server(moment, moment, RELEASE), "ann", 0)
+    report = tally.report()
+    assert (report.requests, report.errors, report.degraded, report.tripped) == (100, 0, 0, "")
+
+
+def test_a_release_that_stays_too_busy_trips():
+    assert "100 of 100 requests failed: Exceeds maximum" in verdict(*["busy"] * 100)
 
 
 def test_degraded_answers_without_a_store_are_no_fault_of_the_release():

@@ -13,8 +13,9 @@ from recsys_assets.serving.processes import Address, Daemon, ServiceError
 from recsys_assets.serving.triton import Triton
 from recsys_assets.serving.valkey import Valkey
 from recsys_assets.settings import load_settings
+from recsys_assets_tests.waiting import LIMIT
 
-SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(3600)"]
 
 
 @pytest.fixture
@@ -43,16 +44,16 @@ def test_one_that_dies_while_it_is_looked_at_was_not_found(daemon):
     assert daemon.find(lambda: True, seconds=1) is None
     pid = daemon.start(SLEEPER, os.environ)
     assert daemon.find(lambda: True, seconds=1) == pid
-    assert daemon.find(lambda: os.kill(pid, signal.SIGKILL), seconds=10) is None
+    assert daemon.find(lambda: os.kill(pid, signal.SIGKILL), seconds=LIMIT) is None
 
 
 def test_one_that_ignores_the_request_to_end_is_killed(daemon):
     code = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-        "print('deaf', flush=True); time.sleep(60)"
+        "print('deaf', flush=True); time.sleep(3600)"
     )
     daemon.start([sys.executable, "-c", code], os.environ)
-    daemon.wait_until(lambda: "deaf" in daemon.log_file.read_text(), seconds=10)
+    daemon.wait_until(lambda: "deaf" in daemon.log_file.read_text(), seconds=LIMIT)
     assert daemon.stop(seconds=0.3)
 
 
@@ -66,20 +67,66 @@ def test_a_killed_process_is_not_running(daemon):
     pid = daemon.start(SLEEPER, os.environ)
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(ServiceError, match="sleeper ended while starting"):
-        daemon.wait_until(lambda: False, seconds=5)
+        daemon.wait_until(lambda: False, seconds=LIMIT)
 
 
 def test_the_error_of_a_failed_start_shows_the_log(daemon):
     daemon.start([sys.executable, "-c", "raise SystemExit('no such model')"], os.environ)
     with pytest.raises(ServiceError, match="no such model"):
-        daemon.wait_until(lambda: False, seconds=5)
+        daemon.wait_until(lambda: False, seconds=LIMIT)
 
 
 def test_one_that_is_not_ready_in_time_is_stopped(daemon):
     daemon.start(SLEEPER, os.environ)
-    with pytest.raises(ServiceError, match="not ready within 0 s"):
+    with pytest.raises(
+        ServiceError, match=r"waited 0 s for sleeper to start: raise RECSYS_WAIT_SECONDS"
+    ):
         daemon.wait_until(lambda: False, seconds=0.2)
     assert daemon.pid is None
+
+
+class Loading:
+    """A Triton whose server aborts at its first loads, with these words in its log."""
+
+    def __init__(self, settings, monkeypatch, words, aborts):
+        self.starts, self.loads, self._aborts = 0, 0, aborts
+        self.triton = Triton.of(settings)
+        log = self.triton.daemon.log_file
+        log.parent.mkdir(parents=True)
+        log.write_text(f"terminate called after throwing an instance of '{words}'\n")
+        monkeypatch.setattr(Triton, "start", self._start)
+        monkeypatch.setattr(Triton, "live", lambda _: False)
+
+    def _start(self):
+        self.starts += 1
+
+    def load(self):
+        self.loads += 1
+        if self.loads <= self._aborts:
+            raise ServiceError("Socket closed")
+        return 7
+
+
+LOCK = "boost::interprocess::lock_exception"
+
+
+def test_a_triton_that_aborted_while_loading_is_started_and_loaded_once_more(
+    settings, monkeypatch, caplog
+):
+    loading = Loading(settings, monkeypatch, LOCK, aborts=1)
+    assert loading.triton.start_and(loading.load) == 7
+    assert (loading.starts, loading.loads) == (2, 2)
+    assert f"Triton aborted while loading ({LOCK} in {loading.triton.daemon.log_file})" in (
+        caplog.text
+    )
+
+
+@pytest.mark.parametrize(("words", "starts"), [(LOCK, 2), ("std::bad_alloc", 1)])
+def test_once_and_for_no_other_reason(settings, monkeypatch, words, starts):
+    loading = Loading(settings, monkeypatch, words, aborts=9)
+    with pytest.raises(ServiceError, match="Socket closed"):
+        loading.triton.start_and(loading.load)
+    assert loading.starts == loading.loads == starts
 
 
 def test_a_taken_port_of_valkey_is_named_with_a_remedy(settings, taken_port):

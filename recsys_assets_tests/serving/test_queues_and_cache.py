@@ -17,6 +17,7 @@ from recsys_assets.serving.promotion import promote, rollback
 from recsys_assets.serving.release import Reason
 from recsys_assets_tests.serving.conftest import settings_in
 from recsys_assets_tests.serving.tiny_release import AT, SLOW_FOR_USERS, publish_tiny_release
+from recsys_assets_tests.waiting import LIMIT
 
 pytestmark = pytest.mark.integration
 
@@ -88,7 +89,7 @@ class Burst:
     def wait(self):
         """Until every request has come to something."""
         with self._changed:
-            done = self._changed.wait_for(lambda: len(self.outcomes) == self._sent, timeout=20)
+            done = self._changed.wait_for(lambda: len(self.outcomes) == self._sent, timeout=LIMIT)
         assert done, f"{self._sent - len(self.outcomes)} requests hang"
         return self.outcomes
 

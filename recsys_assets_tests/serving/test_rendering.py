@@ -238,6 +238,7 @@ def render_for_ever(url: str) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_kills_while_rendering_leave_whole_releases_only(releases, store, tmp_path):
     context = multiprocessing.get_context("spawn")
     rendered(releases)

@@ -21,6 +21,7 @@ from recsys_assets.serving.request_log import (
 from recsys_assets.serving.valkey import Valkey
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.serving.logged_answers import an_answer
+from recsys_assets_tests.waiting import LIMIT, until
 
 
 class Store:
@@ -58,13 +59,6 @@ class Pipeline:
         if self._store.down:
             raise redis.ConnectionError("refused")
         self._store.entries += self._staged
-
-
-def until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def as_stored(fields):
@@ -129,14 +123,14 @@ class TestWriter:
         writer = LogWriter(store)
         for n in range(100):
             writer.put(an_answer(f"r{n}"))
-        assert writer.close() == 0
+        assert writer.close(LIMIT) == 0
         assert store.ids() == [f"r{n}" for n in range(100)]
 
     def test_what_waits_is_sent_on_closing(self):
         store = Store()
         writer = LogWriter(store)
         writer.put(an_answer())
-        writer.close()
+        writer.close(LIMIT)
         assert store.ids() == ["r1"]
 
     def test_nothing_is_lost_in_an_outage(self):
@@ -148,7 +142,7 @@ class TestWriter:
         time.sleep(0.2)
         store.down = False
         until(lambda: len(store.entries) == 50)
-        writer.close()
+        writer.close(LIMIT)
         assert store.ids() == [f"r{n}" for n in range(50)]
 
     def test_when_full_the_oldest_is_dropped_and_counted(self):
@@ -159,7 +153,7 @@ class TestWriter:
         until(lambda: writer._sending)
         dropped = sum(writer.put(an_answer(f"r{n}")) for n in range(14))
         store.hung = False
-        writer.close()
+        writer.close(LIMIT)
         assert dropped == 4
         assert store.ids() == ["in flight", *(f"r{n}" for n in range(4, 14))]
 
@@ -171,7 +165,7 @@ class TestWriter:
             assert writer.put(an_answer(f"r{n}")) == 0
         assert store.entries == []
         store.hung = False
-        assert writer.close() == 0
+        assert writer.close(LIMIT) == 0
 
     def test_closing_tells_how_many_were_not_sent(self):
         store = Store()
@@ -195,7 +189,7 @@ class TestWriter:
         until(lambda: not writer._thread.is_alive())
         monkeypatch.setattr(Pipeline, "xadd", working)
         writer.put(an_answer("r2"))
-        writer.close()
+        writer.close(LIMIT)
         assert store.ids() == ["r1", "r2"]
 
 
@@ -219,7 +213,7 @@ class TestWithValkey:
     def test_entries_are_read_as_they_were_written(self, valkey_url):
         writer = LogWriter(connect(valkey_url))
         writer.put(an_answer("r1"))
-        writer.close()
+        writer.close(LIMIT)
         ((_, fields),) = redis.Redis.from_url(valkey_url).xrange(STREAM)
         assert Answer.decode(fields).scores.tolist() == [0.5, 2.5, 1.5]
 
@@ -252,7 +246,7 @@ class TestWithValkey:
             until(lambda: valkey.daemon.pid is None)
             valkey.start()
             until(lambda: client.xlen(STREAM) >= 400)
-            assert writer.close() == 0
+            assert writer.close(LIMIT) == 0
             found = {fields[b"id"].decode() for _, fields in client.xrange(STREAM)}
             assert found == {f"r{n}" for n in range(400)}
         finally:

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from recsys_assets_tests.waiting import LIMIT, ended
+
 _PROCESS = """
 from recsys_assets.serving.stopping import told_to_stop
 class Destroyed:
@@ -52,19 +54,19 @@ def start():
 def test_it_ends_even_if_told_inside_a_destructor(start, number):
     process = start()
     process.send_signal(number)
-    assert process.communicate(timeout=10)[0] == "ends\n"
+    assert process.communicate(timeout=LIMIT)[0] == "ends\n"
     assert process.returncode == 0
 
 
 def test_a_second_signal_ends_what_does_not_look(start):
-    process = start("import time; time.sleep(60)")
+    process = start("import time; time.sleep(3600)")
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == "ends\n"
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=10) == -signal.SIGINT
+    assert ended(process) == -signal.SIGINT
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_that_the_kernel_hands_to_another_thread_is_not_lost(number):
     command = [sys.executable, "-c", _OF_ANOTHER_THREAD, str(int(number))]
-    assert subprocess.run(command, timeout=10, check=False).returncode == 0
+    assert subprocess.run(command, timeout=LIMIT, check=False).returncode == 0

@@ -7,16 +7,16 @@ import pytest
 from recsys_assets.storage import s3
 from recsys_assets_tests.storage.s3_proxy import Proxy, proxy_of
 
-SHORT = s3.Limits(attempts=3, connect_seconds=1, read_seconds=1)
+_FEW_ATTEMPTS = s3.Limits(attempts=3)
 
 
 @pytest.fixture
 def proxy(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """The proxy, which this process finds as its S3 server, with short timeouts."""
+    """The proxy, which this process finds as its S3 server, with few attempts."""
     with proxy_of(s3_environment["AWS_ENDPOINT_URL"]) as proxy:
         for name, value in (s3_environment | {"AWS_ENDPOINT_URL": proxy.url}).items():
             monkeypatch.setenv(name, value)
         usual = s3.limits()
-        s3.use_limits(SHORT)
+        s3.use_limits(_FEW_ATTEMPTS)
         yield proxy
         s3.use_limits(usual)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from recsys_assets_tests.waiting import LIMIT
+
 Fault = Callable[["Handler"], bool]
 """Answers a request wrongly and returns True, or leaves it to the server."""
 
@@ -45,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def ask(self) -> tuple[int, list[tuple[str, str]], bytes]:
         """The server's answer."""
-        upstream = http.client.HTTPConnection(self.server.upstream, timeout=30)
+        upstream = http.client.HTTPConnection(self.server.upstream, timeout=LIMIT)
         try:
             upstream.request(self.command, self.path, self.body, dict(self.headers))
             answer = upstream.getresponse()

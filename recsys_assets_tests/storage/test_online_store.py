@@ -1,7 +1,5 @@
 """One store or a cluster of them: the same commands, wherever a key lies."""
 
-import time
-
 import pytest
 import redis
 from redis.crc import key_slot
@@ -10,6 +8,7 @@ from recsys_assets.storage.online_store import LazyCluster, is_cluster, open_sto
 from recsys_assets.storage.resp import Packed, bulk, exchange
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.valkey_cluster import valkey_cluster
+from recsys_assets_tests.waiting import LIMIT, until
 
 KEYS = [f"user:{number}" for number in range(40)]
 
@@ -26,7 +25,7 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture
 def client(cluster):
-    with open_store(cluster.url, socket_timeout=2.0, socket_connect_timeout=2.0) as client:
+    with open_store(cluster.url, socket_timeout=LIMIT, socket_connect_timeout=LIMIT) as client:
         for key in KEYS:
             client.set(key, key)
         yield client
@@ -112,11 +111,10 @@ def test_when_a_primary_dies_its_replica_answers(cluster, client):
     exchange(client, map(get, keys), len(keys))
     cluster.nodes[0].stop()
 
-    replies, deadline = [], time.monotonic() + 60
-    while not replies and time.monotonic() < deadline:
+    def replies():
         try:
-            replies = exchange(client, map(get, keys), len(keys))
+            return exchange(client, map(get, keys), len(keys))
         except redis.RedisError:
-            time.sleep(0.2)
+            return None
 
-    assert replies == [key.encode() for key in keys]
+    assert until(replies, "the replica to answer") == [key.encode() for key in keys]

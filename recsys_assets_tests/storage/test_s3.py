@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from recsys_assets.settings import load_settings
+from recsys_assets_tests.waiting import LIMIT
 
 pytestmark = pytest.mark.integration
 
@@ -49,4 +50,4 @@ assert (model.fetch() / "sub/weights").read_text() == "two"  # from the cache
 def test_tables_and_artifacts_live_on_s3(tmp_path, s3_environment, environment):
     python = sys.executable if environment == "orchestration" else load_settings().models_python
     command = [python, "-c", SCRIPT, tmp_path]
-    subprocess.run(command, env=os.environ | s3_environment, check=True, timeout=120)
+    subprocess.run(command, env=os.environ | s3_environment, check=True, timeout=LIMIT)

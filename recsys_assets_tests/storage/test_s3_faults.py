@@ -142,6 +142,7 @@ def gets(request):
 @pytest.mark.parametrize("fault", [faults.silent, faults.stalled(10)])
 @pytest.mark.parametrize("operation", ["Table.read", "Artifact.fetch", "Releases.promoted"])
 def test_a_server_that_falls_silent_is_asked_again(store, proxy, operation, fault):
+    s3.use_limits(s3.Limits(read_seconds=1))
     proxy.fault = faults.some(1, fault, gets)
     assert READS[operation](store)
 

@@ -28,6 +28,7 @@ from recsys_assets.storefront.event_stream import EventStream
 from recsys_assets_tests.events.deliveries import ITEMS, write_shop
 from recsys_assets_tests.storefront import landing_of_a_killed_process
 from recsys_assets_tests.storefront.events import GOOD
+from recsys_assets_tests.waiting import until
 
 pytestmark = pytest.mark.integration
 LAND = [sys.executable, "-m", landing_of_a_killed_process.__name__]
@@ -234,17 +235,10 @@ class TestService:
         _, app = landing_service(store, url, pace)
         return TestClient(app)
 
-    def until(self, condition):
-        for _ in range(200):
-            if condition():
-                return
-            threading.Event().wait(0.05)
-        raise AssertionError("it does not come to be")
-
     def test_it_lands_what_is_there_and_tells(self, store, stream, shop):
         accept(stream, at(TODAY, "a"), at(YESTERDAY, "b"))
         with self.run(store, shop.as_uri(), Pace(3600, 2)) as client:
-            self.until(lambda: stream.length() == 0)
+            until(lambda: stream.length() == 0)
             accept(stream, at(TODAY, "c"))
             text = client.get("/metrics").text
             assert client.get("/live").status_code == 200
@@ -257,8 +251,8 @@ class TestService:
         (tmp_path / "shop").write_text("no folder")
         accept(stream, at(TODAY, "a"))
         with self.run(store, (tmp_path / "shop").as_uri(), Pace(0.1, 1)) as client:
-            self.until(lambda: "failures_total 1.0" in client.get("/metrics").text)
+            until(lambda: "failures_total 1.0" in client.get("/metrics").text)
             assert client.get("/live").status_code == 200
             (tmp_path / "shop").unlink()
-            self.until(lambda: stream.length() == 0)
+            until(lambda: stream.length() == 0)
         assert users(tmp_path / "shop") == ["a"]

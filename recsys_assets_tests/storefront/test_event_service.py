@@ -17,6 +17,7 @@ from recsys_assets.storefront.event_service import PATH, event_service
 from recsys_assets.storefront.event_stream import STREAM, EventStream
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.storefront.events import happened
+from recsys_assets_tests.waiting import reached
 
 pytestmark = pytest.mark.integration
 ITEMS = ["tea", "soap"]
@@ -179,7 +180,7 @@ class TestLimits:
 
         def wait(*arguments):
             working.set()
-            go_on.wait(10)
+            reached(go_on)
             return append(*arguments)
 
         monkeypatch.setattr(EventStream, "append", wait)
@@ -189,7 +190,7 @@ class TestLimits:
                 target=lambda: answers.append(client.post(PATH, json=[happened()]))
             )
             first.start()
-            assert working.wait(10)
+            assert reached(working)
             second = client.post(PATH, json=[happened()])
             go_on.set()
             first.join()

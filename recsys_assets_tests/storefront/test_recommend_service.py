@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -7,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from recsys_assets.storefront import recommend_service as module
 from recsys_assets.storefront.recommend_service import (
-    DEFAULT_LIMITS,
+    LONGEST_MS,
     PATH,
     Limits,
     recommend_service,
@@ -15,6 +16,7 @@ from recsys_assets.storefront.recommend_service import (
 from recsys_assets_tests.bench_serving import fake_server
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.storefront.fake_triton import FakeTriton
+from recsys_assets_tests.waiting import reached, until
 
 AT = 1_506_816_000
 FULL = "Exceeds maximum queue size"
@@ -31,7 +33,11 @@ def address(triton):
         yield found
 
 
-def client_of(address, limits=DEFAULT_LIMITS, **options):
+# Where the deadline is not what is tested.
+PATIENT = Limits(deadline_ms=LONGEST_MS)
+
+
+def client_of(address, limits=PATIENT, **options):
     return TestClient(recommend_service(address, limits, **options)[1])
 
 
@@ -124,7 +130,7 @@ class TestRequest:
 
 class TestAnonymousVisitors:
     def test_are_answered_from_memory_to_a_rounded_time(self, address, triton):
-        with client_of(address, Limits(cache_seconds=60)) as client:
+        with client_of(address, replace(PATIENT, cache_seconds=60)) as client:
             client.get(PATH, params={"at": AT + 59})
             client.get(PATH, params={"at": AT + 59, "user_id": "ann"})
         anonymous, ann = triton.asked
@@ -194,7 +200,7 @@ class TestLimits:
 
         def hold():
             asked.set()
-            go_on.wait(10)
+            reached(go_on)
 
         with FakeTriton(hold).serve() as address:
             yield address, asked, go_on
@@ -213,10 +219,10 @@ class TestLimits:
     def test_more_at_a_time_than_it_takes_on_are_refused(self, held):
         address, asked, go_on = held
         answers = []
-        with client_of(address, Limits(concurrency=1, deadline_ms=10_000)) as client:
+        with client_of(address, replace(PATIENT, concurrency=1)) as client:
             first = threading.Thread(target=lambda: answers.append(client.get(PATH)))
             first.start()
-            assert asked.wait(10)
+            assert reached(asked)
             second = client.get(PATH)
             go_on.set()
             first.join()
@@ -227,11 +233,7 @@ class TestLimits:
 
 class TestReadiness:
     def until(self, client, status, path="/ready"):
-        for _ in range(200):
-            if client.get(path).status_code == status:
-                return
-            time.sleep(0.05)
-        raise AssertionError(client.get(path).json())
+        until(lambda: client.get(path).status_code == status, f"{status} of {path}")
 
     def test_is_a_real_answer(self, client, triton):
         self.until(client, 200)

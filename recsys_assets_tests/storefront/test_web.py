@@ -3,7 +3,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import httpx
 import pytest
@@ -13,6 +12,7 @@ from starlette.exceptions import HTTPException
 from recsys_assets.storefront.web import Gate, HttpMetrics, Service
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.storefront.fake_triton import FakeTriton
+from recsys_assets_tests.waiting import LIMIT, ended, reached, until
 
 SERVE = [
     *(sys.executable, "-W", "ignore", "-c"),
@@ -88,7 +88,7 @@ class TestEnd:
 
         def hold():
             asked.set()
-            go_on.wait(10)
+            reached(go_on)
 
         with FakeTriton(hold).serve() as address:
             yield address, asked, go_on
@@ -98,26 +98,24 @@ class TestEnd:
         port, answers = free_port(), []
         url = f"http://127.0.0.1:{port}"
         process = subprocess.Popen(
-            [*SERVE, "--port", str(port), "--drain-seconds", "1", "--deadline-ms", "10000"],
+            [*SERVE, "--port", str(port), "--drain-seconds", "3", "--deadline-ms", "10000"],
             env=os.environ | {"RECSYS_TRITON_GRPC": address, "RECSYS_HOME": str(tmp_path)},
         )
         try:
             until_ready(url)
             visitor = threading.Thread(
-                target=lambda: answers.append(httpx.get(f"{url}/v1/recommendations", timeout=20))
+                target=lambda: answers.append(httpx.get(f"{url}/v1/recommendations", timeout=LIMIT))
             )
             visitor.start()
-            assert asked.wait(10)
+            assert reached(asked)
             process.send_signal(signal.SIGTERM)
-            time.sleep(0.2)
-            assert httpx.get(f"{url}/ready").json() == {"ready": False, "reason": "draining"}
-            time.sleep(1)
-            with pytest.raises(httpx.ConnectError):
-                httpx.get(f"{url}/live")
+            draining = {"ready": False, "reason": "draining"}
+            until(lambda: httpx.get(f"{url}/ready").json() == draining)
+            until(lambda: not listens(url))
             assert process.poll() is None
             go_on.set()
             visitor.join()
-            assert process.wait(20) == 0
+            assert ended(process) == 0
         finally:
             process.kill()
             process.wait()
@@ -125,11 +123,12 @@ class TestEnd:
 
 
 def until_ready(url):
-    for _ in range(200):
-        try:
-            if httpx.get(f"{url}/ready").status_code == 200:
-                return
-        except httpx.ConnectError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError("the service does not get ready")
+    until(lambda: listens(url) and httpx.get(f"{url}/ready").status_code == 200, "the service")
+
+
+def listens(url):
+    try:
+        httpx.get(f"{url}/live")
+    except httpx.ConnectError:
+        return False
+    return True

@@ -35,19 +35,18 @@ from recsys_assets.bench_serving.peers.lookup import Lookup
 from recsys_assets.bench_serving.peers.options import Options
 from recsys_assets.bench_serving.peers.release import promoted_version
 from recsys_assets.features.feature_store import FEATURE_REPO, configuration_variables
-from recsys_assets.serving.client import MODEL
+from recsys_assets.serving.client import MODEL, is_late
 from recsys_assets.serving.processes import Daemon, ServiceError, free_addresses
 from recsys_assets.serving.repository import CONFIG
 from recsys_assets.serving.triton import Addresses, Triton
 from recsys_assets.serving.valkey import Valkey
 from recsys_assets.settings import Settings
+from recsys_assets.waiting import WaitedTooLong
 
 OPTIONS_FOLDER = "case_study"  # in the folder that a peer is given
 SOURCES = Path(__file__).parent / "repository"
 _VERSION = "1"
 _USERS, _ITEMS = "feast_user_lookup", "feast_item_lookup"
-_FEAST_SECONDS = 120.0
-_LOAD_SECONDS = 300.0
 
 
 @contextmanager
@@ -80,9 +79,9 @@ def case_study(settings: Settings, cached: bool, folder: Path) -> Iterator[Runni
         stack.callback(triton.stop)
         processes["tritonserver"] = triton.start()
         for name, (listens_at, _) in _lookups(options).items():
-            _daemon(folder, name).wait_until(partial(_listens, listens_at), _FEAST_SECONDS)
+            _daemon(folder, name).wait_until(partial(_listens, listens_at), triton.wait_seconds)
         address = str(triton.addresses.grpc)
-        _load(address)
+        _load(address, triton.wait_seconds)
         yield Running(address, MODEL, processes, str(triton.addresses.metrics))
 
 
@@ -159,13 +158,14 @@ def _listens(name: str) -> bool:
     return True
 
 
-def _load(grpc_address: str) -> None:
+def _load(grpc_address: str, seconds: float) -> None:
     """Loads the ensemble, which brings its members with it."""
     import tritonclient.grpc as grpc
     from tritonclient.utils import InferenceServerException
 
     with grpc.InferenceServerClient(grpc_address) as client:
         try:
-            client.load_model(MODEL, client_timeout=_LOAD_SECONDS)
+            client.load_model(MODEL, client_timeout=seconds)
         except InferenceServerException as error:
-            raise ServiceError(f"the peer cannot be served: {error.message()}") from error
+            cause = WaitedTooLong("Triton", seconds) if is_late(error) else error.message()
+            raise ServiceError(f"the peer cannot be served: {cause}") from error

@@ -1,0 +1,74 @@
+"""The end of `recsys demo`: what somebody who has waited for it wants to see first."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recsys_assets.slates import slate_table
+from recsys_assets.terminal.screen import Screen
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+# Figures by their name in the summary; their columns in the table `evaluation`.
+METRICS = {
+    "recall@10": "recall_at_10",
+    "recall@100": "recall_at_100",
+    "ndcg@10": "ndcg_at_10",
+    "coverage@10": "coverage_at_10",
+}
+_OURS = "two_stage"
+_PLAIN = {
+    "popularity": "popularity",
+    "popularity_28d": "popularity, 28 days",
+    "item_knn": "item-item cosine",
+    "als": "ALS",
+    "ease": "EASE",
+    "two_tower": "two-tower alone",
+    "two_stage": "this recommender",
+}
+
+
+def show_summary(screen: Screen, summary: dict[str, Any], path: Path) -> None:
+    """Shows slates, quality, speed, and where to look next.
+
+    Args:
+        screen: where to.
+        summary: as `recsys_assets.demo` writes it.
+        path: where it is written.
+    """
+    slates = summary["recommendations"]
+    known = [slate for slate in slates if slate["kind"] == "known"][-1]
+    for slate in (known, slates[-1]):
+        screen.show(_slate(slate))
+    screen.show(quality_table(summary["evaluation"]))
+    serving, parity = summary["serving"], summary["parity"]
+    screen.show(
+        f"latency of {serving['requests']} requests by one client: p50 {serving['p50_ms']:.1f} ms, "
+        f"p99 {serving['p99_ms']:.1f} ms; {serving['degraded']} answers were degraded"
+    )
+    screen.show(
+        f"features served against features trained on: {parity['compared']} values compared, "
+        f"{parity['different']} different"
+    )
+    screen.show(
+        f"next: `recsys ui` shows the asset graph; `recsys recommend --user {known['user_id']}` "
+        f"asks again; `recsys down` stops the services\nall figures: {path}"
+    )
+
+
+def quality_table(evaluation: dict[str, dict[str, float]]) -> "Table":
+    """Every method's figures, the best NDCG first."""
+    from rich.table import Table
+
+    table = Table("method", *METRICS, title="the week after, whole catalogue ranked, best first")
+    for method in sorted(evaluation, key=lambda name: -evaluation[name]["ndcg@10"]):
+        style = "bold" if method == _OURS else None
+        figures = (f"{evaluation[method][metric]:.4f}" for metric in METRICS)
+        table.add_row(_PLAIN.get(method, method), *figures, style=style)
+    return table
+
+
+def _slate(slate: dict[str, Any]) -> "Table":
+    who = f"user {slate['user_id']}" if slate["user_id"] else "an anonymous visitor"
+    rows = ((item["item_id"], item["score"], item["text"]) for item in slate["items"])
+    return slate_table(f"for {who} (release {slate['release']})", rows)
