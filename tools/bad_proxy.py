@@ -6,6 +6,7 @@ address that it prints. Both plain requests and CONNECT are passed on; nothing i
 
 import argparse
 import select
+import signal
 import socket
 import struct
 import sys
@@ -151,6 +152,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with BadProxy(options.stall, options.reset, port=options.port) as proxy:
         sys.stdout.write(f"{proxy.url}\n")
         sys.stdout.flush()
+        for ending in (signal.SIGINT, signal.SIGTERM):  # also where a shell lets it ignore them
+            signal.signal(ending, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             threading.Event().wait()
         sys.stdout.write(
