@@ -16,7 +16,8 @@ _FIRST_OF_THE_KERNEL = 32_768  # net.ipv4.ip_local_port_range
 _SHARED = ("spark", "trained_shop", "valkey_cluster_url")  # dear: one worker has all their tests
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True)  # before a random order, where one is asked for
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Groups tests for pytest-xdist, and lets those begin first that may take longest."""
     groups: dict[str, float] = {}
     for item in items:
@@ -26,8 +27,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         longest = item.get_closest_marker("timeout")
         weight = longest.args[0] if longest else float(bool(item.get_closest_marker("integration")))
         groups[group] = max(groups.get(group, 0.0), weight)
-    if config.getoption("random_order_bucket", None) is None:
-        items.sort(key=lambda item: -groups[_group(item)])
+    items.sort(key=lambda item: -groups[_group(item)])
 
 
 def _group(item: pytest.Function) -> str:
