@@ -83,9 +83,7 @@ daily_schedule = dg.build_schedule_from_partitioned_job(daily_loop, hour_of_day=
 
 
 def build_definitions(
-    settings: Settings,
-    resources: Mapping[str, Any] | None = None,
-    console: dg.LoggerDefinition = progress_logger,
+    settings: Settings, resources: Mapping[str, Any] | None = None
 ) -> dg.Definitions:
     """The whole graph for the deployment of the settings; `resources` replaces single entries."""
     assets = [*dg.load_assets_from_modules(ASSET_MODULES)]
@@ -98,7 +96,7 @@ def build_definitions(
         sensors=SENSORS,
         resources={**table.resources(settings), **(resources or {})},
         executor=table.executor(settings, work_by_step([*assets, *checks])),
-        loggers={"console": console},
+        loggers={"console": progress_logger},
     )
 
 

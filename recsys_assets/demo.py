@@ -57,6 +57,7 @@ def run_demo(settings: Settings, screen: Screen) -> None:
         screen.doing("reading Dagster's log of what is up to date")
         with open_instance(settings) as instance:
             _run_pipeline(settings, instance, screen)
+            screen.doing("reading in Dagster's log what was made")
             metadata = _latest_metadata(instance)
             durations = _durations(instance)
         screen.doing("asking for slates")
@@ -90,10 +91,9 @@ def _start_services(settings: Settings, screen: Screen) -> None:
 
 def _run_pipeline(settings: Settings, instance: dg.DagsterInstance, screen: Screen) -> None:
     days = _days(settings)
-    job = initial_pipeline.name
-    stale = assets_to_materialize(
-        build_definitions(settings), job, instance, days, run_tags(settings)
-    )
+    definitions, name = build_definitions(settings), initial_pipeline.name
+    stale = assets_to_materialize(definitions, name, instance, days, run_tags(settings))
+    job = definitions.resolve_job_def(name)
     run_narrated(settings, instance, job, stale, days, screen)
 
 

@@ -16,6 +16,7 @@ METRICS = {
     "ndcg@10": "ndcg_at_10",
     "coverage@10": "coverage_at_10",
 }
+_SHOWN_ITEMS = 5
 _OURS = "two_stage"
 _PLAIN = {
     "popularity": "popularity",
@@ -44,15 +45,15 @@ def show_summary(screen: Screen, summary: dict[str, Any], path: Path) -> None:
     serving, parity = summary["serving"], summary["parity"]
     screen.show(
         f"latency of {serving['requests']} requests by one client: p50 {serving['p50_ms']:.1f} ms, "
-        f"p99 {serving['p99_ms']:.1f} ms; {serving['degraded']} answers were degraded"
+        f"p99 {serving['p99_ms']:.1f} ms; {serving['degraded']} degraded"
     )
     screen.show(
         f"features served against features trained on: {parity['compared']} values compared, "
         f"{parity['different']} different"
     )
     screen.show(
-        f"next: `recsys ui` shows the asset graph; `recsys recommend --user {known['user_id']}` "
-        f"asks again; `recsys down` stops the services\nall figures: {path}"
+        f"next: `recsys recommend --user {known['user_id']}` asks again, `recsys ui` shows the "
+        f"asset graph, `recsys down` stops the services\nall figures: {path}"
     )
 
 
@@ -70,5 +71,6 @@ def quality_table(evaluation: dict[str, dict[str, float]]) -> "Table":
 
 def _slate(slate: dict[str, Any]) -> "Table":
     who = f"user {slate['user_id']}" if slate["user_id"] else "an anonymous visitor"
-    rows = ((item["item_id"], item["score"], item["text"]) for item in slate["items"])
-    return slate_table(f"for {who} (release {slate['release']})", rows)
+    items = slate["items"][:_SHOWN_ITEMS]
+    rows = ((item["item_id"], item["score"], item["text"]) for item in items)
+    return slate_table(f"for {who}, the first {len(items)} of {len(slate['items'])}", rows)

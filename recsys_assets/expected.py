@@ -1,6 +1,7 @@
 """How long each step of a run is expected to take, and the plan made of it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 from dagster._core.execution.stats import StepEventStatus
@@ -8,61 +9,89 @@ from dagster._core.execution.stats import StepEventStatus
 from recsys_assets.terminal.plan import Plan
 
 # Seconds by step, measured on MACHINE with `recsys demo`. A step that is not named takes a moment.
-MACHINE = "2 cores, no GPU, 24 GiB, other work beside it"
+MACHINE = "2 cores without a GPU that did other work too"
 MEASURED: dict[str, dict[str, float]] = {
     "complete_journey": {
+        "ingest_items": 3.0,
         "ingest_interactions": 42.0,
         "ingest_promotions": 25.0,
+        "item_attributes": 4.0,
         "item_text_embeddings": 409.0,
         "item_promotions": 19.0,
         "feature_registry": 37.0,
         "baselines": 141.0,
         "item_first_sold": 148.0,
+        "seen_items": 4.0,
         "user_features": 200.0,
         "item_features": 125.0,
         "online_features": 42.0,
         "training_examples": 153.0,
         "two_tower": 348.0,
-        "dlrm": 480.0,
-        "item_index": 30.0,
-        "evaluation": 60.0,
+        "dlrm": 676.0,
+        "item_embeddings": 18.0,
+        "item_index": 139.0,
+        "evaluation": 63.0,
+        "triton_model_repository": 22.0,
+        "triton_model_repository_canary_answers": 10.0,
+        "promoted_release": 34.0,
     },
-    "movielens_100k": {"two_tower": 60.0, "dlrm": 40.0},
+    "movielens_100k": {
+        "ingest_interactions": 27.0,
+        "ingest_promotions": 6.0,
+        "item_text_embeddings": 28.0,
+        "feature_registry": 27.0,
+        "baselines": 4.0,
+        "item_first_sold": 114.0,
+        "seen_items": 1.0,
+        "user_features": 146.0,
+        "item_features": 94.0,
+        "online_features": 19.0,
+        "training_examples": 20.0,
+        "two_tower": 270.0,
+        "dlrm": 285.0,
+        "item_embeddings": 1.0,
+        "item_index": 5.0,
+        "evaluation": 30.0,
+        "triton_model_repository": 1.0,
+        "triton_model_repository_canary_answers": 18.0,
+        "promoted_release": 15.0,
+    },
 }
 _MOMENT = 0.3
 _RUNS = 10  # that are looked at
 
 
-def plan_of(
-    definitions: dg.Definitions,
-    job: str,
-    selection: Sequence[dg.AssetKey],
-    seconds: Mapping[str, float],
-) -> Plan:
+@dataclass(frozen=True)
+class Expected:
+    """Seconds by step, and the `basis` of it: where a run took as long."""
+
+    seconds: Mapping[str, float]
+    basis: str
+
+
+def plan_of(job: dg.JobDefinition, selection: Sequence[dg.AssetKey], expected: Expected) -> Plan:
     """The steps that materialize a selection of a job's assets, and those that are left out.
 
     Args:
-        definitions: the asset graph.
-        job: name of an asset job.
+        job: an asset job.
         selection: keys of assets, each after those it depends on.
-        seconds: expected, by step.
+        expected: of its steps.
     """
-    graph, whole = definitions.resolve_asset_graph(), definitions.resolve_job_def(job)
+    graph = job.asset_layer.asset_graph
     steps = list(dict.fromkeys(graph.get(key).assets_def.op.name for key in selection))
-    nodes = whole.get_subset(asset_selection=set(selection)).nodes if selection else []
+    nodes = job.get_subset(asset_selection=set(selection)).nodes if selection else []
     checks = sorted({node.name for node in nodes} - set(steps))
-    left = whole.asset_layer.selected_asset_keys - set(selection)
+    left = job.asset_layer.selected_asset_keys - set(selection)
     return Plan(
-        seconds={step: seconds.get(step, _MOMENT) for step in (*steps, *checks)},
+        seconds={step: expected.seconds.get(step, _MOMENT) for step in (*steps, *checks)},
+        basis=expected.basis,
         checks=frozenset(checks),
         reused=sorted(key.to_user_string() for key in left),
     )
 
 
-def expected_seconds(
-    instance: dg.DagsterInstance, source: str, tags: Mapping[str, str]
-) -> dict[str, float]:
-    """Seconds by step: what it took last under the same settings, else what was measured.
+def expect(instance: dg.DagsterInstance, source: str, tags: Mapping[str, str]) -> Expected:
+    """What each step took last under the same settings, else what was measured.
 
     Args:
         instance: where runs are recorded.
@@ -70,10 +99,12 @@ def expected_seconds(
             takes those of Complete Journey.
         tags: run tags that name the settings.
     """
-    found = dict(MEASURED.get(source, MEASURED["complete_journey"]))
+    found: dict[str, float] = {}
     runs = instance.get_runs(dg.RunsFilter(tags=dict(tags)), limit=_RUNS)
     for run in reversed(runs):  # the latest counts
         for step in instance.get_run_step_stats(run.run_id):
             if step.status is StepEventStatus.SUCCESS and step.start_time and step.end_time:
                 found[step.step_key] = step.end_time - step.start_time
-    return found
+    measured = MEASURED.get(source, MEASURED["complete_journey"])
+    basis = "here the last time" if measured.keys() <= found.keys() else f"on {MACHINE}"
+    return Expected({**measured, **found}, basis)

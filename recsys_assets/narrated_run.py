@@ -1,15 +1,17 @@
 """A run in this process that tells a person what it does, from its plan to its cause of failure."""
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
+from itertools import count
 
 import dagster as dg
 
-from recsys_assets.definitions import build_definitions
-from recsys_assets.expected import expected_seconds, plan_of
+from recsys_assets.expected import expect, plan_of
 from recsys_assets.instance import process_tag, run_tags
+from recsys_assets.pace import Progress, paced
 from recsys_assets.progress import Failures, Narrator, narrated
 from recsys_assets.settings import Settings
-from recsys_assets.terminal.plan import Plan, Position
+from recsys_assets.terminal.plan import Position
 from recsys_assets.terminal.screen import Screen
 
 
@@ -25,18 +27,10 @@ class RunFailed(RuntimeError):
         )
 
 
-def plan_run(
-    settings: Settings, instance: dg.DagsterInstance, job: str, selection: Sequence[dg.AssetKey]
-) -> Plan:
-    """The plan of a run that materializes a selection of a job's assets."""
-    seconds = expected_seconds(instance, settings.source, run_tags(settings))
-    return plan_of(build_definitions(settings), job, selection, seconds)
-
-
 def run_narrated(
     settings: Settings,
     instance: dg.DagsterInstance,
-    job: str,
+    job: dg.JobDefinition,
     selection: Sequence[dg.AssetKey],
     days: Sequence[str],
     screen: Screen,
@@ -46,19 +40,22 @@ def run_narrated(
     Raises:
         RunFailed: a step, or a check that blocks, has failed.
     """
-    plan = plan_run(settings, instance, job, selection)
+    plan = plan_of(job, selection, expect(instance, settings.source, run_tags(settings)))
     for line in plan.lines():
         screen.show(line)
     if not selection:
         return
     narrator = Narrator(screen, Position(plan), plan.checks)
-    definitions = build_definitions(settings, console=narrated(narrator))
-    screen.doing(f"entering {len(days)} days of each daily asset in Dagster's log")
+    screen.doing("entering the days of each daily asset in Dagster's log")
+    run_id = str(uuid.uuid4())
+    entered = paced(screen.say, "partitions entered in Dagster's log")
+    instance.add_event_listener(run_id, counting_plans(job, selection, len(days), entered))
     with narrator.followed():
-        result = definitions.resolve_job_def(job).execute_in_process(
+        result = job.with_logger_defs({"console": narrated(narrator)}).execute_in_process(
             instance=instance,
             asset_selection=list(selection),
             raise_on_error=False,
+            run_id=run_id,
             run_config={"loggers": {"console": {}}},
             tags={
                 **run_tags(settings),
@@ -68,4 +65,20 @@ def run_narrated(
             },
         )
     if not result.success:
-        raise RunFailed(narrator.failures, result.run_id)
+        raise RunFailed(narrator.failures, run_id)
+
+
+def counting_plans(
+    job: dg.JobDefinition, selection: Sequence[dg.AssetKey], days: int, progress: Progress
+) -> Callable[[dg.EventLogEntry], None]:
+    """A listener that counts partitions: Dagster enters each in its log before the first step."""
+    graph = job.asset_layer.asset_graph
+    planned = sum(days if graph.get(key).is_partitioned else 1 for key in selection)
+    entered = count(1)
+
+    def listen(entry: dg.EventLogEntry) -> None:
+        event = entry.dagster_event
+        if event is not None and event.is_asset_materialization_planned:
+            progress(next(entered), planned)
+
+    return listen

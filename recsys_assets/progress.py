@@ -16,6 +16,7 @@ _Type = dg.DagsterEventType
 # Dagster's own words about what it does with a step that cannot run, and about Pipes.
 _NOT_EXECUTED = "Dependencies for step "
 _PIPES = "[pipes] "
+_AROUND = dg.DagsterExecutionStepExecutionError.__name__
 _INTERRUPTS = (dg.DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__)
 
 
@@ -48,11 +49,14 @@ def line_of(record: logging.LogRecord) -> str | None:
 
 
 def cause_of(event: dg.DagsterEvent) -> str:
-    """The message of what made a step fail, from its root cause."""
+    """What made a step fail: its error, and the errors behind that, without Dagster's around it."""
+    messages = []
     error = event.step_failure_data.error
-    while error is not None and error.cause is not None:
+    while error is not None:
+        if error.cause is None or error.cls_name != _AROUND:
+            messages.append(error.message.strip())
         error = error.cause
-    return error.message.strip() if error is not None else "no cause is known"
+    return ", because of ".join(messages) or "no cause is known"
 
 
 def _is_interrupted(event: dg.DagsterEvent) -> bool:

@@ -13,24 +13,33 @@ from recsys_assets.serving.processes import Address
 from recsys_assets.serving.valkey import Valkey
 
 _FIRST_OF_THE_KERNEL = 32_768  # net.ipv4.ip_local_port_range
-_SHARED = ("spark", "valkey_cluster_url")  # cost seconds to start: one worker has all their tests
+_SHARED = ("spark", "trained_shop", "valkey_cluster_url")  # dear: one worker has all their tests
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Groups tests for pytest-xdist, and lets those begin first that may take longest.
-
-    A module's tests share its fixtures, so one worker runs them all.
-    """
+    """Groups tests for pytest-xdist, and lets those begin first that may take longest."""
     groups: dict[str, float] = {}
     for item in items:
         assert isinstance(item, pytest.Function)
-        group = next((name for name in _SHARED if name in item.fixturenames), item.module.__name__)
+        group = _group(item)
         item.add_marker(pytest.mark.xdist_group(group))
         longest = item.get_closest_marker("timeout")
         weight = longest.args[0] if longest else float(bool(item.get_closest_marker("integration")))
         groups[group] = max(groups.get(group, 0.0), weight)
-    if not config.getoption("random_order_bucket", None):
-        items.sort(key=lambda item: -groups[item.get_closest_marker("xdist_group").args[0]])
+    if config.getoption("random_order_bucket", None) is None:
+        items.sort(key=lambda item: -groups[_group(item)])
+
+
+def _group(item: pytest.Function) -> str:
+    """What one worker runs: all tests of a dear fixture, a module, or one test of services."""
+    for name in _SHARED:
+        if name in item.fixturenames:
+            return name
+    fixtures = item._fixtureinfo.name2fixturedefs.values()  # pytest 9.0 tells it nowhere else
+    shared = any(one.scope in ("module", "package") for used in fixtures for one in used)
+    if item.get_closest_marker("integration") and not shared:
+        return item.nodeid
+    return item.module.__name__
 
 
 def free_port() -> int:
@@ -125,3 +134,11 @@ def spark() -> Iterator[object]:
 
     with spark_session(memory="1g", short=True) as session:
         yield session
+
+
+@pytest.fixture(scope="session")
+def trained_shop(tmp_path_factory: pytest.TempPathFactory) -> object:
+    """A tiny shop with both its models, trained once for all tests: nothing in it is changed."""
+    from recsys_assets_tests.models_environment import train_shop
+
+    return train_shop(tmp_path_factory.mktemp("trained-shop"))

@@ -1,21 +1,41 @@
-"""A tiny store that both models can be trained on, and a way to train them there."""
+"""A tiny shop that both models can be trained on, and the run that trains them."""
 
 import json
-import subprocess
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import numpy as np
 import pyarrow as pa
 
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS, USER_FEATURES
-from recsys_assets.settings import REPOSITORY, load_settings
+from recsys_assets.resources import StoreResource
+from recsys_assets.retrieval.pipes import ModelsSubprocess
+from recsys_assets.retrieval.resources import TrainingSpan, VectorIndex
+from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 
 FIRST_DAY = datetime(2025, 1, 1, tzinfo=UTC)
 DAYS = 21
 THROUGH = (FIRST_DAY + timedelta(days=DAYS - 1)).date().isoformat()
 USERS, ITEMS, TEXT = 24, 60, 8
+TWO_TOWER = {
+    "epochs": 2,
+    "examples_per_epoch": 512,
+    "batch_size": 64,
+    "id_dim": 8,
+    "embedding_dim": 8,
+    "hidden_dim": 16,
+}
+DLRM = {
+    "epochs": 2,
+    "positives_per_epoch": 512,
+    "batch_positives": 64,
+    "embedding_dim": 8,
+    "negatives": 4,
+}
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 
@@ -62,25 +82,47 @@ def write_store(folder: Path) -> Store:
     return store
 
 
-def train(store: Store, module: str, folder: Path, parameters: dict[str, float]) -> dict:
-    """Trains in the models environment into `folder`; returns the metrics."""
-    script = Path(__file__).with_name("train_without_dagster.py")
-    subprocess.run(
-        [
-            str(load_settings().models_python),
-            "-W",
-            "ignore",
-            str(script),
-            module,
-            store.url,
-            THROUGH,
-            str(folder),
-            json.dumps(parameters),
-        ],
-        check=True,
-        cwd=REPOSITORY,
+@dataclass(frozen=True)
+class TrainedShop:
+    """The tiny shop, the Dagster instance in which both its models were trained, and the run."""
+
+    store: Store
+    instance: dg.DagsterInstance
+    result: dg.ExecuteInProcessResult
+
+    def metrics(self, artifact: str) -> dict[str, Any]:
+        """What the training of an artifact has measured."""
+        metrics: dict[str, Any] = json.loads((self.folder(artifact) / "metrics.json").read_text())
+        return metrics
+
+    def folder(self, artifact: str) -> Path:
+        """The files of an artifact."""
+        return self.store.artifact(artifact).fetch()
+
+
+def train_shop(folder: Path) -> TrainedShop:
+    """Materializes both models, embeddings and index, in the models environment as Dagster does."""
+    from recsys_assets.ranking import assets as ranking
+    from recsys_assets.ranking import checks as ranking_checks
+    from recsys_assets.retrieval import assets as retrieval
+    from recsys_assets.retrieval import checks as retrieval_checks
+
+    store, instance = write_store(folder), dg.DagsterInstance.ephemeral()
+    assets = dg.load_assets_from_modules((retrieval, ranking))
+    checks = dg.load_asset_checks_from_modules((retrieval_checks, ranking_checks))
+    result = dg.materialize(
+        [*assets, *checks],
+        instance=instance,
+        resources={
+            "store": StoreResource(url=store.url),
+            "models": ModelsSubprocess.from_settings(load_settings()),
+            "training_span": TrainingSpan(through=THROUGH),
+            "vector_index": VectorIndex(kind="hnsw"),
+        },
+        run_config={"ops": {"two_tower": {"config": TWO_TOWER}, "dlrm": {"config": DLRM}}},
+        raise_on_error=False,
     )
-    return json.loads((folder / "metrics.json").read_text())
+    return TrainedShop(store, instance, result)
 
 
 def _purchases(random: np.random.Generator, day: datetime) -> list[tuple[str, str, datetime]]:

@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from recsys_assets.definitions import build_definitions, initial_pipeline
-from recsys_assets.expected import MEASURED, expected_seconds, plan_of
+from recsys_assets.expected import MACHINE, MEASURED, Expected, expect, plan_of
 from recsys_assets.settings import SOURCES, load_settings
 
 TAGS = {"recsys/source": "movielens_100k"}
@@ -21,14 +21,19 @@ def definitions():
     return build_definitions(load_settings({}))
 
 
-def run(instance, tags):
-    @dg.op
-    def dlrm() -> None:
+def doing_nothing(name):
+    @dg.op(name=name)
+    def step() -> None:
         return None
 
+    return step
+
+
+def run(instance, tags, steps=("dlrm",)):
     @dg.job(executor_def=dg.in_process_executor)
     def trainings() -> None:
-        dlrm()
+        for step in steps:
+            doing_nothing(step)()
 
     trainings.execute_in_process(instance=instance, tags=tags)
 
@@ -36,7 +41,7 @@ def run(instance, tags):
 def test_a_step_is_expected_to_take_what_it_took_under_the_same_settings(instance):
     run(instance, TAGS)
 
-    seconds = expected_seconds(instance, "movielens_100k", TAGS)
+    seconds = expect(instance, "movielens_100k", TAGS).seconds
 
     assert seconds["dlrm"] != MEASURED["movielens_100k"]["dlrm"]
     assert seconds["two_tower"] == MEASURED["movielens_100k"]["two_tower"]
@@ -45,14 +50,22 @@ def test_a_step_is_expected_to_take_what_it_took_under_the_same_settings(instanc
 def test_what_other_settings_took_does_not_count(instance):
     run(instance, {"recsys/source": "parquet"})
 
-    assert expected_seconds(instance, "movielens_100k", TAGS) == MEASURED["movielens_100k"]
+    expected = expect(instance, "movielens_100k", TAGS)
+
+    assert expected == Expected(MEASURED["movielens_100k"], f"on {MACHINE}")
+
+
+def test_the_basis_is_here_once_all_that_takes_long_has_run(instance):
+    run(instance, TAGS, MEASURED["movielens_100k"])
+
+    assert expect(instance, "movielens_100k", TAGS).basis == "here the last time"
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_source_has_figures_of_steps_that_exist(instance, definitions, source):
     names = {node.name for node in definitions.resolve_job_def(initial_pipeline.name).nodes}
 
-    seconds = expected_seconds(instance, source, {})
+    seconds = expect(instance, source, {}).seconds
 
     assert seconds["two_tower"] > 0
     assert set(seconds) <= names
@@ -63,7 +76,8 @@ def test_the_plan_has_each_step_once_and_what_is_reused(definitions):
     keys = ["interactions", "quarantined_interactions", "two_tower", "dlrm"]
     selection = [dg.AssetKey(key) for key in keys]
 
-    plan = plan_of(definitions, initial_pipeline.name, selection, {"dlrm": 60.0})
+    job = definitions.resolve_job_def(initial_pipeline.name)
+    plan = plan_of(job, selection, Expected({"dlrm": 60.0}, ""))
 
     assert plan.steps == order
     assert plan.seconds["dlrm"] == 60.0

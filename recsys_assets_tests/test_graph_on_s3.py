@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from recsys_assets.bench_storage import build
 from recsys_assets_tests.shop import write_shop
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200), pytest.mark.slow]
 
 VERSION = re.compile(r"\d{8}T\d+-[0-9a-f]{8}")
 # What says when it was made, how long that took, or where it lies.

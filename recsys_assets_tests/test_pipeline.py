@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -24,12 +25,14 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200)]
 
 RECSYS = [sys.executable, "-c", "from recsys_assets.cli import main; main()"]
 GRAPH = ("-m", "recsys_assets.definitions")
+TRAINING = "recsys_assets.retrieval.train"
 # Every shape of line that the demo may show; whatever else there is comes from a library.
 OURS = (
     r"recsys demo: .*",
     r"\[( ?\d+/\d+ +\d+ % )? *\d+ s\] (started|running already): Triton, Valkey",
     r"\[( ?\d+/\d+ +\d+ % )? *\d+ s\] still at .*, \d+ s",
     r"\[ ?\d+/\d+ +\d+ % +\d+ s\] {step}: .*",
+    r"\[ 0/\d+   0 % +\d+ s\] [\d,]+ of [\d,]+ partitions entered in Dagster's log",
     r"plan: .*",
     r"  {step} \d+ %(, {step} \d+ %)*",
     r"\d+ assets are up to date: .*",
@@ -46,26 +49,41 @@ TUNING = {
 }
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """A deployment of its own over a shop of its own; its services are stopped at the end."""
-    folder = tmp_path_factory.mktemp("pipeline")
-    write_shop(folder / "shop")
+def variables(folder, today):
+    """Settings of a deployment of its own over the shop in a folder."""
     ports = [free_port() for _ in range(4)]
-    variables = os.environ | {
+    return os.environ | {
         "RECSYS_HOME": str(folder / "home"),
         "RECSYS_SOURCE": "parquet",
         "RECSYS_SOURCE_URL": str(folder / "shop"),
         "RECSYS_FIRST_DAY": "2025-01-01",
         "RECSYS_LAST_DAY": "2025-03-04",
-        "RECSYS_TODAY": "2025-02-26",
+        "RECSYS_TODAY": today,
         "RECSYS_ONLINE_STORE_URL": f"redis://127.0.0.1:{ports[0]}/0",
         "RECSYS_TRITON_HTTP": f"127.0.0.1:{ports[1]}",
         "RECSYS_TRITON_GRPC": f"127.0.0.1:{ports[2]}",
         "RECSYS_TRITON_METRICS": f"127.0.0.1:{ports[3]}",
     }
-    yield variables
-    recsys(variables, "down")
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """A deployment over a shop; its services are stopped at the end."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    write_shop(folder / "shop")
+    settings = variables(folder, "2025-02-26")
+    yield settings
+    recsys(settings, "down")
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """A deployment over a few days of a shop whose catalogue is no Parquet file."""
+    write_shop(tmp_path / "shop", users=9, items=9, days=9)
+    (tmp_path / "shop/items.parquet").write_text("item_id,text")
+    settings = variables(tmp_path, "2025-01-03")
+    yield settings
+    recsys(settings, "down")
 
 
 def recsys(environment, *arguments):
@@ -124,28 +142,34 @@ def stopped(environment, interrupted):
     for line in process.stdout:
         lines.append(line)
         if "two_tower: started" in line:
-            training = _training_of(process.pid)
+            training_of(process.pid)
             os.killpg(process.pid, signal.SIGINT)
     process.wait()
-    left = [p.cmdline() for p in psutil.process_iter() if _session(p) == process.pid]
-    return process.returncode, lines, [*left, *(p for p in training if p.is_running())]
+    left = {pid: command for pid, command in commands().items() if session(pid) == process.pid}
+    return process.returncode, lines, left
 
 
-def _training_of(pid):
-    """The training processes that a command has started, once there is one."""
-    while True:
-        children = psutil.Process(pid).children(recursive=True)
-        found = [child for child in children if "recsys_assets.retrieval.train" in child.cmdline()]
-        if found:
-            return found
+def training_of(pid):
+    """Waits until a command has started a training."""
+    while not any(
+        TRAINING in command and session(child) == pid for child, command in commands().items()
+    ):
         time.sleep(0.1)
 
 
-def _session(process):
-    try:
-        return os.getsid(process.pid)
-    except ProcessLookupError:
-        return None
+def commands():
+    """Words of every process that has not ended, by pid."""
+    found = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess):
+            found[process.pid] = process.cmdline()
+    return found
+
+
+def session(pid):
+    """The session of a process, None if it has ended."""
+    with suppress(ProcessLookupError):
+        return os.getsid(pid)
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +195,8 @@ def test_a_killed_pipeline_goes_on_where_it_was(interrupted, finished, summary):
 def test_an_interrupt_ends_what_the_command_has_started_and_nothing_else(stopped, finished):
     code, lines, left = stopped
 
-    assert (code, left) == (130, [])
-    assert "stopped: training (recsys_assets.retrieval.train)" in lines[-2]
+    assert (code, left) == (130, {})
+    assert f"stopped: training ({TRAINING})" in lines[-2]
     assert "goes on from there" in lines[-1]
     assert "running already: Triton, Valkey" in finished.stdout
 
@@ -230,14 +254,16 @@ def test_run_again_it_reuses_what_is_up_to_date(environment, summary):
     assert "running already: Triton, Valkey" in again.stdout
 
 
-def test_the_summary_shows_the_best_first_and_where_to_look_next(finished, summary):
-    begun = finished.stdout.index("for user")
-    shown = finished.stdout[begun:]
-    best = max(summary["evaluation"].values(), key=lambda figures: figures["ndcg@10"])
+def test_a_demo_that_fails_ends_with_the_cause_and_the_remedy(broken):
+    failed = recsys(broken, "demo")
 
-    assert shown.index(f"{best['ndcg@10']:.4f}") < shown.index("popularity, 28 days")
-    assert "0 different" in shown
-    assert "recsys recommend --user" in shown
+    assert failed.returncode == 1
+    cause, *_, not_run, remedy = failed.stderr.splitlines()
+    assert cause.startswith("Error: ingest_items failed: ")
+    assert "items.parquet" in cause
+    assert "steps that need it were not run" in not_run
+    assert remedy.startswith("`recsys demo` goes on from there once that is mended")
+    assert failed.stdout.count("not executed") == 0
 
 
 def test_status_tells_the_release_and_the_health(environment, summary):

@@ -19,7 +19,7 @@ from recsys_assets.storage import Store
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.small_deployment import REPLAYED, USERS, SmallDeployment
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200), pytest.mark.slow]
 
 FIRST, SECOND = REPLAYED
 SETTINGS = {"RECSYS_TODAY": FIRST, "RECSYS_DRIFT_DAYS": "2/2"}

@@ -31,7 +31,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "recsys_assets"
 TESTS = ROOT / "recsys_assets_tests"
-_LAB = re.compile(r"(^|/)(bench_|.*_benchmark|plots?\b|.*_plots?\b|observability/|cluster/capacity)")
+_LAB = re.compile(
+    r"(^|/)(bench_|.*_benchmark|plots?\b|.*_plots?\b|observability/|cluster/capacity)"
+)
 _TIMING = re.compile(r"SECONDS|POLL|EVERY|PAUSE|INTERVAL|TIMEOUT", re.IGNORECASE)
 _SAYS = re.compile(r"^(log|_LOG|logging|click|context\.log|self\._?log|warnings|print|_say)\b")
 _TURNED: dict[type[ast.cmpop], str] = {
@@ -92,42 +94,42 @@ class _Places(ast.NodeVisitor):
         before = self._source[start:end].decode()
         self.found.append(Mutant(self._module, node.lineno, kind, before, after, start, end))
 
-    def visit_Compare(self, node: ast.Compare) -> None:  # noqa: N802
+    def visit_Compare(self, node: ast.Compare) -> None:
         turned = _TURNED[type(node.ops[0])]
         if len(node.ops) == 1:
             left, right = ast.unparse(node.left), ast.unparse(node.comparators[0])
             self._add(node, "comparison turned", f"({left}) {turned} ({right})")
         self.generic_visit(node)
 
-    def visit_Constant(self, node: ast.Constant) -> None:  # noqa: N802
+    def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, bool):
             self._add(node, "constant changed", str(not node.value))
         elif isinstance(node.value, int | float):
             self._add(node, "constant changed", repr(node.value + 1))
 
-    def visit_Expr(self, node: ast.Expr) -> None:  # noqa: N802
+    def visit_Expr(self, node: ast.Expr) -> None:
         if isinstance(node.value, ast.Call) and not _SAYS.match(ast.unparse(node.value)):
             self._add(node, "statement deleted", "pass")
             self.generic_visit(node)
 
-    def visit_AugAssign(self, node: ast.AugAssign) -> None:  # noqa: N802
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
         self._add(node, "statement deleted", "pass")
         self.generic_visit(node)
 
-    def visit_If(self, node: ast.If) -> None:  # noqa: N802
+    def visit_If(self, node: ast.If) -> None:
         if not node.orelse and isinstance(node.body[-1], ast.Return | ast.Continue | ast.Break):
             self._add(node, "statement deleted", "pass")
         if "TYPE_CHECKING" not in ast.unparse(node.test):
             self.generic_visit(node)
 
-    def visit_Raise(self, node: ast.Raise) -> None:  # noqa: N802
+    def visit_Raise(self, node: ast.Raise) -> None:
         self._add(node, "exception swallowed", "pass")
 
-    def visit_Assign(self, node: ast.Assign) -> None:  # noqa: N802
+    def visit_Assign(self, node: ast.Assign) -> None:
         if not _TIMING.search(ast.unparse(node.targets[0])):
             self.visit(node.value)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None and not _TIMING.search(ast.unparse(node.target)):
             self.visit(node.value)
 
@@ -235,8 +237,8 @@ def _report(verdicts: Sequence[Verdict], seed: int) -> str:
     lines = [
         "# Mutants",
         "",
-        f"`python tools/mutate.py --seed {seed} --count {len(verdicts)}` at {_git('rev-parse', '--short', 'HEAD')}: "
-        f"{noticed} of {len(verdicts)} noticed.",
+        f"`python tools/mutate.py --seed {seed} --count {len(verdicts)}` "
+        f"at {_git('rev-parse', '--short', 'HEAD')}: {noticed} of {len(verdicts)} noticed.",
         "",
         "| place | mutant | before | after | noticed by |",
         "|---|---|---|---|---|",
@@ -259,6 +261,7 @@ def _short(code: str) -> str:
 
 
 def main() -> None:
+    """Judges the mutants that are asked for, and writes what came of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1, help="of the draw (default 1)")
     parser.add_argument("--count", type=int, default=20, help="modules to break (default 20)")
@@ -280,7 +283,9 @@ def main() -> None:
         if arguments.list:
             continue
         verdicts.append(judge(mutant))
-        print(f"    {verdicts[-1].seconds:.0f} s: {verdicts[-1].noticed_by or 'NOTHING'}", flush=True)
+        print(
+            f"    {verdicts[-1].seconds:.0f} s: {verdicts[-1].noticed_by or 'NOTHING'}", flush=True
+        )
     if verdicts:
         results = ROOT / "var" / "mutants"
         results.mkdir(parents=True, exist_ok=True)

@@ -52,15 +52,17 @@ class AsOfOfflineStore(DuckDBOfflineStore):
             UnsupportedView: a view does not map its keys and columns one to one.
         """
         timestamp = infer_event_timestamp_from_entity_df(dict(entity_df.dtypes))
-        rows = ibis.memtable(entity_df)
+        rows = entities = ibis.memtable(entity_df)
         for view in feature_views:
             prefix = f"{view.projection.name_to_use()}:"
             names = [ref.removeprefix(prefix) for ref in feature_refs if ref.startswith(prefix)]
-            rows = _with_last_values(rows, timestamp, view, names)
+            rows = _with_last_values(rows, entities, timestamp, view, names)
         return IbisRetrievalJob(rows, [], False, None, None, None, None, str(config.repo_path))
 
 
-def _with_last_values(rows: Any, timestamp: str, view: FeatureView, names: list[str]) -> Any:
+def _with_last_values(
+    rows: Any, entities: Any, timestamp: str, view: FeatureView, names: list[str]
+) -> Any:
     """`rows` with the columns `names` of the view, null where nothing is known or all expired."""
     source = view.batch_source
     known_at, keys = source.timestamp_field, [column.name for column in view.entity_columns]
@@ -72,6 +74,8 @@ def _with_last_values(rows: Any, timestamp: str, view: FeatureView, names: list[
         if declared:
             raise UnsupportedView(view.name, what)
     snapshots = ibis.read_parquet(source.path).select(*keys, *names, _known_at=known_at)
+    # Of few rows, such as those of a day, few snapshots are sorted.
+    snapshots = snapshots.semi_join(entities, keys)
     joined = rows.asof_join(
         snapshots,
         on=rows[timestamp] >= snapshots["_known_at"],

@@ -10,7 +10,7 @@ from datetime import date
 
 import dagster as dg
 
-from recsys_assets.definitions import daily_loop
+from recsys_assets.definitions import build_definitions, daily_loop
 from recsys_assets.features.backfill import days_between
 from recsys_assets.narrated_run import RunFailed, run_narrated
 from recsys_assets.settings import Settings
@@ -51,9 +51,10 @@ def prepare(
     for tables in _RECORDED:
         missing = _missing(store, tables, days)
         if missing:
+            job = build_definitions(settings).resolve_job_def(daily_loop.name)
             keys = [dg.AssetKey(name) for name in tables]
             try:
-                run_narrated(settings, instance, daily_loop.name, keys, missing, screen)
+                run_narrated(settings, instance, job, keys, missing, screen)
             except RunFailed as error:
                 raise NotPrepared(
                     f"events and features of {missing[0]} to {missing[-1]} could not be made:\n"

@@ -8,13 +8,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from recsys_assets.serving.processes import ServiceError
+from recsys_assets.serving.processes import ServiceError, StuckLoad
 from recsys_assets.serving.release import Releases
 from recsys_assets.serving.release_events import Action, Promoted, Reason
 
 
 class PromotionError(ServiceError):
     """A release could not be promoted; the one before it is served as if nothing had been."""
+
+
+class LatePromotion(PromotionError, StuckLoad):
+    """The server did not load a release in time."""
 
 
 class NothingServed(PromotionError):

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from recsys_assets.serving.changing import PromotionError
+from recsys_assets.serving.changing import LatePromotion, PromotionError
 from recsys_assets.serving.client import (
     CACHED,
     MODEL,
@@ -114,8 +114,9 @@ def _refusing(what: str, seconds: float) -> Iterator[None]:
     except WaitedTooLong as error:
         raise PromotionError(f"{what}: {error}") from error
     except InferenceServerException as error:
-        cause = WaitedTooLong("Triton", seconds) if is_late(error) else error.message()
-        raise PromotionError(f"{what}: {cause}") from error
+        if is_late(error):
+            raise LatePromotion(f"{what}: {WaitedTooLong('Triton', seconds)}") from error
+        raise PromotionError(f"{what}: {error.message()}") from error
 
 
 def _answer(ask: Callable[[], T], seconds: float) -> T:

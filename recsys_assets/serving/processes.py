@@ -59,6 +59,10 @@ def require_free_port(address: Address, service: str, variable: str) -> None:
             ) from None
 
 
+class StuckLoad(ServiceError):
+    """A server did not get to the end of what it was told in time; it may never."""
+
+
 class EndedWhileStarting(ServiceError):
     """A process ended before it was ready."""
 

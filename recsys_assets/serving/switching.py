@@ -21,6 +21,7 @@ from recsys_assets.serving.model_control import (
     require_live,
     unload,
 )
+from recsys_assets.serving.processes import ServiceError
 from recsys_assets.serving.release import Releases
 from recsys_assets.serving.release_events import ChangedMeanwhile, Promoted
 from recsys_assets.serving.repository import (
@@ -50,7 +51,7 @@ class Recorded(Folders, Protocol):
         """The record, None before the first promotion."""
 
 
-def _never() -> bool:
+def _never(_: ServiceError) -> bool:
     return False
 
 
@@ -59,15 +60,15 @@ class LiveServer:
     """A running Triton server: its gRPC address, the model repository it serves, and on what.
 
     As `changing.Live` it is the only server: what it answers with is what everybody gets. A load
-    may take `wait_seconds`. Should the server abort meanwhile, `revive` starts it again, if that is
-    of use; it says whether it has.
+    may take `wait_seconds`. Should the server abort or hang meanwhile, `revive` starts it again, if
+    that is of use; it says whether it has.
     """
 
     grpc: str
     repository: Path
     kind: str = ON_CPU
     wait_seconds: float = WAIT_SECONDS
-    revive: Callable[[], bool] = field(default=_never, compare=False)
+    revive: Callable[[ServiceError], bool] = field(default=_never, compare=False)
 
     @classmethod
     def embedded(cls, triton: Triton) -> "LiveServer":
@@ -104,8 +105,8 @@ class LiveServer:
         """
         try:
             return self._change(releases, step)
-        except NothingServed:
-            if self.revive():
+        except NothingServed as error:
+            if self.revive(error):
                 return self._change(releases, step)
             if step.action != "rolled back":
                 raise

@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from recsys_assets.serving.client import is_live
-from recsys_assets.serving.processes import Address, Daemon, ServiceError, require_free_port
+from recsys_assets.serving.processes import (
+    Address,
+    Daemon,
+    ServiceError,
+    StuckLoad,
+    require_free_port,
+)
 from recsys_assets.settings import WAIT_SECONDS, Settings
 
 T = TypeVar("T")
@@ -121,26 +127,39 @@ class Triton:
         self.start()
         try:
             return load()
-        except ServiceError:
-            if not self.revive():
+        except ServiceError as error:
+            if not self.revive(error):
                 raise
         return load()
 
-    def revive(self) -> bool:
-        """Starts it again if it has ended by the fault of its backend that a start gets over.
+    def revive(self, error: ServiceError) -> bool:
+        """Starts it again if that gets over what a load failed by, which is a fault of its backend.
+
+        It may have aborted. Or it hangs: a model process that does not answer within a second is
+        given up, and then waited for until it ends, which it does not.
+
+        Args:
+            error: of the load, or with that as its cause.
 
         Returns:
-            Whether it had.
+            Whether it was started again.
 
         Raises:
             ServiceError: of `start`.
         """
-        log = self.daemon.log_file
-        if self.live() or not log.is_file() or _ABORTED not in self.daemon.log_tail(_ABORT_BYTES):
+        if isinstance(error, StuckLoad) or isinstance(error.__cause__, StuckLoad):
+            _LOG.warning("Triton does not get to the end of a load (%s): it is started anew", error)
+            self.stop()
+        elif not self.live() and self._has_aborted():
+            _LOG.warning("Triton aborted while loading (%s): it is started again", _ABORTED)
+        else:
             return False
-        _LOG.warning("Triton aborted while loading (%s in %s): it is started again", _ABORTED, log)
         self.start()
         return True
+
+    def _has_aborted(self) -> bool:
+        daemon = self.daemon
+        return daemon.log_file.is_file() and _ABORTED in daemon.log_tail(_ABORT_BYTES)
 
     def stop(self) -> bool:
         """Stops the server; requests in flight have the exit timeout to finish."""

@@ -10,12 +10,14 @@ class Plan:
     """What will be done.
 
     `seconds` holds the expected seconds of every step in the order of execution, those of checks
-    too; `checks` names the checks among them. `reused` names assets that are up to date.
+    too; `checks` names the checks among them. `reused` names assets that are up to date. `basis`
+    says where a run took as long.
     """
 
     seconds: Mapping[str, float]
     checks: frozenset[str]
     reused: Sequence[str]
+    basis: str
 
     @property
     def steps(self) -> list[str]:
@@ -36,9 +38,11 @@ class Plan:
         minutes = sum(self.seconds.values()) / 60
         shown = [f"{name} {share} %" for name, share in self.shares().items()]
         return [
-            f"plan: {len(self.steps)} steps, about {max(minutes, 1):.0f} min on the machine where "
-            "this was measured:",
-            *(f"  {', '.join(shown[at : at + _IN_A_LINE])}" for at in range(0, len(shown), 4)),
+            f"plan: {len(self.steps)} steps; they took {max(minutes, 1):.0f} min {self.basis}:",
+            *(
+                f"  {', '.join(shown[at : at + _IN_A_LINE])}"
+                for at in range(0, len(shown), _IN_A_LINE)
+            ),
             *self._reused(),
         ]
 
@@ -89,12 +93,13 @@ class Position:
 
     @property
     def percent(self) -> float:
-        """Percent of the expected time that lies behind."""
+        """Percent of the expected time that lies behind; 100 only when all is done."""
         seconds = self._plan.seconds
         behind = sum(value for name, value in seconds.items() if name in self._done)
         if self._step:
             behind += min(self._clock() - self._since, seconds.get(self._step, 0.0))
-        return 100 * behind / (sum(seconds.values()) or 1)
+        percent = 100 * behind / (sum(seconds.values()) or 1)
+        return min(percent, 99.0) if self._done < seconds.keys() else percent
 
     def __str__(self) -> str:
         return f"{len(self._begun):2}/{len(self._plan.steps)} {self.percent:3.0f} %"

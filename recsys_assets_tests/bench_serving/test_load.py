@@ -12,12 +12,13 @@ from recsys_assets_tests.bench_serving.fake_server import response, serve
 from recsys_assets_tests.conftest import free_port
 
 PEOPLE = Population(["ann", "bob"], 1_506_816_000)
+PATIENT = Manner(deadline_ms=60_000)  # where the deadline is not what is tested
 
 
 def test_everything_that_is_due_is_sent_and_answered():
     due = np.linspace(0, 0.5, 100)
     with serve(lambda *_: response(degraded=True)) as running:
-        found = Load(running, PEOPLE).open(due)
+        found = Load(running, PEOPLE, PATIENT).open(due)
     assert len(found) == 100
     assert set(found.kind) == {ANSWERED}
     assert found.degraded.all() and (found.release == 7).all() and (found.items == 2).all()
@@ -37,7 +38,7 @@ def test_a_server_that_stalls_cannot_hide_its_queue():
 
     due = np.arange(0, 0.5, 0.01)
     with serve(stall_once, workers=1) as running:
-        found = Load(running, PEOPLE).open(due)
+        found = Load(running, PEOPLE, PATIENT).open(due)
     late = found.latency_ms[due < 0.25]
     assert (late >= 240).all()
     assert found.latency_ms[0] >= 490
@@ -62,7 +63,7 @@ def test_refusals_are_told_from_other_failures():
         context.abort(grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size")
 
     with serve(refuse) as running:
-        found = Load(running, PEOPLE).open(np.array([0.0]))
+        found = Load(running, PEOPLE, PATIENT).open(np.array([0.0]))
     assert found.kind.tolist() == [REFUSED]
     assert not found.served.any()
     assert found.messages == {0: "Exceeds maximum queue size"}
@@ -70,7 +71,7 @@ def test_refusals_are_told_from_other_failures():
 
 def test_a_closed_loop_keeps_so_many_in_flight():
     with serve(lambda *_: response(), workers=8) as running:
-        found = Load(running, PEOPLE).closed(concurrency=3, seconds=0.3)
+        found = Load(running, PEOPLE, PATIENT).closed(concurrency=3, seconds=0.3)
     starts = [(moment, 1) for moment in found.sent] + [(moment, -1) for moment in found.done]
     in_flight = np.cumsum([change for _, change in sorted(starts)])
     assert in_flight.max() == 3

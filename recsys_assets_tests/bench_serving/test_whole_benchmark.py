@@ -10,7 +10,7 @@ from recsys_assets.serving import services
 from recsys_assets.serving.request_log import STREAM
 from recsys_assets_tests.bench_serving.peers.conftest import deployment  # noqa: F401
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -4,38 +4,14 @@ import pytest
 from recsys_assets.ranking.ranker import Ranker
 from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
 from recsys_assets.retrieval.training_data import load_training_data, text_embeddings
-from recsys_assets_tests.models_environment import THROUGH, train, write_store
+from recsys_assets_tests.models_environment import THROUGH
 
 pytestmark = pytest.mark.integration
 
-TWO_TOWER = {
-    "epochs": 1,
-    "final_epochs": 0,
-    "examples_per_epoch": 256,
-    "batch_size": 64,
-    "embedding_dim": 8,
-}
-PARAMETERS = {
-    "epochs": 2,
-    "final_epochs": 1,
-    "positives_per_epoch": 512,
-    "batch_positives": 64,
-    "embedding_dim": 8,
-    "negatives": 4,
-}
-
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    from recsys_assets.ranking.hyperparameters import DlrmParameters
-    from recsys_assets.ranking.train import add_retrieval
-
-    store = write_store(tmp_path_factory.mktemp("store"))
-    two_tower, folder = tmp_path_factory.mktemp("two_tower"), tmp_path_factory.mktemp("dlrm")
-    train(store, "recsys_assets.retrieval.train", two_tower, TWO_TOWER)
-    metrics = train(store, "recsys_assets.ranking.train", folder, PARAMETERS)
-    add_retrieval(folder, two_tower, DlrmParameters(**PARAMETERS))
-    return store, folder, metrics
+def trained(trained_shop):
+    return trained_shop.store, trained_shop.folder("dlrm"), trained_shop.metrics("dlrm")
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from recsys_assets.instance import dagster_environment
 from recsys_assets.monitoring.clock import close_day
 from recsys_assets.retraining.alerts import raised_alerts
 from recsys_assets.retraining.evidence import Evidence
 from recsys_assets.serving.processes import Daemon
-from recsys_assets.settings import REPOSITORY
+from recsys_assets.settings import REPOSITORY, load_settings
 from recsys_assets.storage import Store
 from recsys_assets_tests.waiting import until
 
@@ -31,8 +32,8 @@ class Deployment:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        dagster_home = home / "dagster"
-        dagster_home.mkdir()
+        environment = dagster_environment(load_settings({"RECSYS_HOME": str(home)}))
+        dagster_home = Path(environment["DAGSTER_HOME"])
         config = (REPOSITORY / "dagster.yaml").read_text()
         assert _START_TIMEOUT in config
         # A run whose daemon was killed just before it started the process is failed after that.
@@ -41,14 +42,17 @@ class Deployment:
         self.instance = dg.DagsterInstance.from_config(str(dagster_home))
         self.daemon = Daemon("dagster-daemon", home / "daemon.pid", home / "daemon.log")
         self._groups: list[int] = []
-        self._env = os.environ | {
-            "DAGSTER_HOME": str(dagster_home),
-            "PYTHONPATH": str(REPOSITORY),
-            "RECSYS_HOME": str(home),
-            "RECSYS_STORAGE": self.storage_url,
-            "RECSYS_DRIFT_DAYS": "1/1",
-            "RECSYS_COOLDOWN_DAYS": "1",
-        }
+        self._env = (
+            os.environ
+            | environment
+            | {
+                "PYTHONPATH": str(REPOSITORY),
+                "RECSYS_HOME": str(home),
+                "RECSYS_STORAGE": self.storage_url,
+                "RECSYS_DRIFT_DAYS": "1/1",
+                "RECSYS_COOLDOWN_DAYS": "1",
+            }
+        )
 
     @property
     def storage_url(self) -> str:
@@ -150,6 +154,7 @@ def test_a_closed_day_is_worked_on_and_drift_leads_to_a_promotion(deployment):
     assert days == ["2017-10-01", "2017-10-02"]
 
 
+@pytest.mark.slow
 def test_a_daemon_that_is_killed_again_and_again_loses_no_report_and_acts_on_none_twice(
     deployment,
 ):
@@ -182,6 +187,7 @@ def test_a_training_that_is_killed_is_reported_and_repeated(deployment):
     assert raised_alerts(store)[0].kind == "run_failed"
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_with_everything_around_it_blocks_nothing(deployment):
     deployment.hold()
     deployment.report(1)
@@ -196,6 +202,7 @@ def test_a_training_that_is_killed_with_everything_around_it_blocks_nothing(depl
     assert deployment.runs()[0].status == dg.DagsterRunStatus.FAILURE
 
 
+@pytest.mark.slow
 def test_a_killed_training_that_dagster_passes_over_is_repeated_and_alerts_once(deployment):
     deployment.hold()
     deployment.report(1)
@@ -212,6 +219,7 @@ def test_a_killed_training_that_dagster_passes_over_is_repeated_and_alerts_once(
     assert len(raised_alerts(Store(deployment.storage_url))) == 1
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_as_it_starts_is_repeated(deployment):
     def is_starting():
         return [run.status for run in deployment.runs()] == [dg.DagsterRunStatus.STARTING]

@@ -5,25 +5,14 @@ from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
 from recsys_assets.retrieval.item_tower import ItemTower
 from recsys_assets.retrieval.query_tower import QueryTower
 from recsys_assets.retrieval.training_data import load_training_data, text_embeddings
-from recsys_assets_tests.models_environment import THROUGH, train, write_store
+from recsys_assets_tests.models_environment import THROUGH
 
 pytestmark = pytest.mark.integration
 
-PARAMETERS = {
-    "epochs": 2,
-    "examples_per_epoch": 512,
-    "batch_size": 64,
-    "id_dim": 8,
-    "embedding_dim": 8,
-    "hidden_dim": 16,
-}
-
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    store = write_store(tmp_path_factory.mktemp("store"))
-    folder = tmp_path_factory.mktemp("two_tower")
-    return store, folder, train(store, "recsys_assets.retrieval.train", folder, PARAMETERS)
+def trained(trained_shop):
+    return trained_shop.store, trained_shop.folder("two_tower"), trained_shop.metrics("two_tower")
 
 
 def test_onnx_computes_what_tensorflow_does(trained):

@@ -227,11 +227,17 @@ class TestKilledPromotion:
     @pytest.mark.parametrize(
         ("place", "survivor"),
         [
-            pytest.param((switching, "remove_versions", 2, "before"), "old", id="files laid", marks=SLOW),
+            pytest.param(
+                (switching, "remove_versions", 2, "before"), "old", id="files laid", marks=SLOW
+            ),
             pytest.param((switching, "prove", 1, "after"), "old", id="loaded beside", marks=SLOW),
-            pytest.param((switching, "load", 1, "before"), "old", id="configuration written", marks=SLOW),
+            pytest.param(
+                (switching, "load", 1, "before"), "old", id="configuration written", marks=SLOW
+            ),
             pytest.param((switching, "load", 1, "after"), "old", id="switched"),
-            pytest.param((release_events, "write_atomically", 1, "after"), "old", id="event", marks=SLOW),
+            pytest.param(
+                (release_events, "write_atomically", 1, "after"), "old", id="event", marks=SLOW
+            ),
             pytest.param((release_events, "write_if_unchanged", 1, "after"), "new", id="recorded"),
         ],
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from recsys_assets.serving import services
-from recsys_assets.serving.processes import Address, Daemon, ServiceError
+from recsys_assets.serving.processes import Address, Daemon, ServiceError, StuckLoad
 from recsys_assets.serving.triton import Triton
 from recsys_assets.serving.valkey import Valkey
 from recsys_assets.settings import load_settings
@@ -88,8 +88,8 @@ def test_one_that_is_not_ready_in_time_is_stopped(daemon):
 class Loading:
     """A Triton whose server aborts at its first loads, with these words in its log."""
 
-    def __init__(self, settings, monkeypatch, words, aborts):
-        self.starts, self.loads, self._aborts = 0, 0, aborts
+    def __init__(self, settings, monkeypatch, words, aborts, error=ServiceError):
+        self.starts, self.loads, self._aborts, self._error = 0, 0, aborts, error
         self.triton = Triton.of(settings)
         log = self.triton.daemon.log_file
         log.parent.mkdir(parents=True)
@@ -103,7 +103,7 @@ class Loading:
     def load(self):
         self.loads += 1
         if self.loads <= self._aborts:
-            raise ServiceError("Socket closed")
+            raise self._error("Socket closed")
         return 7
 
 
@@ -116,9 +116,19 @@ def test_a_triton_that_aborted_while_loading_is_started_and_loaded_once_more(
     loading = Loading(settings, monkeypatch, LOCK, aborts=1)
     assert loading.triton.start_and(loading.load) == 7
     assert (loading.starts, loading.loads) == (2, 2)
-    assert f"Triton aborted while loading ({LOCK} in {loading.triton.daemon.log_file})" in (
-        caplog.text
-    )
+    assert f"Triton aborted while loading ({LOCK})" in caplog.text
+
+
+def test_a_triton_that_hangs_in_a_load_is_stopped_and_loaded_once_more(
+    settings, monkeypatch, caplog
+):
+    loading = Loading(settings, monkeypatch, "", aborts=1, error=StuckLoad)
+    monkeypatch.setattr(Triton, "live", lambda _: True)
+    stops = []
+    monkeypatch.setattr(Triton, "stop", lambda _: stops.append(1))
+    assert loading.triton.start_and(loading.load) == 7
+    assert (loading.starts, loading.loads, stops) == (2, 2, [1])
+    assert "Triton does not get to the end of a load (Socket closed)" in caplog.text
 
 
 @pytest.mark.parametrize(("words", "starts"), [(LOCK, 2), ("std::bad_alloc", 1)])

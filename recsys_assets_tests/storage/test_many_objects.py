@@ -9,10 +9,10 @@ import pytest
 from recsys_assets.retraining.alerts import raised_alerts
 from recsys_assets.serving.release import Releases
 from recsys_assets.serving.release_events import Promoted
-from recsys_assets.storage import Store
+from recsys_assets.storage import Store, s3
 from recsys_assets_tests.storage.s3_proxy import Proxy
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 DAYS = [f"{2015 + n // 336}-{n // 28 % 12 + 1:02}-{n % 28 + 1:02}" for n in range(3360)]
 TABLES = 20
@@ -49,6 +49,7 @@ def store(proxy: Proxy) -> Store:
     """The store; filled behind the server's back, as 100,000 requests would take minutes."""
     from moto.s3.models import s3_backends
 
+    s3.use_limits(s3.Limits())  # the server lists 100,000 names: no matter of a second
     backend = s3_backends["123456789012"]["aws"]
     for key, data in everything().items():
         backend.put_object("shop", f"store/{key}", data)

@@ -128,7 +128,13 @@ class TestRepetitions:
 
 
 class TestCrash:
-    STEPS = ("read", "file 1", "file 2", "remember", "settle")
+    STEPS = (
+        "file 1",
+        *(
+            pytest.param(step, marks=pytest.mark.slow)
+            for step in ("read", "file 2", "remember", "settle")
+        ),
+    )
 
     def crash(self, valkey_url, shop, step):
         ended = subprocess.run([*LAND, valkey_url, shop.as_uri(), step])
@@ -163,6 +169,7 @@ class TestCrash:
         assert (shop / "interactions" / file).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_on_s3_too(valkey_url, stream, s3_environment):
     accept(stream, at(YESTERDAY, "a"), at(TODAY, "b"), at(TODAY, "c"), at(TODAY, "d"))
     for step in ("file 1", "", ""):

@@ -46,7 +46,7 @@ def test_a_line_tells_the_time_and_the_position(clock):
     clock.now = 75.0
 
     screen.say("started: Valkey")
-    screen.follow(Position(Plan({"train": 1.0}, frozenset(), []), clock))
+    screen.follow(Position(Plan({"train": 1.0}, frozenset(), [], ""), clock))
     screen.say("train: epoch 2")
 
     assert lines(stream) == ["[  75 s] started: Valkey", "[ 0/1   0 %   75 s] train: epoch 2"]

@@ -11,7 +11,7 @@ from recsys_assets.serving.processes import ServiceError
 from recsys_assets_tests.bench_serving.peers.conftest import BOUGHT
 from recsys_assets_tests.serving.conftest import settings_in
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 AT = 1_506_816_000
 REQUESTS = [
