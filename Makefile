@@ -4,6 +4,11 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 export PYTHON
 export PATH := $(CURDIR)/.venvs/orchestration/bin:$(PATH)
+unexport PYTHONDONTWRITEBYTECODE  # else every process compiles all that it imports
+
+# Each worker starts Spark, Valkey and Triton of its own, so there are not more than a few.
+WORKERS ?= logical
+PYTEST := pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder --durations 20
 
 .PHONY: setup-console setup-check setup-manifests setup-test $(shell grep -oE "^[a-z0-9-]+:" $(MAKEFILE_LIST) | tr -d :)
 
@@ -39,11 +44,17 @@ up: setup ## Start the embedded Valkey and Triton
 down: setup ## Stop the embedded Valkey and Triton
 	recsys down
 
-test: setup-test ## All tests
-	pytest --durations=30
+test: setup-test ## All tests but those that need long; OPTIONS=… goes to pytest
+	$(PYTEST) -m "not slow" $(OPTIONS)
+
+test-all: setup-test ## All tests: kills at many points, fleets, every combination too
+	$(PYTEST) $(OPTIONS)
 
 test-fast: setup-test ## Tests that need no service
-	pytest -m "not integration"
+	$(PYTEST) -m "not integration" $(OPTIONS)
+
+mutants: setup-test ## Break the product in twenty places: do the tests notice? OPTIONS="--seed 2"
+	python tools/mutate.py $(OPTIONS)
 
 check: setup-check ## Format, lint, types, import contracts, Dagster definitions
 	ruff format --check .
