@@ -10,7 +10,9 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import click
@@ -33,7 +35,7 @@ Seconds = dict[str, dict[str, list[list[float]]]]
 def main() -> None:
     """Times every stage at each size in turns; the first turn warms up and does not count."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--days", type=int, default=60, help="N (default: 60)")
+    parser.add_argument("--days", type=int, default=40, help="N (default: 40)")
     parser.add_argument("--turns", type=int, default=3, help="measured turns (default: 3)")
     asked = parser.parse_args()
     settings, machine = load_settings(), describe_machine()
@@ -56,6 +58,7 @@ def main() -> None:
                     for kind, stages in _KINDS.items():
                         for name, stage in stages.items():
                             taken = _cpu_seconds(stage, world)
+                            click.echo(f"  {kind:7} {name:28} {taken:.2f} s")
                             if turn:
                                 seconds[kind][name][size].append(taken)
         finally:
@@ -69,7 +72,8 @@ def main() -> None:
 
 def _cpu_seconds(stage: Callable[[World], object], world: World) -> float:
     before = _used()
-    stage(world)
+    with redirect_stdout(StringIO()):  # what Feast says of its progress
+        stage(world)
     return round(_used() - before, 3)
 
 

@@ -108,6 +108,7 @@ class World:
 def _ingest(world: World, days: list[str]) -> None:
     known = pl.Series(world.shop.item_ids)
     dates = [date.fromisoformat(day) for day in days]
+    # Of a source, it asks for interactions alone.
     ingest(world.shop, world.store, dates, known, datetime.now(UTC))  # type: ignore[arg-type]
 
 

@@ -12,19 +12,17 @@ import ibis  # type: ignore[import-untyped]
 import pandas as pd
 from feast import FeatureView, RepoConfig
 from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig
-from feast.infra.offline_stores.ibis import IbisRetrievalJob
 from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.infra.offline_stores.offline_utils import infer_event_timestamp_from_entity_df
 
 
 class UnsupportedView(ValueError):
-    """A view declares something that this join does not know."""
+    """A view is declared or asked for in a way that this join does not know."""
 
     def __init__(self, view: str, what: str) -> None:
         super().__init__(
-            f"feature view {view!r} declares {what}, which the point-in-time join of "
-            "AsOfOfflineStore does not know: leave it out of feature_repo/definitions.py, or "
-            "teach the join"
+            f"feature view {view!r}: the point-in-time join of AsOfOfflineStore knows no {what}; "
+            "leave it out of feature_repo/definitions.py or the call, or teach the join"
         )
 
 
@@ -43,21 +41,27 @@ class AsOfOfflineStore(DuckDBOfflineStore):
         feature_views: list[FeatureView],
         feature_refs: list[str],
         entity_df: pd.DataFrame,
-        *_: object,
-        **__: object,
+        *more: Any,
+        **options: Any,
     ) -> RetrievalJob:
-        """Each row with the last values of its keys that are not later than it, in any order.
+        """Feast's job, with each row's last values that are not later than it joined as of.
 
         Raises:
-            UnsupportedView: a view does not map its keys and columns one to one.
+            UnsupportedView: a view, or the call, renames keys or columns.
         """
+        job = DuckDBOfflineStore.get_historical_features(
+            config, feature_views, feature_refs, entity_df, *more, **options
+        )
         timestamp = infer_event_timestamp_from_entity_df(dict(entity_df.dtypes))
         rows = entities = ibis.memtable(entity_df)
         for view in feature_views:
+            if job.full_feature_names:
+                raise UnsupportedView(view.name, "full feature names")
             prefix = f"{view.projection.name_to_use()}:"
             names = [ref.removeprefix(prefix) for ref in feature_refs if ref.startswith(prefix)]
             rows = _with_last_values(rows, entities, timestamp, view, names)
-        return IbisRetrievalJob(rows, [], False, None, None, None, None, str(config.repo_path))
+        job.table = rows  # nothing of Feast's own join has run yet
+        return job
 
 
 def _with_last_values(
@@ -67,9 +71,9 @@ def _with_last_values(
     source = view.batch_source
     known_at, keys = source.timestamp_field, [column.name for column in view.entity_columns]
     for what, declared in (
-        ("a field mapping", source.field_mapping),
-        ("a created timestamp", source.created_timestamp_column),
-        ("a join key map", view.projection.join_key_map),
+        ("field mapping", source.field_mapping),
+        ("created timestamp", source.created_timestamp_column),
+        ("join key map", view.projection.join_key_map),
     ):
         if declared:
             raise UnsupportedView(view.name, what)

@@ -126,6 +126,15 @@ def test_the_join_is_feasts_value_by_value(tmp_path, ttl, seed):
     assert all(0 < ours[name].null_count < ours.num_rows for name in ("spend", "price", "age"))
 
 
+def test_what_the_join_does_not_know_is_refused(tmp_path):
+    from recsys_assets.features.asof_store import UnsupportedView
+
+    entities, declared = write_history(tmp_path), views(tmp_path)
+    declared[2].batch_source.created_timestamp_column = "sold"
+    with pytest.raises(UnsupportedView, match=r"item_features.*knows no created timestamp"):
+        join(tmp_path, OURS, entities, declared)
+
+
 def rows_handled(folder, kind, days):
     """Rows that all operators of a join of `days` days, an example an hour, hand on."""
     import ibis
