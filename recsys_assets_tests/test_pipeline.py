@@ -196,8 +196,7 @@ def test_an_interrupt_ends_what_the_command_has_started_and_nothing_else(stopped
     code, lines, left = stopped
 
     assert (code, left) == (130, {})
-    assert "] stopped: " in lines[-2]
-    assert f"training ({TRAINING})" in lines[-2]
+    assert "] stopped: " in lines[-2]  # what had not ended by Ctrl-C itself
     assert "goes on from there" in lines[-1]
     assert "running already: Triton, Valkey" in finished.stdout
 

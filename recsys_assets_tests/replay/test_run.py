@@ -1,6 +1,7 @@
 """What a replay refuses before it begins, and what makes it stop."""
 
 import fcntl
+import io
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from recsys_assets.replay.record import DayRecord, write_day
 from recsys_assets.serving.release import Reason
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
+from recsys_assets.terminal.screen import Screen
 from recsys_assets_tests.replay.made_up import Shop, answer, traffic
 
 YEAR = {"RECSYS_FIRST_DAY": "2017-01-01", "RECSYS_LAST_DAY": "2017-10-05"}
@@ -119,7 +121,7 @@ def replay(tmp_path, monkeypatch):
 
     def make(shop):
         load = run.Load("nowhere", 500.0, shop.client)
-        return load, run._Replay(settings, store, Daemon(), load, 7)
+        return load, run._Replay(settings, store, Daemon(), load, 7, Screen(io.StringIO()))
 
     return make, store
 

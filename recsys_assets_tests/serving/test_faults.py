@@ -324,6 +324,8 @@ class TestAbortedTriton:
         with pytest.raises(PromotionError, match=rf"release {serving}.*`recsys up` brings it back"):
             promote(releases, live, publish_tiny_release(releases), BECAUSE)
         assert releases.promoted().release == serving
+        services.up(running)
+        assert answering(running) == serving
 
 
 class TestKilledStub:
