@@ -8,8 +8,8 @@ of `make test` only where those pass, so most mutants cost seconds. A mutant tha
 shows a rule without a test.
 
 Not drawn, because no test of behaviour could or should notice: texts, log lines, how often a loop
-looks (names with SECONDS, EVERY, POLL), declarations of types, and what measures or draws
-(benchmarks, plots, dashboards).
+looks (names with SECONDS, EVERY, POLL), options of dataclasses, defaults of hyperparameters,
+declarations of types, and what measures or draws (benchmarks, plots, dashboards).
 
 Run it on a clean work tree that nobody edits: files are changed where they lie, and put back.
 """
@@ -94,6 +94,14 @@ class _Places(ast.NodeVisitor):
         before = self._source[start:end].decode()
         self.found.append(Mutant(self._module, node.lineno, kind, before, after, start, end))
 
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        for statement in node.body:
+            self.visit(statement)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        if ast.unparse(node.func) != "parameter":
+            self.generic_visit(node)
+
     def visit_Compare(self, node: ast.Compare) -> None:
         turned = _TURNED[type(node.ops[0])]
         if len(node.ops) == 1:
@@ -175,7 +183,7 @@ def _nearest(mutant: Mutant) -> list[str]:
     return [path.relative_to(ROOT).as_posix() for path in found if path.exists()]
 
 
-def _stages(mutant: Mutant) -> Iterator[tuple[Sequence[str], float]]:
+def _stages(mutant: Mutant, near_only: bool) -> Iterator[tuple[Sequence[str], float]]:
     """What to run, narrowest first, and for how long at most."""
     near = _nearest(mutant)
     if near:
@@ -184,7 +192,8 @@ def _stages(mutant: Mutant) -> Iterator[tuple[Sequence[str], float]]:
     if folder != TESTS and folder.exists():
         inside = folder.relative_to(ROOT).as_posix()
         yield ["pytest", "-x", "-q", "--no-header", "-m", "not slow", inside], _QUICK_SECONDS
-    yield ["make", "test", "OPTIONS=-x -q"], _WHOLE_SECONDS
+    if not near_only:
+        yield ["make", "test", "OPTIONS=-x -q"], _WHOLE_SECONDS
 
 
 def _failed_test(command: Sequence[str], seconds: float) -> str | None:
@@ -212,13 +221,13 @@ def _failed_test(command: Sequence[str], seconds: float) -> str | None:
     return named.group(1)
 
 
-def judge(mutant: Mutant) -> Verdict:
+def judge(mutant: Mutant, near_only: bool) -> Verdict:
     """Puts a mutant in place, runs the tests, and puts the module back."""
     path, began = ROOT / mutant.module, time.monotonic()
     original, times = path.read_bytes(), path.stat()
     path.write_bytes(original[: mutant.start] + mutant.after.encode() + original[mutant.end :])
     try:
-        failures = (_failed_test(command, limit) for command, limit in _stages(mutant))
+        failures = (_failed_test(command, limit) for command, limit in _stages(mutant, near_only))
         noticed = next((test for test in failures if test), None)
     finally:
         path.write_bytes(original)
@@ -266,6 +275,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the draw (default 1)")
     parser.add_argument("--count", type=int, default=20, help="modules to break (default 20)")
     parser.add_argument("--only", type=int, nargs="*", help="numbers of the draw, from 1")
+    parser.add_argument("--near", action="store_true", help="leave out the whole suite")
     parser.add_argument("--list", action="store_true", help="show what would be drawn, and end")
     arguments = parser.parse_args()
     drawn = list(enumerate(draw(arguments.seed, arguments.count), 1))
@@ -282,7 +292,7 @@ def main() -> None:
         )
         if arguments.list:
             continue
-        verdicts.append(judge(mutant))
+        verdicts.append(judge(mutant, arguments.near))
         print(
             f"    {verdicts[-1].seconds:.0f} s: {verdicts[-1].noticed_by or 'NOTHING'}", flush=True
         )
