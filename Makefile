@@ -6,9 +6,9 @@ export PYTHON
 export PATH := $(CURDIR)/.venvs/orchestration/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # else every process compiles all that it imports
 
-# Each worker starts Spark, Valkey and Triton of its own, so there are not more than a few.
-WORKERS ?= logical
-PYTEST := pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder --durations 20
+# More workers than two cores: half of the time a test waits for a server. Each starts its own.
+WORKERS ?= 4
+PYTEST := pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 20
 
 .PHONY: setup-console setup-check setup-manifests setup-test $(shell grep -oE "^[a-z0-9-]+:" $(MAKEFILE_LIST) | tr -d :)
 
