@@ -8,7 +8,8 @@ import numpy as np
 METHODS = ("mmr", "dpp")
 
 # Of what makes an item new beside those taken, the least that is told from none in float32.
-_NOTHING_NEW = 1e-6
+_NOTHING_NEW = np.float32(1e-6)
+_LAST = np.float32(16)  # relevance and the log of the above together span less
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,9 @@ def determinantal_map(
         new -= row * row
         np.maximum(new, _NOTHING_NEW, out=new)
         gain[best] = -np.inf
-        taken[step] = best = (gain + weight * np.log(new)).argmax()
+        raised = gain + weight * np.log(new)
+        raised[new <= _NOTHING_NEW] -= _LAST
+        taken[step] = best = raised.argmax()
     return taken
 
 

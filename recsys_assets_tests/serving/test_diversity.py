@@ -61,6 +61,12 @@ def test_dpp_lets_a_duplicate_give_way_to_something_else():
     assert shown.tolist() == [0, 2, 1]
 
 
+@pytest.mark.parametrize("trade_off", [0.5, 0.9, 0.99])
+def test_dpp_shows_a_duplicate_last_however_relevant_it_is(trade_off):
+    shown = determinantal_map(np.array([1.0, 0.99, 0.0]), TWINS_AND_A_STRANGER, 3, trade_off)
+    assert shown.tolist() == [0, 2, 1]
+
+
 def test_mmr_agrees_with_the_formula_taken_literally():
     rng = np.random.default_rng(5)
     vectors, relevance = unit_vectors(rng, 40, 6), rng.random(40)
