@@ -109,6 +109,10 @@ def removed(planned, kind):
     return {item.name for item in planned.removed if item.kind == kind}
 
 
+def reasons(planned, kind):
+    return {item.why for item in planned.removed if item.kind == kind}
+
+
 def kept(planned, kind):
     return {item.name: item.why for item in planned.kept if item.kind == kind}
 
@@ -203,6 +207,7 @@ def test_artifacts_of_a_day_have_versions_of_their_own(shop):
     other = shop.train("retrained_two_tower/2017-10-02")
     planned = clean(shop, WEEK, LONG_AGO)
     assert removed(planned, "artifact") == {f"retrained_two_tower/2017-10-01/{first}"}
+    assert reasons(planned, "artifact") == {"no kept release names it"}
     assert shop.store.artifact("retrained_two_tower/2017-10-01").fetch().name == second
     assert shop.store.artifact("retrained_two_tower/2017-10-02").fetch().name == other
 
@@ -215,6 +220,7 @@ def test_artifacts_of_old_days_go_if_named_unless_a_kept_release_is_made_of_them
     shop.promote(shop.render({"two_tower": used}))
     planned = clean(shop, replace(WEEK, partition_days={"retrained_two_tower": 31}))
     assert {name.rpartition("/")[0] for name in removed(planned, "artifact")} == {old}
+    assert reasons(planned, "artifact") == {"of a day that is not kept"}
     assert shop.store.artifact(old).current() is None
     assert shop.store.artifact(used).current() is not None
     assert shop.store.artifact(new).current() is not None
@@ -245,6 +251,8 @@ def test_leftovers_go_once_they_are_old(shop):
     assert {item.kind for item in plan(shop.store, WEEK, NOW + 2 * DAY).removed} == {"staging"}
     planned = clean(shop, WEEK, NOW + 8 * DAY)
     assert planned.size == 7 * 5
+    assert reasons(planned, "artifact") == {"never finished"}
+    assert reasons(planned, "release") == {"never finished, or removed by halves"}
     assert {(item.kind, item.name) for item in planned.removed} == {
         ("leftover", "releases/.staging-9"),
         ("release", "9"),
