@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -210,9 +211,11 @@ def _failed_test(command: Sequence[str], seconds: float) -> str | None:
     try:
         output, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
         return "hangs"
+    finally:
+        with suppress(ProcessLookupError):  # nothing of it outlives a hang or an interrupt
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     if process.returncode == 0:
         return None
     named = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
