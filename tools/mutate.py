@@ -171,16 +171,20 @@ def draw(seed: int, count: int) -> list[Mutant]:
 
 
 def _nearest(mutant: Mutant) -> list[str]:
-    """Test files that mirror the module or import it."""
+    """Test files that mirror the module or what it is a part of, or import it."""
     module = Path(mutant.module).relative_to(PACKAGE.name)
-    mirror = TESTS / module.parent / f"test_{module.name}"
+    words = module.stem.split("_")
+    mirrors = [
+        TESTS / module.parent / f"test_{'_'.join(words[:count])}.py"
+        for count in range(len(words), 0, -1)
+    ]
     name = mutant.module.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
     folder, _, last = name.rpartition(".")
     imports = re.compile(
         rf"(import|from) {re.escape(name)}\b|from {re.escape(folder)} import [^\n]*\b{last}\b"
     )
     users = [path for path in sorted(TESTS.rglob("test_*.py")) if imports.search(path.read_text())]
-    found = [mirror, *(path for path in users if path != mirror)]
+    found = dict.fromkeys([*mirrors, *users])
     return [path.relative_to(ROOT).as_posix() for path in found if path.exists()]
 
 
