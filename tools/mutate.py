@@ -223,6 +223,8 @@ def _failed_test(command: Sequence[str], seconds: float) -> str | None:
     if process.returncode == 0:
         return None
     named = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
+    if named is None and "while loading conftest" in output:
+        return "the import of the tests"
     if named is None:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{output[-4000:]}")
     return named.group(1)

@@ -57,6 +57,7 @@ def test_a_broken_row_goes_to_quarantine_with_its_reason(change, reason):
     [
         (None, "missing_timestamp"),
         (datetime(1969, 12, 31, 23, 59, tzinfo=UTC), "before_1970"),
+        (datetime(1970, 1, 1, tzinfo=UTC), "too_late"),
         (datetime(2099, 1, 1, tzinfo=UTC), "in_the_future"),
         (at(3), "in_the_future"),
         (datetime(2024, 4, 28, tzinfo=UTC), "too_late"),
