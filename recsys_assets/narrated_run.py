@@ -1,14 +1,12 @@
 """A run in this process that tells a person what it does, from its plan to its cause of failure."""
 
 import uuid
-from collections.abc import Callable, Sequence
-from itertools import count
+from collections.abc import Sequence
 
 import dagster as dg
 
 from recsys_assets.expected import expect, plan_of
 from recsys_assets.instance import process_tag, run_tags
-from recsys_assets.pace import Progress, paced
 from recsys_assets.progress import Failures, Narrator, narrated
 from recsys_assets.settings import Settings
 from recsys_assets.terminal.plan import Position
@@ -48,8 +46,6 @@ def run_narrated(
     narrator = Narrator(screen, Position(plan), plan.checks)
     screen.doing("entering the days of each daily asset in Dagster's log")
     run_id = str(uuid.uuid4())
-    entered = paced(screen.say, "partitions entered in Dagster's log")
-    instance.add_event_listener(run_id, counting_plans(job, selection, len(days), entered))
     with narrator.followed():
         result = job.with_logger_defs({"console": narrated(narrator)}).execute_in_process(
             instance=instance,
@@ -66,19 +62,3 @@ def run_narrated(
         )
     if not result.success:
         raise RunFailed(narrator.failures, run_id)
-
-
-def counting_plans(
-    job: dg.JobDefinition, selection: Sequence[dg.AssetKey], days: int, progress: Progress
-) -> Callable[[dg.EventLogEntry], None]:
-    """A listener that counts partitions: Dagster enters each in its log before the first step."""
-    graph = job.asset_layer.asset_graph
-    planned = sum(days if graph.get(key).is_partitioned else 1 for key in selection)
-    entered = count(1)
-
-    def listen(entry: dg.EventLogEntry) -> None:
-        event = entry.dagster_event
-        if event is not None and event.is_asset_materialization_planned:
-            progress(next(entered), planned)
-
-    return listen

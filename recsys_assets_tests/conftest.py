@@ -35,7 +35,7 @@ def _group(item: pytest.Function) -> str:
     for name in _SHARED:
         if name in item.fixturenames:
             return name
-    fixtures = item._fixtureinfo.name2fixturedefs.values()  # pytest 9.0 tells it nowhere else
+    fixtures = item._fixtureinfo.name2fixturedefs.values()  # pytest 9.1 tells it nowhere else
     shared = any(one.scope in ("module", "package") for used in fixtures for one in used)
     if item.get_closest_marker("integration") and not shared:
         return item.nodeid

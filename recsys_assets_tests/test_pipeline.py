@@ -32,7 +32,6 @@ OURS = (
     r"\[( ?\d+/\d+ +\d+ % )? *\d+ s\] (started|running already): Triton, Valkey",
     r"\[( ?\d+/\d+ +\d+ % )? *\d+ s\] still at .*, \d+ s",
     r"\[ ?\d+/\d+ +\d+ % +\d+ s\] {step}: .*",
-    r"\[ 0/\d+   0 % +\d+ s\] [\d,]+ of [\d,]+ partitions entered in Dagster's log",
     r"plan: .*",
     r"  {step} \d+ %(, {step} \d+ %)*",
     r"\d+ assets are up to date: .*",
