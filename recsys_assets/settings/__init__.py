@@ -53,6 +53,8 @@ class Settings:
     if it is None. Items shown are not shown again for `shown_hours`, 0 being off. While the
     filters cannot be asked, `seen_when_down` says what a known user gets: `show` or `refuse`.
 
+    Hour and weekday of a request are told in `time_zone`, by its IANA name; event days are UTC.
+
     Callers of the HTTP services bring `api_token`, if there is one.
 
     A server, a load, or another state that is waited for may take `wait_seconds`; what is work by
@@ -72,6 +74,7 @@ class Settings:
     last_day: date | None
     today: date
     evaluation_days: int
+    time_zone: str
     online_store_url: str
     triton_http: str
     triton_grpc: str
@@ -140,6 +143,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         last_day=last_day,
         today=today,
         evaluation_days=reading.positive(environ, "RECSYS_EVALUATION_DAYS", 7),
+        time_zone=reading.time_zone(environ, "RECSYS_TIME_ZONE", "UTC"),
         online_store_url=reading.url(
             environ, "RECSYS_ONLINE_STORE_URL", "redis://127.0.0.1:6390/0", ONLINE_STORE_SCHEMES
         ),
