@@ -30,7 +30,7 @@ from recsys_assets.retrieval.item_tower import ITEM_IDS, read_embeddings
 from recsys_assets.retrieval.training_data import text_embeddings
 from recsys_assets.serving.diversity import Diversity, Sampling
 from recsys_assets.serving.integrity import digests, sha256
-from recsys_assets.serving.pipeline import Effort
+from recsys_assets.serving.pipeline import Effort, read_depths
 from recsys_assets.serving.quantization import Precision, quantize_release
 from recsys_assets.serving.query_stage import USER_COLUMNS
 from recsys_assets.serving.rank_stage import ITEMS, PROMOTIONS, STAGE, TEXT_EMBEDDINGS
@@ -75,6 +75,23 @@ class ServingConfig:
             "sampling": asdict(self.sampling),
         }
 
+    @classmethod
+    def of(cls, releases: Releases, release: int) -> "ServingConfig":
+        """What a release was rendered with.
+
+        Raises:
+            MissingRelease: there is no such release.
+        """
+        folder = releases.fetch(release) / "models" / PIPELINE / str(release)
+        stage, depths = json.loads((folder / STAGE).read_text()), read_depths(folder)
+        return cls(
+            depth=depths[Effort.FULL],
+            less=depths[Effort.FEWER_CANDIDATES],
+            diversity=Diversity(**stage["diversity"]),
+            sampling=Sampling(**stage["sampling"]),
+            precision=Precision(**releases.manifest(release)["precision"]),
+        )
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -85,12 +102,14 @@ class Origin:
         run_id: of the Dagster run that renders it.
         base_release: of a candidate, the release that was live and that it was held against.
         cause: why it was made.
+        weights_release: of a refresh, the release that brought the weights it goes on with.
     """
 
     trained_through: str
     run_id: str | None = None
     base_release: int | None = None
     cause: str = "initial training"
+    weights_release: int | None = None
 
 
 def render(
@@ -133,6 +152,8 @@ def render(
             "bytes_by_precision": {part: asdict(size) for part, size in sizes.items()},
         }
         _write_json(draft.path / MANIFEST, manifest)
+    if origin.weights_release is not None:
+        releases.note_refresh(release, origin.weights_release)
     return release
 
 

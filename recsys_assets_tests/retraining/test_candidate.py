@@ -4,16 +4,17 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from recsys_assets.ranking.scoring import RETRIEVAL
 from recsys_assets.retraining import candidate
 from recsys_assets.retraining.candidate import serving_parts
 from recsys_assets.retrieval.item_tower import read_embeddings
+from recsys_assets.serving.rendering import PARTS
 from recsys_assets.storage import Store
 
 DAY = "2025-03-05"
+NAMES = {part: f"refreshed_{part}" for part in PARTS}
 TRAINED = {"two_tower": f"finetuned_query_tower/{DAY}", "dlrm": f"finetuned_dlrm/{DAY}"}
 ITEMS = np.array([f"item-{n}" for n in range(40)], dtype=object)
 VECTORS = np.random.default_rng(0).normal(size=(len(ITEMS), 4)).astype(np.float32)
@@ -34,9 +35,6 @@ class Known:
 @pytest.fixture
 def store(tmp_path):
     store = Store(tmp_path.as_uri())
-    for day, user in {DAY: "ann", "2025-03-06": "not known yet"}.items():
-        event = {"user_id": user, "item_id": "item-1", "timestamp": None, "event": "purchase"}
-        store.table("interactions").write(pa.Table.from_pylist([event]), day)
     with store.artifact(TRAINED["two_tower"]).new_version() as draft:
         (draft.path / "query_tower.onnx").write_text("trained")
         (draft.path / "tastes.npz").write_text("as of the training")
@@ -52,8 +50,7 @@ def renewed(monkeypatch):
     """Counts purchases in name only; notes which folders were given, and what was in them."""
     renewed = []
 
-    def renew(events, folder, known):
-        assert events["user_id"].to_pylist() == ["ann"]
+    def renew(folder, known):
         renewed.append((folder.name == RETRIEVAL, (folder / "_COMPLETE").exists()))
         (folder / "tastes.npz").write_text(f"as of {known.day}")
 
@@ -66,9 +63,9 @@ def trained(store):
 
 
 def test_the_trained_models_are_served_with_what_is_known_by_now(store, renewed):
-    parts, _ = serving_parts(store, trained(store), Known(), "flat")
+    parts, _ = serving_parts(store, trained(store), Known(), "flat", NAMES)
 
-    assert parts.artifacts == {part: f"candidate_{part}/{DAY}" for part in parts.folders}
+    assert parts.artifacts == NAMES
     assert (parts.folders["two_tower"] / "query_tower.onnx").read_text() == "trained"
     assert (parts.folders["dlrm"] / "ranker.onnx").read_text() == "trained"
     for folder in (parts.folders["two_tower"], parts.folders["dlrm"] / RETRIEVAL):
@@ -76,7 +73,7 @@ def test_the_trained_models_are_served_with_what_is_known_by_now(store, renewed)
 
 
 def test_what_was_trained_stays_as_it_was(store, renewed):
-    serving_parts(store, trained(store), Known(), "flat")
+    serving_parts(store, trained(store), Known(), "flat", NAMES)
 
     folder = store.artifact(TRAINED["two_tower"]).fetch()
     assert (folder / "tastes.npz").read_text() == "as of the training"
@@ -84,7 +81,7 @@ def test_what_was_trained_stays_as_it_was(store, renewed):
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw"])
 def test_index_and_embeddings_hold_the_whole_catalogue_in_its_order(store, renewed, kind):
-    parts, recall = serving_parts(store, trained(store), Known(), kind)
+    parts, recall = serving_parts(store, trained(store), Known(), kind, NAMES)
     embeddings, ids = read_embeddings(parts.folders["item_embeddings"])
 
     assert parts.item_ids() == ids == ITEMS.tolist()
@@ -93,7 +90,7 @@ def test_index_and_embeddings_hold_the_whole_catalogue_in_its_order(store, renew
 
 
 def test_a_version_is_not_called_complete_before_it_is(store, renewed):
-    serving_parts(store, trained(store), Known(), "flat")
+    serving_parts(store, trained(store), Known(), "flat", NAMES)
 
     # Of the tower, of the ranker, and of the tower within the ranker.
     assert renewed == [(False, False), (False, False), (True, False)]
