@@ -20,7 +20,7 @@ import numpy as np
 from recsys_assets.bench_serving.machine import describe_machine
 from recsys_assets.features.backfill import days_between
 from recsys_assets.instance import open_instance
-from recsys_assets.replay.prepare import NotPrepared, prepare
+from recsys_assets.replay.prepare import FEATURES, NotPrepared, prepare
 from recsys_assets.replay.quality import DayQuality, by_week
 from recsys_assets.retraining.candidate import WEIGHTS, Known, offline_release, served_release
 from recsys_assets.retraining.comparison import quality
@@ -100,7 +100,8 @@ def run(settings: Settings, days: int, sessions_a_day: int, screen: Screen) -> d
     last = settings.today + timedelta(days=days - 1)
     with open_instance(settings) as instance:
         # The day after the last closes its attribution windows.
-        prepare(settings, instance, settings.today, last + timedelta(days=1), screen)
+        end = last + timedelta(days=1)
+        prepare(settings, instance, settings.today, end, screen, (FEATURES,))
     asked = Asked(
         promoted.release, manifest["rendered_at"], sessions_a_day, settings.attribution_hours
     )
