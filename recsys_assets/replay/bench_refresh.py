@@ -22,7 +22,7 @@ from recsys_assets.features.backfill import days_between
 from recsys_assets.instance import open_instance
 from recsys_assets.replay.prepare import FEATURES, NotPrepared, prepare
 from recsys_assets.replay.quality import DayQuality, by_week
-from recsys_assets.retraining.candidate import WEIGHTS, Known, offline_release, served_release
+from recsys_assets.retraining.candidate import WEIGHTS, Data, offline_release, served_release
 from recsys_assets.retraining.comparison import quality
 from recsys_assets.retraining.gate import day_before
 from recsys_assets.retraining.labelled import LabelledDay, labelled_days, sample
@@ -72,8 +72,8 @@ class Bench:
         """
         labelled = labelled_days(self._store, [day], self._asked.attribution_hours)
         (drawn,) = sample(labelled, self._asked.sessions_a_day)
-        known = Known.at(self._store, day_before(day))
-        refreshed = offline_release(self._weights, known, self._config)
+        data = Data.at(self._store, day_before(day))
+        refreshed = offline_release(self._weights, data, self._config)
         return DayQuality(
             day,
             drawn.sessions.user_id,

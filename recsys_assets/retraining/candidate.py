@@ -6,7 +6,6 @@ of the day before those that they are judged on, so that nothing in them knows t
 rendered over what is known by now.
 """
 
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,14 +14,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from recsys_assets.features.encoding import ModelEncoding
-from recsys_assets.ranking.scoring import RETRIEVAL
 from recsys_assets.retrieval import index, index_kinds
 from recsys_assets.retrieval.index_tuning import parameters_for
-from recsys_assets.retrieval.item_history import Columns, ItemHistory, midnight_after
-from recsys_assets.retrieval.item_tower import ItemTower, read_embeddings, write_embeddings
-from recsys_assets.retrieval.tastes import Purchases, Tastes
-from recsys_assets.retrieval.training_data import text_embeddings
+from recsys_assets.retrieval.item_tower import read_embeddings, write_embeddings
+from recsys_assets.retrieval.known import Known
+from recsys_assets.retrieval.tastes import Tastes, counted
+from recsys_assets.retrieval.training_data import interactions
 from recsys_assets.serving.offline import OfflineRelease
 from recsys_assets.serving.rank_stage import RankStage, most_popular
 from recsys_assets.serving.release import Releases
@@ -32,71 +29,62 @@ from recsys_assets.storage import Store
 WEIGHTS = ("two_tower", "dlrm")  # the parts of a release that are trained
 _EXACT = "flat"
 _SAMPLE_QUERIES = "sample_queries.npy"
-# The mark of a complete version is written last, or an upload cut short would count as one.
-_NOT_COPIED = shutil.ignore_patterns("_COMPLETE")
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known at the end of a day: of the catalogue, and `events` of users with it.
+class Data(Known):
+    """What weights are laid over: what is known of the catalogue, and what users have done.
 
     `events` are rows of `interactions`: user_id, item_id, timestamp and event.
     """
 
-    day: str
-    history: ItemHistory
-    columns: Columns
-    text: np.ndarray
     events: pa.Table
 
     @classmethod
-    def at(cls, store: Store, day: str) -> "Known":
-        """Reads it.
+    def at(cls, store: Store, day: str) -> "Data":
+        """Reads it as of the end of a day, YYYY-MM-DD.
 
         Raises:
             MissingPartition: a table has not been materialized.
         """
-        history = ItemHistory.load(store, day)
-        columns = history.snapshot(midnight_after(day))
-        text = text_embeddings(store, history.item_ids)
-        return cls(day, history, columns, text, _events(store, day))
+        known = Known.at(store, day)
+        return cls(day, known.history, known.columns, known.text, interactions(store, day))
 
-    def embeddings(self, two_tower: Path) -> np.ndarray:
-        """Of every item, float32 [items, d], in catalogue order."""
-        return ItemTower(two_tower).embed(self.columns, self.text, midnight_after(self.day))
+    def tastes_of(self, model: Path) -> Tastes:
+        """Counts the purchases, for the vocabularies of the model in a folder."""
+        return counted(model, self.events, self.history)
 
 
 def offline_release(
-    weights: Mapping[str, Path], known: Known, config: ServingConfig
+    weights: Mapping[str, Path], data: Data, config: ServingConfig
 ) -> OfflineRelease:
-    """Weights as they would answer over what is known, searched exactly.
+    """Weights as they would answer over data, searched exactly.
 
     Args:
         weights: folders of the trained parts, by name.
-        known: the data.
+        data: that they are laid over.
         config: how candidates are found and arranged.
     """
     from recsys_assets.ranking.ranker import Ranker
     from recsys_assets.retrieval.query_tower import QueryTower
 
-    ids = known.history.item_ids
-    with tempfile.TemporaryDirectory() as folder:
-        two_tower, dlrm = (Path(folder) / part for part in WEIGHTS)
-        for part in WEIGHTS:
-            _lay(weights[part], Path(folder) / part, known)
-        return OfflineRelease(
-            QueryTower(two_tower),
-            exact_index(known.embeddings(two_tower), ids),
-            RankStage(
-                Ranker(dlrm, known.columns, known.text, known.history.promotions),
-                known.text,
-                most_popular(known.columns["popularity_28d"]),
-                config.diversity,
-                config.sampling,
-            ),
-            ids,
-            config.depth,
-        )
+    ids, two_tower = data.history.item_ids, weights["two_tower"]
+    ranker = Ranker(
+        weights["dlrm"], data.columns, data.text, data.history.promotions, tastes_of=data.tastes_of
+    )
+    return OfflineRelease(
+        QueryTower(two_tower, tastes_of=data.tastes_of),
+        exact_index(data.embeddings(two_tower), ids),
+        RankStage(
+            ranker,
+            data.text,
+            most_popular(data.columns["popularity_28d"]),
+            config.diversity,
+            config.sampling,
+        ),
+        ids,
+        config.depth,
+    )
 
 
 def served_release(releases: Releases, release: int) -> OfflineRelease:
@@ -121,57 +109,32 @@ def exact_index(embeddings: np.ndarray, item_ids: np.ndarray) -> index.ItemIndex
 
 
 def serving_parts(
-    store: Store,
-    weights: Mapping[str, Path],
-    known: Known,
-    index_kind: str,
-    names: Mapping[str, str],
+    store: Store, weights: Parts, known: Known, index_kind: str, names: Mapping[str, str]
 ) -> tuple[Parts, float]:
-    """Publishes what a release of weights over what is known is made of.
+    """Publishes embeddings and index of what is known, made by given weights.
 
     Args:
         store: to publish to.
-        weights: folders of the trained parts, by name: those that were judged.
-        known: the data.
+        weights: the trained parts: those that were judged.
+        known: the catalogue.
         index_kind: flat, hnsw, ivfpq, or auto for what `index_tuning` has chosen.
-        names: of the artifacts to publish, for each of `PARTS`.
+        names: of the artifacts to publish, for `item_embeddings` and `item_index`.
 
     Returns:
-        The parts, and the index's recall at 100 against exact search.
+        All parts of a release, and the index's recall at 100 against exact search.
     """
-    for part in WEIGHTS:
-        with store.artifact(names[part]).new_version() as draft:
-            _lay(weights[part], draft.path, known)
-    two_tower = store.artifact(names["two_tower"]).fetch()
+    two_tower = weights.folders["two_tower"]
     embeddings = known.embeddings(two_tower)
     ids = known.history.item_ids
-    with store.artifact(names["item_embeddings"]).new_version() as draft:
-        write_embeddings(draft.path, embeddings, ids)
+    with store.artifact(names["item_embeddings"]).new_version() as embedded:
+        write_embeddings(embedded.path, embeddings, ids)
     parameters = parameters_for(store, index_kind, len(ids))
     built = index_kinds.build(embeddings, parameters)
     queries = np.load(two_tower / _SAMPLE_QUERIES, allow_pickle=False)
     recall = index.recall_at(built, embeddings, queries)
-    with store.artifact(names["item_index"]).new_version() as draft:
+    with store.artifact(names["item_index"]).new_version() as indexed:
         description = index.IndexDescription(parameters.kind, len(ids), embeddings.shape[1], recall)
-        index.write_index(draft.path, built, ids.tolist(), description)
-    return Parts.current(store, names), recall
-
-
-def _events(store: Store, through: str) -> pa.Table:
-    table = store.table("interactions")
-    days = [day for day in table.days() if day <= through]
-    return table.read(days, ["user_id", "item_id", "timestamp", "event"])
-
-
-def _lay(weights: Path, folder: Path, known: Known) -> None:
-    """Copies a trained part, with the purchases counted anew."""
-    shutil.copytree(weights, folder, ignore=_NOT_COPIED, dirs_exist_ok=True)
-    for each in (folder, folder / RETRIEVAL):
-        if each.exists():
-            _renew_tastes(each, known)
-
-
-def _renew_tastes(folder: Path, known: Known) -> None:
-    """Counts the purchases through `known.day`, for the vocabularies of the model in `folder`."""
-    encoding = ModelEncoding.load(folder / "encoding.json")
-    Tastes.of(Purchases.from_table(known.events, encoding, known.history)).save(folder)
+        index.write_index(indexed.path, built, ids.tolist(), description)
+    versions = {"item_embeddings": embedded.version, "item_index": indexed.version}
+    made = {part: (names[part], version) for part, version in versions.items()}
+    return Parts.of(store, weights.named() | made), recall

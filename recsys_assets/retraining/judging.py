@@ -11,7 +11,7 @@ import numpy as np
 
 from recsys_assets.retraining.candidate import (
     WEIGHTS,
-    Known,
+    Data,
     offline_release,
     served_release,
 )
@@ -75,11 +75,11 @@ def judge_models(
     for span, days in spans.items():
         if not _any_session(days):
             continue
-        known = Known.at(store, day_before(days[0].day))
-        candidate = _answerer(offline_release(models, known, live.config))
-        fresh, popularity = live.over(known), _popularity(known)
+        data = Data.at(store, day_before(days[0].day))
+        candidate = _answerer(offline_release(models, data, live.config))
+        fresh, popularity = live.over(data), _popularity(data)
         comparisons.append(compare(span, days, candidate, fresh, popularity))
-        if span == NEWEST and live.data_through < known.day:
+        if span == NEWEST and live.data_through < data.day:
             comparisons.append(compare(DATA, days, fresh, live.as_served(), popularity))
     return comparisons
 
@@ -107,8 +107,8 @@ def judge_data(
     days = labelled_days(releases.store, of.newest, attribution_hours)
     if not _any_session(days):
         return None
-    known = Known.at(releases.store, of.through)
-    return compare(DATA, days, live.over(known), live.as_served(), _popularity(known))
+    data = Data.at(releases.store, of.through)
+    return compare(DATA, days, live.over(data), live.as_served(), _popularity(data))
 
 
 class _Live:
@@ -121,9 +121,9 @@ class _Live:
         self.data_through = str(manifest["item_features_day"])
         self.config = ServingConfig.of(releases, release)
 
-    def over(self, known: Known) -> Answerer:
+    def over(self, data: Data) -> Answerer:
         weights = {part: self._releases.part(self._release, part) for part in WEIGHTS}
-        return _answerer(offline_release(weights, known, self.config))
+        return _answerer(offline_release(weights, data, self.config))
 
     def as_served(self) -> Answerer:
         return _answerer(served_release(self._releases, self._release))
@@ -141,8 +141,8 @@ def _answerer(release: OfflineRelease) -> Answerer:
     return answer
 
 
-def _popularity(known: Known) -> Answerer:
-    return popular_slates(known.history.item_ids, known.columns["popularity_28d"])
+def _popularity(data: Data) -> Answerer:
+    return popular_slates(data.history.item_ids, data.columns["popularity_28d"])
 
 
 def _any_session(days: Sequence[LabelledDay]) -> bool:

@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from recsys_assets.features.online import complete_through, connect
-from recsys_assets.retraining.candidate import Known, serving_parts
+from recsys_assets.retraining.candidate import serving_parts
 from recsys_assets.retraining.comparison import Comparison, as_markdown
 from recsys_assets.retraining.gate import NEWEST, GateRules, Verdict, judge, spans
 from recsys_assets.retraining.judging import judge_models
 from recsys_assets.retrieval.item_history import midnight_after
+from recsys_assets.retrieval.known import Known
 from recsys_assets.serving.benchmark import measure
 from recsys_assets.serving.canary import CanaryServer, canaries, check_release
 from recsys_assets.serving.client import is_live
 from recsys_assets.serving.history import purchased_items
 from recsys_assets.serving.release import MissingRelease, Releases
-from recsys_assets.serving.rendering import PARTS, Origin, ServingConfig, render
+from recsys_assets.serving.rendering import Origin, Parts, ServingConfig, render
 from recsys_assets.storage import Store
 
 _METRICS = "metrics.json"
@@ -112,13 +113,14 @@ def make_candidate(
     releases, rules = Releases(workshop.store), workshop.rules
     base = live_release(releases)
     of = spans(day, rules, workshop.attribution_hours)
-    folders = {part: workshop.store.artifact(name).fetch() for part, name in artifacts.items()}
-    of = replace(of, through=_learned_through(folders))
-    comparisons = judge_models(releases, base, folders, of, rules, workshop.attribution_hours)
+    trained = Parts.current(workshop.store, artifacts)
+    of = replace(of, through=_learned_through(trained.folders))
+    hours = workshop.attribution_hours
+    comparisons = judge_models(releases, base, trained.folders, of, rules, hours)
     log(_summary(comparisons))
     known = Known.at(workshop.store, day)
-    names = {part: f"candidate_{part}/{day}" for part in PARTS}
-    parts, recall = serving_parts(workshop.store, folders, known, workshop.index_kind, names)
+    names = {part: f"candidate_{part}/{day}" for part in ("item_embeddings", "item_index")}
+    parts, recall = serving_parts(workshop.store, trained, known, workshop.index_kind, names)
     origin = Origin(of.through, workshop.run_id, base, workshop.cause)
     release = render(releases, parts, day, origin, ServingConfig.of(releases, base))
     log(f"rendered release {release}, index recall@100 {recall:.3f}")

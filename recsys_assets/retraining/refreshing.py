@@ -9,17 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from recsys_assets.retraining.candidate import WEIGHTS, Known, serving_parts
+from recsys_assets.retraining.candidate import WEIGHTS, serving_parts
 from recsys_assets.retraining.comparison import Comparison, as_markdown
 from recsys_assets.retraining.gate import Verdict, judge_refresh, spans
 from recsys_assets.retraining.judging import judge_data
 from recsys_assets.retraining.making import Workshop, ask, live_release, settle
+from recsys_assets.retrieval.known import Known
 from recsys_assets.serving.release import Releases
-from recsys_assets.serving.rendering import PARTS, Origin, ServingConfig, render
+from recsys_assets.serving.rendering import Origin, Parts, ServingConfig, render
 from recsys_assets.serving.repository import item_ids
 
-# Versions of one artifact, where candidates have one a day: it would grow by all weights every day.
-_NAMES = {part: f"refreshed_{part}" for part in PARTS}
+_NAMES = {part: f"refreshed_{part}" for part in ("item_embeddings", "item_index")}
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def make_refresh(workshop: Workshop, day: str, log: Callable[[str], object]) -> 
     of = spans(day, rules, workshop.attribution_hours)
     gain = judge_data(releases, base, of, workshop.attribution_hours)
     known = Known.at(store, day)
-    weights = {part: releases.part(base, part) for part in WEIGHTS}
+    weights = Parts.of(store, releases.made_of(base, WEIGHTS))
     parts, recall = serving_parts(store, weights, known, workshop.index_kind, _NAMES)
     origin = Origin(
         releases.manifest(base)["trained_through"],

@@ -8,7 +8,7 @@ rename, on a file system. It is never changed afterwards. What a release is made
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,8 +116,17 @@ class Releases:
             MissingRelease: there is no such release.
             MissingArtifact: the artifact is gone.
         """
-        made_of = self.manifest(release)["artifacts"][name]
-        return self.store.artifact(made_of["artifact"]).fetch(made_of["version"])
+        artifact, version = self.made_of(release, [name])[name]
+        return self.store.artifact(artifact).fetch(version)
+
+    def made_of(self, release: int, parts: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Artifact and version of parts of a release, by part.
+
+        Raises:
+            MissingRelease: there is no such release.
+        """
+        made_of = self.manifest(release)["artifacts"]
+        return {part: (made_of[part]["artifact"], made_of[part]["version"]) for part in parts}
 
     def fetch(self, release: int) -> Path:
         """A local folder with a release: the stored one, or a cached copy of a remote one.

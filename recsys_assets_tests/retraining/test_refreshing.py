@@ -59,7 +59,11 @@ def make(releases, monkeypatch):
     def parts(store, weights, known, kind, names):
         return (weights, names), 0.99
 
-    monkeypatch.setattr(Releases, "part", lambda _, release, part: f"{part} of {release}")
+    def made_of(_, release, parts):
+        return {part: f"{part} of {release}" for part in parts}
+
+    monkeypatch.setattr(Releases, "made_of", made_of)
+    monkeypatch.setattr(refreshing.Parts, "of", lambda _, named: named)
     monkeypatch.setattr(refreshing, "judge_data", lambda *_: None)
     monkeypatch.setattr(refreshing, "item_ids", lambda *_: LIVE)
     monkeypatch.setattr(refreshing.Known, "at", lambda *_: SimpleNamespace(history=history))
@@ -80,10 +84,7 @@ def test_the_live_weights_are_rendered_over_the_day_with_their_own_settings(make
     _, [((weights, names), day, origin, config)] = make()
 
     assert weights == {"two_tower": "two_tower of 1", "dlrm": "dlrm of 1"}
-    assert set(names.values()) == {
-        *("refreshed_two_tower", "refreshed_item_embeddings"),
-        *("refreshed_item_index", "refreshed_dlrm"),
-    }
+    assert set(names.values()) == {"refreshed_item_embeddings", "refreshed_item_index"}
     assert (day, config) == (DAY, "as the live one's")
     assert (origin.trained_through, origin.cause) == ("2017-10-01", "a new day")
     assert (origin.base_release, origin.weights_release) == (1, 1)

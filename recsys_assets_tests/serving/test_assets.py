@@ -11,8 +11,8 @@ import pytest
 from recsys_assets.features.attributes import user_columns
 from recsys_assets.features.declarations import ITEM_FEATURES
 from recsys_assets.features.reader import OnlineUserFeatures
-from recsys_assets.resources import StoreResource
-from recsys_assets.retraining.candidate import WEIGHTS, Known, offline_release, served_release
+from recsys_assets.resources import RunDays, StoreResource
+from recsys_assets.retraining.candidate import WEIGHTS, Data, offline_release, served_release
 from recsys_assets.retraining.configuration import CandidateGate
 from recsys_assets.retraining.refresh_assets import refreshed_release
 from recsys_assets.retrieval.resources import VectorIndex
@@ -39,6 +39,7 @@ def materialize(settings, **options):
         resources={
             "store": StoreResource(url=settings.storage_url),
             "serving": ServingResource.from_settings(settings),
+            "run_days": RunDays.from_settings(settings),
         },
         **options,
     )
@@ -132,7 +133,7 @@ def over(store, day):
     """The weights of the first release over the data of a day."""
     releases = Releases(store)
     weights = {part: releases.part(1, part) for part in WEIGHTS}
-    return offline_release(weights, Known.at(store, day), ServingConfig.of(releases, 1))
+    return offline_release(weights, Data.at(store, day), ServingConfig.of(releases, 1))
 
 
 @pytest.fixture(scope="module")
