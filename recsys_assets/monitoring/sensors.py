@@ -38,7 +38,7 @@ def closed_day_sensor(
     is closed late changes the number, and all days are looked through again.
     """
     instance, closed = context.instance, closed_days(store.get())
-    if instance.get_runs(_IN_PROGRESS, limit=1):
+    if is_working_on_a_day(instance):
         return dg.SkipReason("A day is being worked on.")
     through, _, count = (context.cursor or " 0").partition(" ")
     if sum(day <= through for day in closed) != int(count):
@@ -61,6 +61,11 @@ def closed_day_sensor(
             return dg.SkipReason(f"{day} failed and is about to be repeated.")
         context.update_cursor(f"{day} {number}")
     return dg.SkipReason("Every closed day was worked on.")
+
+
+def is_working_on_a_day(instance: dg.DagsterInstance) -> bool:
+    """Whether a run of the daily loop has not ended."""
+    return bool(instance.get_runs(_IN_PROGRESS, limit=1))
 
 
 def _what_is_left(instance: dg.DagsterInstance, day: str) -> list[dg.AssetKey] | None:
