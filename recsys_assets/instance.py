@@ -95,6 +95,7 @@ def _end_abandoned_runs(instance: dg.DagsterInstance) -> None:
         pid = run.tags.get(_PID)
         if pid is not None and not Path(f"/proc/{pid}").exists():
             instance.report_run_failed(run, f"The process {pid} that executed it is gone.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def _let_the_system_flush(connection: sqlite3.Connection, _: object) -> None:

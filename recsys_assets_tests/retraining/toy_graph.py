@@ -70,6 +70,11 @@ def daily_loop() -> None:
     work()
 
 
+@dg.job(partitions_def=DAYS)
+def correct_days() -> None:
+    work()
+
+
 @dg.job
 def rollback_release() -> None:
     rollback()
@@ -92,6 +97,7 @@ def definitions() -> dg.Definitions:
         assets=[*REPORTS, finetuned_query_tower, release_candidate, promoted_release],
         jobs=[
             daily_loop,
+            correct_days,
             rollback_release,
             dg.define_asset_job("fine_tune", TRAINED),
             dg.define_asset_job("full_retrain", TRAINED),
