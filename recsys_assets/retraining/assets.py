@@ -22,7 +22,7 @@ _GROUP = "retraining"
 _OWNERS = ["team:ml"]
 # A training that fails must not take those of other days with it.
 _A_RUN_A_DAY = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
-_LEARNED_FROM = [
+_LEARNED_FROM: list[str | dg.AssetDep] = [
     "training_examples",
     *map(all_days_of, ("daily_examples", "interactions", "item_features")),
     "item_promotions",

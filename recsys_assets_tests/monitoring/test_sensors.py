@@ -15,6 +15,7 @@ from recsys_assets.monitoring.sensors import (
     closed_day_sensor,
     corrected_days_sensor,
 )
+from recsys_assets.partitions import daily
 from recsys_assets.resources import StoreResource
 from recsys_assets.storage import Store
 
@@ -107,6 +108,42 @@ class Loop:
         return list(done.run_requests or ())
 
 
+def days_corrected(request, instance):
+    """Carries a request out, with assets that do nothing but report what real ones would."""
+    single = dg.BackfillPolicy.single_run()
+
+    @dg.multi_asset(
+        specs=[dg.AssetSpec(name) for name in CORRECTED[:2]],
+        partitions_def=daily,
+        backfill_policy=single,
+    )
+    def ingest(context):
+        for day in context.partition_keys:
+            context.add_asset_metadata(
+                {"content": "with what came late"}, dg.AssetKey("interactions"), day
+            )
+        yield from (dg.MaterializeResult(name) for name in CORRECTED[:2])
+
+    def derived(name):
+        @dg.asset(name=name, partitions_def=daily, backfill_policy=single, deps=["interactions"])
+        def made() -> None: ...
+
+        return made
+
+    job = dg.define_asset_job(request.job_name, dg.AssetSelection.all())
+    definitions = dg.Definitions(assets=[ingest, *map(derived, CORRECTED[2:])], jobs=[job])
+    return definitions.resolve_job_def(request.job_name).execute_in_process(
+        instance=instance, tags=request.tags, asset_selection=list(request.asset_selection)
+    )
+
+
+def materialized(result):
+    return [
+        event.event_specific_data.materialization
+        for event in result.get_asset_materialization_events()
+    ]
+
+
 class TestCorrectedDays:
     DAYS = ("2017-10-01", "2017-10-02", "2017-10-03")
 
@@ -158,6 +195,19 @@ class TestCorrectedDays:
             defs.resolve_job_def(job), status=dg.DagsterRunStatus.STARTED
         )
 
+        assert loop.tick() == []
+
+    def test_once_the_run_has_ended_nothing_is_left_to_correct(self, loop):
+        loop.live(*self.DAYS)
+        loop.ingest(self.DAYS[2], late=[self.DAYS[1]])
+        (request,) = loop.tick()
+
+        done = days_corrected(request, loop.instance)
+
+        assert done.success
+        made = {event.asset_key.to_user_string() for event in materialized(done)}
+        assert made == set(CORRECTED)
+        assert {event.partition for event in materialized(done)} == set(self.DAYS[1:])
         assert loop.tick() == []
 
     def test_what_is_corrected_is_a_part_of_a_days_work(self):
