@@ -6,8 +6,6 @@ release if the record had not been replaced yet, with the new one otherwise. How
 fleet of them, gets to a release is its own matter: see `changing.Live`.
 """
 
-from dataclasses import replace
-
 from recsys_assets.retrieval.item_history import midnight_after
 from recsys_assets.serving.changing import Live, NothingServed, PromotionError, Step
 from recsys_assets.serving.guard import Guard, GuardReport, watch_promotion
@@ -80,8 +78,7 @@ def promote_watched(
     """
     promoted = promote(releases, server, release, reason)
     timestamp = midnight_after(releases.manifest(release)["item_features_day"])
-    tolerant = replace(guard, tolerated=server.lagging())
-    report = watch_promotion(server.grpc, release, tolerant, timestamp)
+    report = watch_promotion(server.answering(release), release, guard, timestamp)
     if not report.tripped:
         return promoted
     if promoted.previous is None:
@@ -102,7 +99,6 @@ def promote(
         CorruptRelease: its files are not what was rendered; names the first such file.
         PromotionError: the server does not load it, or does not answer with it.
     """
-    server.require_live()
     verify(releases.fetch(release), releases.manifest(release))
     with server.exclusive():
         serving = releases.promoted()
@@ -121,6 +117,9 @@ def rollback(
 ) -> Promoted:
     """Goes back to the release that was promoted before the present one, which is rejected.
 
+    It is rejected first: whatever fails or is killed from then on, nothing promotes it again.
+    Whoever names it as expected may try again, and waits for the way back that is recorded.
+
     Args:
         releases: the releases.
         server: what is to go back.
@@ -130,9 +129,11 @@ def rollback(
     Raises:
         PromotionError: there is none, it does not answer, or another release is live.
     """
-    server.require_live()
     with server.exclusive():
         serving = releases.promoted()
+        if serving is not None and _has_taken_back(serving, expected_release):
+            server.confirm(releases, serving)
+            return serving
         if serving is None or serving.previous is None:
             raise PromotionError("there is no earlier release to go back to")
         if expected_release is not None and serving.release != expected_release:
@@ -140,10 +141,14 @@ def rollback(
                 f"release {expected_release} was to be taken back, but release "
                 f"{serving.release} is live: nothing has been changed"
             )
-        step = Step(serving.previous, serving.before[:-1], reason, "rolled back", serving)
-        changed = server.change(releases, step)
         releases.reject(serving.release, f"rolled back: {reason.cause}")
-        return changed
+        step = Step(serving.previous, serving.before[:-1], reason, "rolled back", serving)
+        return server.change(releases, step)
+
+
+def _has_taken_back(change: Promoted, release: int | None) -> bool:
+    """Whether a change is the way back from a release."""
+    return change.action == "rolled back" and release is not None and change.replaced == release
 
 
 __all__ = [
