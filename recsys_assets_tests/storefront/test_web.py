@@ -72,6 +72,7 @@ def test_every_request_is_counted_and_timed_even_one_that_fails():
 def test_an_idle_connection_outlives_those_of_balancers(monkeypatch):
     """One that the service closes first fails the request that is being sent on it: 502."""
     served = []
+    monkeypatch.setattr(web.gc, "freeze", lambda: None)
     monkeypatch.setattr(web._Server, "run", lambda server: served.append(server.config))
     service = Service(HttpMetrics("shop"), why_not_ready=None)
     serve(service, service.app(None, None), Bind("127.0.0.1", 0))
