@@ -162,6 +162,11 @@ def everyone(_: PodState) -> bool:
     return True
 
 
+def reachable(state: PodState) -> bool:
+    """Waits for pods whose agents answer; another may be waiting for a node, or for its image."""
+    return state.asked
+
+
 def anyone(_: PodState) -> bool:
     """Waits for one pod, whichever comes first: the others are not waited for."""
     return False

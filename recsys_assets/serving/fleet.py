@@ -26,6 +26,7 @@ from recsys_assets.serving.agents import (
     anyone,
     behind,
     everyone,
+    reachable,
     those_that_answer,
 )
 from recsys_assets.serving.changing import Answering, PromotionError, Step
@@ -84,7 +85,7 @@ class Fleet:
         """
         if step.action == "promoted":
             self._prove(releases, step.release)
-        counted = everyone if step.serving is None else those_that_answer(self.pods.states())
+        counted = reachable if step.serving is None else those_that_answer(self.pods.states())
         changed = _record(
             releases, step.release, step.before, step.reason, step.action, step.serving
         )

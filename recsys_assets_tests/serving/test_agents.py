@@ -13,6 +13,7 @@ from recsys_assets.serving.agents import (
     anyone,
     ask,
     everyone,
+    reachable,
     resolve,
     those_that_answer,
 )
@@ -120,6 +121,11 @@ def test_one_that_answered_before_is(agent):
     there, lost = agent(THERE), agent(THERE, JOINING)
     counted = those_that_answer([ask(there), ask(lost)])
     assert wait([there, lost], 0.3, counted)[1][-1] == "1 of 2 pods answer with release 2"
+
+
+def test_one_that_cannot_be_asked_is_not_waited_for_where_only_the_others_are(agent):
+    nowhere = f"127.0.0.1:{free_port()}"
+    assert wait([agent(WAITING, THERE), nowhere], 1e9, reachable)[0] == [2, None]
 
 
 def test_for_the_first_one_the_others_are_not_waited_for(agent):

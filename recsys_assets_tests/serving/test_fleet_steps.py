@@ -15,6 +15,7 @@ from recsys_assets_tests.serving.pods import LARGE
 from recsys_assets_tests.serving.tiny_release import publish_tiny_release
 
 BECAUSE = Reason("a test", "pytest")
+SILENT = 0  # in the place of a release: its agent cannot be asked
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class PlayedPods(Pods):
         return [self._state(f"pod {n}:8080", live.release if live else None) for n in range(1, 6)]
 
     def _state(self, address, wanted):
+        if self.cannot.get(address) == SILENT:
+            return PodState(address, error="not reached: timed out", asked=False)
         if wanted is not None and self.cannot.get(address) == wanted:
             return PodState(address, wanted, wanted - 1, error="no memory is left")
         return PodState(address, wanted, wanted, grpc=address.replace("8080", "8001"))
@@ -195,6 +198,14 @@ class TestFirstPromotion:
         promoted = promote(empty, replace(fleet(canary=release), pods=pods), release, BECAUSE)
         assert (promoted.release, promoted.before) == (release, ())
         assert all(state.serving == release for state in pods.states())
+
+    def test_pods_that_have_no_node_yet_are_not_waited_for(self, tmp_path, fleet):
+        empty = Releases(Store((tmp_path / "empty").as_uri()))
+        release = publish_tiny_release(empty)
+        nowhere = {f"pod {n}:8080": SILENT for n in (1, 2, 3)}
+        fleet = replace(fleet(canary=release), pods=PlayedPods(releases=empty, cannot=nowhere))
+        assert promote(empty, fleet, release, BECAUSE).release == release
+        assert fleet.answering(release).addresses == ("pod 4:8001", "pod 5:8001")
 
 
 class TestRollback:
