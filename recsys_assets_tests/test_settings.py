@@ -134,7 +134,14 @@ def test_defaults_in_the_cluster_are_its_services():
         "triton-agents:8080",
         "triton-canary-agents:8080",
     )
-    assert cluster.canary_grpc == "triton-canary:8001"
+    assert (cluster.triton_memory, cluster.triton_models) == (3 << 30, 2 << 30)
+    assert cluster.promotion_seconds == 600
+
+
+@pytest.mark.parametrize("value", ["3G", "3.5Gi", "lots", "Gi"])
+def test_a_size_that_kubernetes_would_not_take_so_is_named(value):
+    with pytest.raises(InvalidSetting, match=f"RECSYS_TRITON_MEMORY='{value}' cannot be used"):
+        load_settings(EKS | {"RECSYS_TRITON_MEMORY": value})
 
 
 def test_the_cluster_can_be_set():

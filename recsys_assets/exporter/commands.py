@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 )
 @click.pass_obj
 def exporter(settings: "Settings", host: str, port: int, every: float) -> None:
-    """Tell Prometheus of releases, drift and data in the store, until interrupted."""
+    """Tell Prometheus of the online store, and of releases, drift and data in the store."""
     from recsys_assets.exporter.service import serve
+    from recsys_assets.serving.processes import Address
     from recsys_assets.storage import Store
 
-    serve(Store(settings.storage_url), host, port, every)
+    serve(Store(settings.storage_url), settings.online_store_url, Address(host, port), every)
 
 
 COMMANDS = (exporter,)

@@ -11,13 +11,14 @@ from typing import Any
 from recsys_assets.monitoring.states import ALARMING
 from recsys_assets.retraining.alerts import raised_alerts
 from recsys_assets.serving.release import Releases
+from recsys_assets.serving.release_events import UnreadableRecord
 from recsys_assets.storage import Store, Table
 from recsys_assets.storage.filesystem import children, exists
 
 _DAY = "day="
 _PSI = "psi"
 # What is there and does not hold what it should: other than JSON or Parquet, a field missing.
-_UNREADABLE = (ValueError, LookupError, TypeError, OSError)
+_UNREADABLE = (ValueError, LookupError, TypeError, OSError, UnreadableRecord)
 
 
 class StoreAway(OSError):

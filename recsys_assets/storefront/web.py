@@ -25,6 +25,9 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _OPERATIONS = ("/live", "/ready", "/metrics")
 _OTHER = "other"  # all that is no path of the service: a label must not be the caller's to choose
 _LONGEST_REQUEST_SECONDS = 30
+# Longer than any balancer before the service keeps an idle connection (60 s on AWS), so that it is
+# never the service who closes one that a request is just being sent on.
+_KEEP_ALIVE_SECONDS = 75
 
 
 class HttpMetrics:
@@ -187,6 +190,7 @@ def serve(service: Service, app: FastAPI, bind: Bind) -> None:
         bind.port,
         access_log=False,
         log_level="warning",
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_LONGEST_REQUEST_SECONDS,
     )
     # What is loaded now stays for good: the collector need not look through it again and again,
