@@ -17,6 +17,7 @@ from recsys_assets.features import assets as features_assets
 from recsys_assets.features import checks as features_checks
 from recsys_assets.features import example_assets
 from recsys_assets.monitoring import assets as monitoring_assets
+from recsys_assets.monitoring.jobs import drain_answers, late_answers
 from recsys_assets.progress import progress_logger
 from recsys_assets.ranking import assets as ranking_assets
 from recsys_assets.ranking import checks as ranking_checks
@@ -91,7 +92,10 @@ def build_definitions(
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
-        jobs=[initial_pipeline, daily_loop, fine_tune, full_retrain, rollback_release, retention],
+        jobs=[
+            *(initial_pipeline, daily_loop, fine_tune, full_retrain, rollback_release, retention),
+            *(drain_answers, late_answers),
+        ],
         schedules=[daily_schedule, retention_schedule],
         sensors=SENSORS,
         resources={**table.resources(settings), **(resources or {})},

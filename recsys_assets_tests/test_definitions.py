@@ -158,6 +158,8 @@ def test_the_jobs_are_known():
         "full_retrain",
         "retention",
         "rollback_release",
+        "drain_answers",
+        "late_answers",
     }
 
 
@@ -165,6 +167,8 @@ def test_every_sensor_runs_without_being_switched_on():
     assert {sensor.name: sensor.default_status for sensor in defs.sensors} == dict.fromkeys(
         (
             "closed_day_sensor",
+            "answers_sensor",
+            "late_answers_sensor",
             "drift_sensor",
             "business_sensor",
             "business_guard",

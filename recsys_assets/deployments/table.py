@@ -25,7 +25,7 @@ from recsys_assets.deployments.executors import in_pods
 from recsys_assets.deployments.steps import Work
 from recsys_assets.evaluation.resources import EvaluationWindow
 from recsys_assets.events.resources import SourceResource
-from recsys_assets.monitoring.configuration import Attribution
+from recsys_assets.monitoring.configuration import AnswerStream, Attribution
 from recsys_assets.resources import StoreResource
 from recsys_assets.retraining.configuration import CandidateGate
 from recsys_assets.retraining.resources import AlertHookResource, RetrainingPolicy
@@ -64,6 +64,7 @@ def resources(settings: Settings) -> dict[str, Any]:
         "evaluation_window": EvaluationWindow.from_settings(settings),
         "serving": ServingResource.from_settings(settings),
         "attribution": Attribution.from_settings(settings),
+        "answer_stream": AnswerStream.from_settings(settings),
         "gate": CandidateGate.from_settings(settings),
         "retraining_policy": RetrainingPolicy.from_settings(settings),
         "alerts": AlertHookResource.from_settings(settings),

@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 @click.pass_obj
 def exporter(settings: "Settings", host: str, port: int, every: float) -> None:
     """Tell Prometheus of releases, drift and data in the store, until interrupted."""
+    from recsys_assets.exporter.answers import UncollectedAnswers
+    from recsys_assets.exporter.metrics import StoreMetrics
+    from recsys_assets.exporter.reading import StoreReader
     from recsys_assets.exporter.service import serve
+    from recsys_assets.serving.request_log import connect
     from recsys_assets.storage import Store
 
-    serve(Store(settings.storage_url), host, port, every)
+    answers = UncollectedAnswers(connect(settings.online_store_url), settings.uncollected_answers)
+    serve(StoreMetrics(StoreReader(Store(settings.storage_url)), answers), host, port, every)
 
 
 COMMANDS = (exporter,)

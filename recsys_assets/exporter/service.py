@@ -5,22 +5,19 @@ import logging
 from prometheus_client import start_http_server
 
 from recsys_assets.exporter.metrics import StoreMetrics
-from recsys_assets.exporter.reading import StoreReader
 from recsys_assets.serving.stopping import told_to_stop
-from recsys_assets.storage import Store
 
 
-def serve(store: Store, host: str, port: int, every: float) -> None:
+def serve(metrics: StoreMetrics, host: str, port: int, every: float) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Args:
-        store: to be read.
+        metrics: to be told, and read anew at an interval.
         host: to listen on.
         port: to listen on.
         every: seconds between two readings.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    metrics = StoreMetrics(StoreReader(store))
     stop = told_to_stop()
     server, thread = start_http_server(port, addr=host, registry=metrics.registry)
     try:

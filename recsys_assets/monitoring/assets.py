@@ -10,12 +10,11 @@ import pyarrow as pa
 from recsys_assets.features.assets import column_lineage
 from recsys_assets.features.declarations import USER_FEATURES
 from recsys_assets.figures import as_markdown
-from recsys_assets.monitoring.configuration import Attribution
+from recsys_assets.monitoring.configuration import AnswerStream, Attribution
 from recsys_assets.monitoring.thresholds import BusinessThresholds, DriftThresholds
 from recsys_assets.partitions import daily
 from recsys_assets.resources import StoreResource
 from recsys_assets.retrieval.configuration import config_fields
-from recsys_assets.serving.resources import ServingResource
 
 _GROUP = "monitoring"
 _OWNERS = ["team:ml-platform"]
@@ -79,7 +78,7 @@ def _declared_log() -> dict[str, Any]:
     group_name=_GROUP,
     owners=_OWNERS,
     kinds={"valkey", "parquet"},
-    code_version="1",
+    code_version="2",
     partitions_def=daily,
     backfill_policy=_SINGLE_RUN,
     deps=["promoted_release"],
@@ -91,17 +90,14 @@ def _declared_log() -> dict[str, Any]:
     metadata=_declared_log(),
 )
 def request_log(
-    context: dg.AssetExecutionContext, store: StoreResource, serving: ServingResource
+    context: dg.AssetExecutionContext, store: StoreResource, answer_stream: AnswerStream
 ) -> None:
     """Collects the answers to requests of the run's days."""
-    from recsys_assets.monitoring.request_log import collect, schema
-    from recsys_assets.serving.circuit import connect_for_bulk
-    from recsys_assets.serving.release import Releases
+    from recsys_assets.monitoring.request_log import schema
 
-    client, columns = connect_for_bulk(serving.online_store_url), schema(store.get())
+    collector, columns = answer_stream.collector(store.get()), schema(store.get())
     for day in sorted(context.partition_keys):
-        releases = Releases(store.get())
-        collected = collect(client, store.get(), releases, day, serving.wait_seconds)
+        collected = collector.collect(day)
         context.log.info(f"{day}: {collected.new} new answers, {collected.waiting} of other days")
         metadata = {
             "dagster/partition_row_count": collected.rows,
