@@ -8,16 +8,18 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from recsys_assets.monitoring.answer_parts import Parts
 from recsys_assets.monitoring.states import ALARMING
 from recsys_assets.retraining.alerts import raised_alerts
 from recsys_assets.serving.release import Releases
+from recsys_assets.serving.release_events import UnreadableRecord
 from recsys_assets.storage import Store, Table
 from recsys_assets.storage.filesystem import children, exists
 
 _DAY = "day="
 _PSI = "psi"
 # What is there and does not hold what it should: other than JSON or Parquet, a field missing.
-_UNREADABLE = (ValueError, LookupError, TypeError, OSError)
+_UNREADABLE = (ValueError, LookupError, TypeError, OSError, UnreadableRecord)
 
 
 class StoreAway(OSError):
@@ -28,12 +30,14 @@ class StoreAway(OSError):
 class ReleaseFacts:
     """The release that should answer; 0 everywhere before the first promotion.
 
-    `promoted_at` and `trained_through` (midnight that begins the day) are seconds since the epoch.
+    `promoted_at`, and the last days of its training and of its data (`trained_through` and
+    `data_through`, the midnight that begins the day), are seconds since the epoch.
     """
 
     number: int = 0
     promoted_at: float = 0.0
     trained_through: float = 0.0
+    data_through: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,17 @@ class ReportFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """All of it; `alerts` says when the last alert of each kind was raised."""
+    """All of it.
+
+    `answers` left the online store and are in no partition yet; `alerts` says when the last alert
+    of each kind was raised.
+    """
 
     release: ReleaseFacts = ReleaseFacts()
     drift: ReportFacts = ReportFacts()
     business: ReportFacts = ReportFacts()
     interactions: float = 0.0
+    answers: int = 0
     alerts: dict[str, float] = field(default_factory=dict)
 
 
@@ -65,7 +74,7 @@ class StoreReader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._facts = Facts()
-        self._trained_through: tuple[int, float] = (0, 0.0)
+        self._release_read = ReleaseFacts()
 
     def read(self) -> tuple[Facts, dict[str, str]]:
         """The facts, and by part of them why it could not be read.
@@ -79,6 +88,7 @@ class StoreReader:
             "drift": self._drift,
             "business": self._business,
             "interactions": self._interactions,
+            "answers": lambda: Parts(self._store).waiting().total(),
             "alerts": self._alerts,
         }
         unread: dict[str, str] = {}
@@ -108,11 +118,12 @@ class StoreReader:
         promoted = releases.promoted()
         if promoted is None:
             return ReleaseFacts()
-        if self._trained_through[0] != promoted.release:
-            manifest = releases.manifest(promoted.release)
-            self._trained_through = promoted.release, _midnight(manifest["trained_through"])
         at = datetime.fromisoformat(promoted.promoted_at).timestamp()
-        return ReleaseFacts(promoted.release, at, self._trained_through[1])
+        if self._release_read.number != promoted.release:
+            manifest = releases.manifest(promoted.release)
+            days = (_midnight(manifest[name]) for name in ("trained_through", "item_features_day"))
+            self._release_read = ReleaseFacts(promoted.release, at, *days)
+        return replace(self._release_read, promoted_at=at)
 
     def _drift(self) -> ReportFacts:
         table = self._store.table("drift_report")

@@ -59,7 +59,8 @@ class DriftReport:
 
     Attributes:
         day: YYYY-MM-DD.
-        live_release: the release whose training span is the reference.
+        live_release: the release that brought the live weights, whose training span is the
+            reference.
         reference_span: first and last day of it.
         labels_about: days whose sessions the labels are about.
         judged: what was found.
@@ -120,7 +121,7 @@ def measure(
     during `day`, against sessions of the same release that closed before.
 
     Args:
-        store: holds `request_log`, `outcomes`, `interactions` and `item_first_sold` of the day,
+        store: holds `request_log`, `outcomes`, `interactions` and `item_features` of the day,
             and the last two and `user_features` of the reference's days.
         releases: of which one is promoted.
         day: YYYY-MM-DD.

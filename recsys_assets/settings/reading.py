@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 Environ = Mapping[str, str]
 
 _PREFIX, _FILE = "RECSYS_", "_FILE"
+_UNITS = {"Mi": 1 << 20, "Gi": 1 << 30}
 
 
 class InvalidSetting(ValueError):
@@ -88,6 +89,15 @@ def whole(environ: Environ, variable: str, default: int) -> int:
     return int(value)
 
 
+def quantity(environ: Environ, variable: str, default: str) -> int:
+    """Bytes, as Kubernetes writes them: `3Gi`, `512Mi`."""
+    value = environ.get(variable) or default
+    number, unit = value[:-2], value[-2:]
+    if not number.isdecimal() or unit not in _UNITS:
+        raise InvalidSetting(variable, value, f"give a number of {' or '.join(_UNITS)}: 3Gi")
+    return int(number) * _UNITS[unit]
+
+
 def k_of_n(environ: Environ, variable: str, default: str) -> tuple[int, int]:
     """Days `k/n`."""
     value = environ.get(variable) or default
@@ -142,3 +152,10 @@ def day(environ: Environ, variable: str, default: date | None) -> date | None:
         return date.fromisoformat(value)
     except ValueError:
         raise InvalidSetting(variable, value, "give a day as YYYY-MM-DD") from None
+
+
+def days(environ: Environ, variable: str) -> tuple[date, ...]:
+    """Days as YYYY-MM-DD with commas between them, each once and in order."""
+    given = (value.strip() for value in environ.get(variable, "").split(","))
+    found = (day({variable: value}, variable, None) for value in given)
+    return tuple(sorted({one for one in found if one is not None}))
