@@ -14,7 +14,7 @@ from recsys_assets.events.contract import (
     BrokenInput,
     Contract,
 )
-from recsys_assets.events.entities import digest, plain_frame
+from recsys_assets.events.entities import digest
 from recsys_assets.events.sources import Source
 from recsys_assets.events.validation import DAY, Validated, reason_counts, validate
 from recsys_assets.pace import Progress, silent
@@ -110,8 +110,8 @@ def out_of_date(
     found = {}
     for one, rows in sorted(read.items()):
         there, delivered = (
-            plain_frame(table.read([one.isoformat()])),
-            plain_frame(_as_table(INTERACTIONS, rows)),
+            pl.DataFrame(table.read([one.isoformat()])),
+            pl.DataFrame(_as_table(INTERACTIONS, rows)),
         )
         found[one] = _without(there, delivered).height + _without(delivered, there).height
     return {one: rows for one, rows in found.items() if rows}
