@@ -21,10 +21,9 @@ from recsys_assets.retrieval.index_tuning import parameters_for
 from recsys_assets.retrieval.item_history import Columns, ItemHistory, midnight_after
 from recsys_assets.retrieval.item_tower import ItemTower, write_embeddings
 from recsys_assets.retrieval.tastes import Purchases, Tastes
-from recsys_assets.retrieval.training_data import text_embeddings
 from recsys_assets.serving.offline import OfflineRelease
 from recsys_assets.serving.rank_stage import RankStage, most_popular
-from recsys_assets.serving.rendering import PARTS, Parts, ServingConfig
+from recsys_assets.serving.rendering import PARTS, Catalogue, Parts, ServingConfig
 from recsys_assets.storage import Store
 
 _EXACT = "flat"
@@ -49,9 +48,9 @@ class Known:
         Raises:
             MissingPartition: a table has not been materialized.
         """
-        history = ItemHistory.load(store, day)
-        columns = history.snapshot(midnight_after(day))
-        return cls(day, history, columns, text_embeddings(store, history.item_ids))
+        catalogue = Catalogue.at(store, day)
+        columns = catalogue.history.snapshot(midnight_after(day))
+        return cls(day, catalogue.history, columns, catalogue.text)
 
     def embeddings(self, two_tower: Path) -> np.ndarray:
         """Of every item, float32 [items, d], in catalogue order."""
@@ -121,7 +120,7 @@ def serving_parts(
     with store.artifact(names["item_index"]).new_version() as draft:
         description = index.IndexDescription(parameters.kind, len(ids), embeddings.shape[1], recall)
         index.write_index(draft.path, built, ids.tolist(), description)
-    return Parts.current(store, names), recall
+    return Parts.current(store, names, Catalogue(known.history, known.text)), recall
 
 
 def _events(store: Store, through: str) -> pa.Table:

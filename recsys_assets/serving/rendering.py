@@ -137,18 +137,43 @@ def render(
 
 
 @dataclass(frozen=True)
+class Catalogue:
+    """What is known of the items, and their text embeddings, float32 [items, t]."""
+
+    history: ItemHistory
+    text: np.ndarray
+
+    @classmethod
+    def at(cls, store: Store, day: str) -> "Catalogue":
+        """At the end of a day, YYYY-MM-DD.
+
+        Raises:
+            MissingPartition: a table has not been materialized.
+        """
+        history = ItemHistory.load(store, day)
+        return cls(history, text_embeddings(store, history.item_ids))
+
+
+@dataclass(frozen=True)
 class Parts:
     """One version of an artifact for each of `PARTS`.
 
-    Read once, so that no two are taken at different times.
+    Read once, so that no two are taken at different times. So is the `catalogue` that the index
+    was made of, if it is given: a product may be withdrawn before the release is written.
     """
 
     artifacts: dict[str, str]
     versions: dict[str, str]
     folders: dict[str, Path]
+    catalogue: Catalogue | None = None
 
     @classmethod
-    def current(cls, store: Store, artifacts: Mapping[str, str] | None = None) -> "Parts":
+    def current(
+        cls,
+        store: Store,
+        artifacts: Mapping[str, str] | None = None,
+        catalogue: Catalogue | None = None,
+    ) -> "Parts":
         """The current versions of the artifacts of the given names, by part.
 
         Raises:
@@ -162,7 +187,7 @@ class Parts:
             if version is None:
                 raise MissingArtifact(name, None, artifact.url)
             versions[part], folders[part] = version, artifact.fetch(version)
-        return cls(named, versions, folders)
+        return cls(named, versions, folders, catalogue)
 
     def copy(self, name: str, folder: Path) -> None:
         """Copies what is served of one artifact into the version folder."""
@@ -205,16 +230,16 @@ def _copy_sources(templates: Path, draft: Path, release: int) -> None:
 def _write_items(releases: Releases, parts: Parts, snapshot_day: str, folder: Path) -> None:
     """What the ranker keeps in memory, in the order of the index's rows."""
     ids = parts.item_ids()
-    history = ItemHistory.load(releases.store, snapshot_day)
+    catalogue = parts.catalogue or Catalogue.at(releases.store, snapshot_day)
+    history = catalogue.history
     rows = _rows_of(ids, history.item_ids)
     moment = midnight_after(snapshot_day)
     columns = history.snapshot(moment)
-    text = text_embeddings(releases.store, history.item_ids)
     pq.write_table(
         pa.table({name: pa.array(values[rows]) for name, values in columns.items()}),
         folder / ITEMS,
     )
-    np.save(folder / TEXT_EMBEDDINGS, text[rows])
+    np.save(folder / TEXT_EMBEDDINGS, catalogue.text[rows])
     plan = history.promotions.between(moment - _PLAN_BEFORE, moment + _PLAN_AHEAD)
     plan.reordered(rows).save(folder / PROMOTIONS)
 

@@ -25,6 +25,7 @@ class Known:
 
     day: str = DAY
     history: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(item_ids=ITEMS))
+    text: np.ndarray = field(default_factory=lambda: VECTORS)
 
     def embeddings(self, two_tower):
         assert (two_tower / "query_tower.onnx").exists()
@@ -68,6 +69,7 @@ def trained(store):
 def test_the_trained_models_are_served_with_what_is_known_by_now(store, renewed):
     parts, _ = serving_parts(store, trained(store), Known(), "flat")
 
+    assert parts.catalogue.history.item_ids is ITEMS  # not read again when it is rendered
     assert parts.artifacts == {part: f"candidate_{part}/{DAY}" for part in parts.folders}
     assert (parts.folders["two_tower"] / "query_tower.onnx").read_text() == "trained"
     assert (parts.folders["dlrm"] / "ranker.onnx").read_text() == "trained"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from recsys_assets.features.backfill import snapshot_schema
@@ -17,6 +18,7 @@ from recsys_assets.serving.pipeline import Effort, read_depths
 from recsys_assets.serving.rank_stage import read_columns
 from recsys_assets.serving.release import Releases
 from recsys_assets.serving.rendering import (
+    Catalogue,
     InconsistentRelease,
     Origin,
     Parts,
@@ -120,6 +122,18 @@ def rendered(releases: Releases) -> int:
 
 def version_folder(releases: Releases, release: int) -> Path:
     return releases.fetch(release) / f"models/pipeline/{release}"
+
+
+def test_a_product_withdrawn_while_a_candidate_is_made_stops_nothing(releases):
+    store = releases.store
+    parts = Parts.current(store, catalogue=Catalogue.at(store, DAY))
+    items = store.table("items").read()
+    store.table("items").write(items.slice(0, 2))  # without "a", which the index holds
+
+    release = render(releases, parts, DAY, Origin(trained_through=DAY), ServingConfig())
+
+    held = pq.read_table(version_folder(releases, release) / "items.parquet")
+    assert held["item_id"].to_pylist() == ITEMS
 
 
 def test_a_release_holds_what_its_stages_load(releases):
