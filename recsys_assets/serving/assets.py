@@ -57,15 +57,17 @@ class Promotion(dg.Config):
     deps=["interactions"],
     description=(
         "Bloom filters in the online store, one per user, over the items bought up to the last "
-        "day of history. A bought item is never recommended again; 1 % of the others are left "
-        "out by mistake."
+        "day of history, or the later one that the store has reached. A bought item is never "
+        "recommended again; 1 % of the others are left out by mistake."
     ),
 )
 def seen_items(store: StoreResource, serving: ServingResource) -> dg.MaterializeResult:
     """Fills the filters from the interaction history."""
     from recsys_assets.serving.history import purchased_items
+    from recsys_assets.serving.online_refresh import known_through
 
-    history = purchased_items(store.get(), serving.history_through)
+    through = known_through(serving.online_store_url, serving.history_through)
+    history = purchased_items(store.get(), through)
     started = time.monotonic()
     filters = serving.seen_items()
     filters.replace_all(history)
@@ -75,7 +77,7 @@ def seen_items(store: StoreResource, serving: ServingResource) -> dg.Materialize
             "users": len(history),
             "pairs": sum(map(len, history.values())),
             "most_items_of_a_user": max(map(len, history.values()), default=0),
-            "history_through": serving.history_through,
+            "history_through": through,
             **{f"filter_{name}": value for name, value in asdict(filters.settings).items()},
             **{f"sampled_{name}": value for name, value in asdict(filters.info()).items()},
             "seconds": seconds,
