@@ -23,6 +23,7 @@ from recsys_assets.retrieval.resources import TrainingSpan
         "item_features",
         "item_text_embeddings",
         "items",
+        "catalogue_history",
         "users",
         "item_promotions",
         "two_tower",

@@ -58,6 +58,7 @@ class Candidate(dg.Config):
         "item_promotions",
         "item_text_embeddings",
         "items",
+        "catalogue_history",
         "users",
     ],
     check_specs=[
