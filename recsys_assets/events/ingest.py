@@ -109,10 +109,8 @@ def out_of_date(
     read = _by_day(validate(source.interactions(stored), stored, known_items, now).accepted)
     found = {}
     for one, rows in sorted(read.items()):
-        there, delivered = (
-            pl.DataFrame(table.read([one.isoformat()])),
-            pl.DataFrame(_as_table(INTERACTIONS, rows)),
-        )
+        there = pl.DataFrame(table.read([one.isoformat()]))
+        delivered = pl.DataFrame(_as_table(INTERACTIONS, rows))
         found[one] = _without(there, delivered).height + _without(delivered, there).height
     return {one: rows for one, rows in found.items() if rows}
 
