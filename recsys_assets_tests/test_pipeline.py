@@ -273,7 +273,7 @@ def test_run_again_it_reuses_what_is_up_to_date(environment, summary):
 
     assert again.returncode == 0, again.stdout + again.stderr
     assert "plan: nothing to make" in again.stdout
-    assert "27 assets are up to date: baselines, dlrm," in again.stdout
+    assert "28 assets are up to date: baselines, catalogue_history, dlrm," in again.stdout
     assert "running already: Triton, Valkey" in again.stdout
 
 
