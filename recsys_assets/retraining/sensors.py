@@ -11,11 +11,7 @@ from functools import partial
 
 import dagster as dg
 
-from recsys_assets.monitoring.sensors import (
-    answers_sensor,
-    closed_day_sensor,
-    late_answers_sensor,
-)
+from recsys_assets.monitoring.sensors import closed_day_sensor
 from recsys_assets.retraining import policy
 from recsys_assets.retraining.alerts import CANDIDATE_REJECTED, RUN_FAILED, Alert
 from recsys_assets.retraining.evidence import Evidence, Report, UnreadableReport
@@ -261,8 +257,6 @@ def _reports(
 
 SENSORS = (
     closed_day_sensor,
-    answers_sensor,
-    late_answers_sensor,
     drift_sensor,
     business_sensor,
     business_guard,
