@@ -18,7 +18,13 @@ from recsys_assets.features import checks as features_checks
 from recsys_assets.features import example_assets
 from recsys_assets.monitoring import assets as monitoring_assets
 from recsys_assets.monitoring.jobs import drain_answers, late_answers
-from recsys_assets.monitoring.sensors import CORRECT_DAYS, CORRECTED, WORKS_ON_DAYS
+from recsys_assets.monitoring.sensors import (
+    CORRECT_DAYS,
+    CORRECTED,
+    WORKS_ON_DAYS,
+    answers_sensor,
+    late_answers_sensor,
+)
 from recsys_assets.progress import progress_logger
 from recsys_assets.ranking import assets as ranking_assets
 from recsys_assets.ranking import checks as ranking_checks
@@ -123,7 +129,7 @@ def build_definitions(
             late_answers,
         ],
         schedules=[daily_schedule, retention_schedule],
-        sensors=SENSORS,
+        sensors=[*SENSORS, answers_sensor, late_answers_sensor],
         resources={**table.resources(settings), **(resources or {})},
         executor=table.executor(settings, work_by_step([*assets, *checks])),
         loggers={"console": progress_logger},

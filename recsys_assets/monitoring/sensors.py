@@ -104,8 +104,13 @@ def answers_sensor(
     context: dg.SensorEvaluationContext, answer_stream: AnswerStream
 ) -> dg.RunRequest | dg.SkipReason:
     """Asks the online store how many wait, and nothing else."""
-    if not answer_stream.are_many():
-        return dg.SkipReason("Few answers wait.")
+    import redis
+
+    try:
+        if not answer_stream.are_many():
+            return dg.SkipReason("Few answers wait.")
+    except redis.RedisError as error:  # that it is away others tell
+        return dg.SkipReason(f"The online store does not answer: {error}")
     if context.instance.get_runs(_in_progress(DRAIN), limit=1):
         return dg.SkipReason("They are being collected.")
     return dg.RunRequest(job_name=DRAIN, tags=_RETRY)

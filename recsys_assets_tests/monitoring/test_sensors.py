@@ -28,6 +28,7 @@ from recsys_assets.partitions import daily
 from recsys_assets.resources import StoreResource
 from recsys_assets.serving.request_log import STREAM
 from recsys_assets.storage import Store
+from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.serving.logged_answers import an_answer
 
 DAY = "2017-10-01"
@@ -278,6 +279,12 @@ class TestAnswers:
         begin(instance, "drain_answers")
         found = tick(instance, answers_sensor, answer_stream=stream)
         assert found == "They are being collected."
+
+    def test_a_store_that_is_away_is_waited_for(self, instance):
+        nowhere = self.stream_of(f"redis://127.0.0.1:{free_port()}/0", 1000)
+        assert tick(instance, answers_sensor, answer_stream=nowhere).startswith(
+            "The online store does not answer: "
+        )
 
     def test_where_few_may_wait_few_are_many(self, instance, valkey_url):
         small = self.stream_of(valkey_url, 4)
