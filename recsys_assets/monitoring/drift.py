@@ -67,6 +67,7 @@ class DriftReport:
         revenue: of the day.
         degraded_share: of the answers, given without the online store and left out.
         reference, current: the frames, for pictures of the distributions.
+        time_zone: in which the release tells the hour of a request.
     """
 
     day: str
@@ -78,6 +79,7 @@ class DriftReport:
     degraded_share: float
     reference: Traffic
     current: Traffic
+    time_zone: str
 
     def metadata(self) -> dict[str, Any]:
         """Plain values for the asset's metadata; sensors read nothing else."""
@@ -145,6 +147,7 @@ def measure(
         degraded_share=current.degraded,
         reference=reference,
         current=current.traffic,
+        time_zone=live.known.time_zone,
     )
 
 

@@ -35,7 +35,8 @@ class QueryTower:
         device: Device = CPU,
         tastes_of: Callable[[Path], Tastes] = Tastes.load,
     ) -> None:
-        self._encoding = ModelEncoding.load(folder / "encoding.json").query
+        encoding = ModelEncoding.load(folder / "encoding.json")
+        self._encoding, self._time_zone = encoding.query, encoding.time_zone
         self._tastes = tastes_of(folder)
         self._session = device.open_session(folder / "query_tower.onnx", threads)
 
@@ -53,7 +54,7 @@ class QueryTower:
         Raises:
             KeyError: a column is not there.
         """
-        batch = self._encoding.transform(with_request(columns, timestamps))
+        batch = self._encoding.transform(with_request(columns, timestamps, self._time_zone))
         output = self._session.run(
             None,
             {
