@@ -14,7 +14,13 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys_assets.storage.filesystem import exists, folders_with, open_file, replacing
+from recsys_assets.storage.filesystem import (
+    exists,
+    folders_with,
+    open_file,
+    replacing,
+    versions_in_folders,
+)
 from recsys_assets.storage.s3 import ReplacedMeanwhile
 
 _DAY = "day="
@@ -54,6 +60,15 @@ class Table:
         with replacing(self.path(day)) as file:
             pq.write_table(rows, file, compression="zstd")
 
+    def write_all(self, schema: pa.Schema, parts: Iterable[pa.Table], day: str) -> None:
+        """Replaces one partition by rows that are not all in memory; each part is a row group."""
+        with (
+            replacing(self.path(day)) as file,
+            pq.ParquetWriter(file, schema, compression="zstd") as writer,
+        ):
+            for rows in parts:
+                writer.write_table(rows)
+
     def read(self, days: Iterable[str] | None = None, columns: list[str] | None = None) -> pa.Table:
         """Rows of the given partitions in their order, or of the unpartitioned table.
 
@@ -81,6 +96,15 @@ class Table:
         """Days that have a partition, in order."""
         found = folders_with(self.url, _FILE)
         return [name.removeprefix(_DAY) for name in found if name.startswith(_DAY)]
+
+    def versions(self) -> dict[str, str]:
+        """Days that have a partition, each with what tells this version of it from others."""
+        found = versions_in_folders(self.url, _FILE)
+        return {
+            name.removeprefix(_DAY): version
+            for name, version in sorted(found.items())
+            if name.startswith(_DAY)
+        }
 
     def has(self, day: str | None = None) -> bool:
         """Whether a partition, or the unpartitioned table, has been written."""
