@@ -126,7 +126,7 @@ def run(settings: Settings, days: int, sessions_a_day: int, screen: Screen) -> d
 
 
 def _labelled(store: Store, days: Sequence[str], asked: Asked) -> list[LabelledDay]:
-    """Sessions that led to a first-time purchase: of a day the same, whatever others it is among."""
+    """Sessions with a first-time purchase: of a day the same, whatever others it is among."""
     labelled = labelled_days(store, days, asked.attribution_hours)
     return [drawn for day in labelled for drawn in sample([day], asked.sessions_a_day)]
 
