@@ -64,7 +64,7 @@ def closed_day_sensor(
     is closed late changes the number, and all days are looked through again.
     """
     instance, closed = context.instance, closed_days(store.get())
-    if is_working_on_a_day(instance):
+    if is_in_progress(instance, DAILY_LOOP):
         return dg.SkipReason("A day is being worked on.")
     through, _, count = (context.cursor or " 0").partition(" ")
     if sum(day <= through for day in closed) != int(count):
@@ -89,9 +89,11 @@ def closed_day_sensor(
     return dg.SkipReason("Every closed day was worked on.")
 
 
-def is_working_on_a_day(instance: dg.DagsterInstance) -> bool:
-    """Whether a run of the daily loop has not ended."""
-    return bool(instance.get_runs(_in_progress(DAILY_LOOP), limit=1))
+def is_in_progress(instance: dg.DagsterInstance, *jobs: str) -> bool:
+    """Whether a run of one of the jobs has not ended."""
+    return any(
+        instance.get_runs(dg.RunsFilter(job_name=job, statuses=_ONGOING), limit=1) for job in jobs
+    )
 
 
 @dg.sensor(
@@ -111,7 +113,7 @@ def answers_sensor(
             return dg.SkipReason("Few answers wait.")
     except redis.RedisError as error:  # that it is away others tell
         return dg.SkipReason(f"The online store does not answer: {error}")
-    if context.instance.get_runs(_in_progress(DRAIN), limit=1):
+    if is_in_progress(context.instance, DRAIN):
         return dg.SkipReason("They are being collected.")
     return dg.RunRequest(job_name=DRAIN, tags=_RETRY)
 
@@ -126,17 +128,13 @@ def late_answers_sensor(
     context: dg.SensorEvaluationContext, store: StoreResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Looks for answers that wait for a day whose partition is there already."""
-    if context.instance.get_runs(_in_progress(LATE), limit=1):
+    if is_in_progress(context.instance, LATE):
         return dg.SkipReason("Late answers are being collected.")
     log, today = store.get().table("request_log"), datetime.now(UTC).date().isoformat()
     waiting = map(day_of, sorted(Parts(store.get()).waiting()))
     days = [day for day in waiting if "" < day < today and log.has(day)]
     requests = [dg.RunRequest(partition_key=day, tags=_RETRY) for day in days]
     return dg.SensorResult(requests) if requests else dg.SkipReason("No answer has come late.")
-
-
-def _in_progress(job_name: str) -> dg.RunsFilter:
-    return dg.RunsFilter(job_name=job_name, statuses=_ONGOING)
 
 
 def _what_is_left(instance: dg.DagsterInstance, day: str) -> list[dg.AssetKey] | None:
