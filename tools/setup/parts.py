@@ -29,7 +29,10 @@ PARTS = {
     "check": Part("linters and type stubs", ("checks",), ("prometheus",)),
     "manifests": Part("what checks k8s/", ("manifests",), ("prometheus",), linters=True),
     "test": Part(
-        "test tools and servers", ("test",), ("prometheus", "prometheus-alertmanager"), linters=True
+        "test tools and servers",
+        ("test",),
+        ("prometheus", "prometheus-alertmanager", "libfaketime"),
+        linters=True,
     ),
 }
 
