@@ -8,6 +8,7 @@ import dagster as dg
 import yaml
 from sqlalchemy import Engine, event
 
+from recsys_assets.resources import TODAY_TAG
 from recsys_assets.settings import REPOSITORY, InvalidSetting, Settings
 from recsys_assets.storage.filesystem import write_atomically
 
@@ -66,8 +67,10 @@ def run_tags(settings: Settings) -> dict[str, str]:
     return {
         "recsys/source": settings.source,
         "recsys/source_url": settings.source_url or "built-in",
-        "recsys/today": settings.today.isoformat(),
+        TODAY_TAG: settings.today.isoformat(),
         "recsys/evaluation_days": str(settings.evaluation_days),
+        "recsys/evaluation_from": settings.evaluation_from.isoformat(),
+        "recsys/skipped_days": ",".join(map(str, settings.skipped_days)) or "none",
         "recsys/index": settings.index_kind,
     }
 

@@ -9,7 +9,7 @@ DAYS = ["2017-01-01", "2017-01-02", "2017-01-03"]
 SETTINGS = {"recsys/today": "2017-01-04"}
 
 
-def graph(code_version="1", checks_pass=True):
+def graph(code_version="1", checks_pass=True, check_breaks=False):
     daily = dg.DailyPartitionsDefinition("2017-01-01", end_date="2017-02-01")
 
     @dg.asset(partitions_def=daily, backfill_policy=dg.BackfillPolicy.single_run())
@@ -26,6 +26,8 @@ def graph(code_version="1", checks_pass=True):
 
     @dg.asset_check(asset=model, blocking=True)
     def better() -> dg.AssetCheckResult:
+        if check_breaks:
+            raise ValueError("the check itself")
         return dg.AssetCheckResult(passed=checks_pass)
 
     return dg.Definitions(
@@ -130,6 +132,12 @@ def test_a_newer_upstream_makes_what_follows_old(instance):
 
 def test_what_a_blocking_check_rejected_is_made_again(instance):
     assert not run(graph(checks_pass=False), instance).success
+
+    assert names(graph(), instance) == ["model", "release"]
+
+
+def test_what_a_blocking_check_never_ruled_on_is_made_again(instance):
+    assert not run(graph(check_breaks=True), instance).success
 
     assert names(graph(), instance) == ["model", "release"]
 

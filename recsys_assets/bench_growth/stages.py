@@ -126,7 +126,7 @@ def _item_features(world: World, days: list[str]) -> None:
 
 
 def _all_examples(world: World) -> None:
-    entities = example_entities(world.store, FIRST_DAY, world.settings.today)
+    entities = example_entities(world.store, world.settings)
     training_examples(world.feature_store, entities)
 
 

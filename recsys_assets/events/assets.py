@@ -110,7 +110,15 @@ def ingest_interactions(
     known_items = pl.Series(tables.table("items").read(columns=["item_id"])["item_id"])
     days = [date.fromisoformat(key) for key in context.partition_keys]
     progress = paced(context.log.info, "days")
-    report = ingest(source.get(), tables, days, known_items, datetime.now(UTC), progress)
+    report = ingest(
+        source.get(),
+        tables,
+        days,
+        known_items,
+        datetime.now(UTC),
+        progress,
+        skipped=source.skipped(),
+    )
     _log(context, report)
     _add_metadata(context, tables, report)
     yield dg.MaterializeResult(
@@ -123,12 +131,15 @@ def ingest_interactions(
 
 
 def _log(context: dg.AssetExecutionContext, report: IngestReport) -> None:
-    empty = [day.day.isoformat() for day in report.days if not day.rows]
+    empty = [day.day.isoformat() for day in report.days if not day.rows and day.skipped is None]
+    skipped = [f"{day.day} ({day.skipped} rows)" for day in report.days if day.skipped is not None]
     rows = sum(day.rows for day in report.days)
     quarantined = sum(day.quarantined for day in report.days)
     context.log.info(f"{len(report.days)} days: {rows} rows, {quarantined} quarantined")
     if empty:
         context.log.warning(f"days without a single event: {', '.join(empty)}")
+    if skipped:
+        context.log.warning(f"left out by RECSYS_SKIP_DAYS: {', '.join(skipped)}")
 
 
 def _add_metadata(context: dg.AssetExecutionContext, tables: Store, report: IngestReport) -> None:
@@ -160,6 +171,7 @@ def _of_day(day: DayReport, tables: Store) -> Mapping[str, Any]:
         "repeated_rows_removed": day.duplicates,
         "late_rows": day.late,
         "quarantined_rows": day.quarantined,
+        **({} if day.skipped is None else {"rows_left_out_with_the_day": day.skipped}),
     }
 
 

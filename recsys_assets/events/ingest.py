@@ -1,8 +1,8 @@
 """One pass over the days of a run: read, validate, write, and say what was found."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 import polars as pl
@@ -20,7 +20,10 @@ _DAYS_AT_ONCE = 31
 
 @dataclass(frozen=True)
 class DayReport:
-    """What one day's partition holds, and what was kept out of it."""
+    """What one day's partition holds, and what was kept out of it.
+
+    `skipped` counts rows that keep the contract and are left out with their day; None elsewhere.
+    """
 
     day: date
     rows: int
@@ -32,6 +35,7 @@ class DayReport:
     late: int
     quarantined: int
     reasons: dict[str, int]
+    skipped: int | None = None
 
 
 @dataclass
@@ -49,11 +53,14 @@ def ingest(
     known_items: pl.Series,
     now: datetime,
     progress: Progress = silent,
+    *,
+    skipped: Collection[date] = (),
 ) -> IngestReport:
     """Writes the partitions of `interactions` and `quarantined_interactions` of the days.
 
     Each partition is replaced as a whole, so running a day again is harmless. Days without
-    events get an empty partition. `progress` counts days.
+    events get an empty partition, and so do the `skipped` ones, whose rows in quarantine are
+    kept: they show what is wrong with the day. `progress` counts days.
 
     Raises:
         BrokenInput: a delivered file cannot be used; days before it in the run are written.
@@ -66,9 +73,11 @@ def ingest(
         for day in some_days:
             good = accepted.get(day, validated.accepted.clear())
             bad = quarantined.get(day, validated.quarantined.clear())
+            left_out = good.height if day in skipped else None
+            good = good if left_out is None else good.clear()
             _write(store, INTERACTIONS, good, day)
             _write(store, QUARANTINED_INTERACTIONS, bad, day)
-            report.days.append(_describe(day, good, bad, validated))
+            report.days.append(replace(_describe(day, good, bad, validated), skipped=left_out))
             progress(len(report.days), len(days))
         report.for_other_days.update(validated.for_other_days)
     for day in days:

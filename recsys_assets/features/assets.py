@@ -26,7 +26,7 @@ from recsys_assets.features.declarations import (
 from recsys_assets.features.lineage import Sources, column_sources
 from recsys_assets.pace import paced
 from recsys_assets.partitions import daily
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ def feature_registry(store: StoreResource) -> dg.MaterializeResult:
     "materialization.",
 )
 def online_features(
-    context: dg.AssetExecutionContext, store: StoreResource
+    context: dg.AssetExecutionContext, store: StoreResource, run_days: RunDays
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Materializes, then compares a sample with the offline tables."""
     from recsys_assets.features.feature_store import open_feature_store
@@ -316,7 +316,7 @@ def online_features(
         feature_store,
         settings.online_store_url,
         settings.first_day,
-        settings.today,
+        run_days.get().today,
         fingerprint(tables),
         paced(context.log.info, "feature views sent"),
     )

@@ -11,7 +11,7 @@ from recsys_assets.features.assets import VIEWS, column_lineage, deployment
 from recsys_assets.features.declarations import FEATURE_SETS
 from recsys_assets.features.plots import examples_per_week
 from recsys_assets.partitions import daily
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.storage import Store
 
 _GROUP = "features"
@@ -42,20 +42,20 @@ _SCHEMA = dg.TableSchema(
     kinds={"feast", "duckdb", "parquet"},
     code_version="1",
     deps=["interactions", "feature_registry", *VIEWS],
-    description="Each user's first purchase of each item in the training span, with all features "
-    "as of its own moment: joined point in time by Feast, so that no example knows of its own "
-    "event or a later one.",
+    description="Each user's first purchase of each item in history, with all features as of its "
+    "own moment: joined point in time by Feast, so that no example knows of its own event or a "
+    "later one. `split` says which of them the initial models neither learn from nor validate on.",
     metadata={"dagster/column_schema": _SCHEMA},
 )
 def training_examples(
-    context: dg.AssetExecutionContext, store: StoreResource
+    context: dg.AssetExecutionContext, store: StoreResource, run_days: RunDays
 ) -> dg.MaterializeResult:
     """Finds first purchases, joins features, writes the table."""
     from recsys_assets.features import training_examples as module
     from recsys_assets.features.feature_store import open_feature_store
 
     settings, tables = deployment(store), store.get()
-    entities = module.example_entities(tables, settings.first_day, settings.today)
+    entities = module.example_entities(tables, run_days.get())
     context.log.info(f"{entities.num_rows} first purchases; joining what was known at each")
     started = time.monotonic()
     examples = module.training_examples(open_feature_store(settings), entities)

@@ -5,10 +5,9 @@ from dataclasses import asdict
 import dagster as dg
 
 from recsys_assets.ranking.hyperparameters import DlrmParameters
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.retrieval.configuration import config_fields
 from recsys_assets.retrieval.pipes import ModelsEnvironment, train
-from recsys_assets.retrieval.resources import TrainingSpan
 
 
 @dg.asset(
@@ -37,16 +36,17 @@ def dlrm(
     context: dg.AssetExecutionContext,
     store: StoreResource,
     models: ModelsEnvironment,
-    training_span: TrainingSpan,
+    run_days: RunDays,
 ) -> dg.MaterializeResult:
     """Trains in the models environment and publishes the artifact `dlrm`."""
     from recsys_assets.ranking.plots import calibration_plot
 
     parameters = DlrmParameters(**context.op_execution_context.op_config)
-    extras = {"through": training_span.through, "parameters": asdict(parameters)}
+    through = run_days.get().train_through.isoformat()
+    extras = {"through": through, "parameters": asdict(parameters)}
     trained = train(context, store, models, "recsys_assets.ranking.train", extras)
     return trained.result(
-        training_span.through,
+        through,
         curves=("auc",),
         more={
             "validation_examples": trained.metrics["validation_examples"],

@@ -8,20 +8,17 @@ activity of the items, their embeddings and the index, as the initial pipeline m
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
-from recsys_assets.features.encoding import ModelEncoding
 from recsys_assets.ranking.scoring import RETRIEVAL
 from recsys_assets.retrieval import index, index_kinds
 from recsys_assets.retrieval.index_tuning import parameters_for
-from recsys_assets.retrieval.item_history import Columns, ItemHistory, midnight_after
-from recsys_assets.retrieval.item_tower import ItemTower, write_embeddings
-from recsys_assets.retrieval.tastes import Purchases, Tastes
-from recsys_assets.retrieval.training_data import text_embeddings
+from recsys_assets.retrieval.item_tower import write_embeddings
+from recsys_assets.retrieval.known import Known
+from recsys_assets.retrieval.tastes import renew
+from recsys_assets.retrieval.training_data import interactions
 from recsys_assets.serving.offline import OfflineRelease
 from recsys_assets.serving.rank_stage import RankStage, most_popular
 from recsys_assets.serving.rendering import PARTS, Parts, ServingConfig
@@ -31,31 +28,6 @@ _EXACT = "flat"
 _SAMPLE_QUERIES = "sample_queries.npy"
 # The mark of a complete version is written last, or an upload cut short would count as one.
 _NOT_COPIED = shutil.ignore_patterns("_COMPLETE")
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is known of the catalogue at the end of a day."""
-
-    day: str
-    history: ItemHistory
-    columns: Columns
-    text: np.ndarray
-
-    @classmethod
-    def at(cls, store: Store, day: str) -> "Known":
-        """Reads it.
-
-        Raises:
-            MissingPartition: a table has not been materialized.
-        """
-        history = ItemHistory.load(store, day)
-        columns = history.snapshot(midnight_after(day))
-        return cls(day, history, columns, text_embeddings(store, history.item_ids))
-
-    def embeddings(self, two_tower: Path) -> np.ndarray:
-        """Of every item, float32 [items, d], in catalogue order."""
-        return ItemTower(two_tower).embed(self.columns, self.text, midnight_after(self.day))
 
 
 def offline_candidate(
@@ -102,13 +74,13 @@ def serving_parts(
         The parts, and the index's recall at 100 against exact search.
     """
     names = {part: f"candidate_{part}/{known.day}" for part in PARTS}
-    events = _events(store, known.day)
+    events = interactions(store, known.day)
     for part in ("two_tower", "dlrm"):
         with store.artifact(names[part]).new_version() as draft:
             shutil.copytree(trained[part], draft.path, ignore=_NOT_COPIED, dirs_exist_ok=True)
             for folder in (draft.path, draft.path / RETRIEVAL):
                 if folder.exists():
-                    _renew_tastes(events, folder, known)
+                    renew(folder, events, known.history)
     two_tower = store.artifact(names["two_tower"]).fetch()
     embeddings = known.embeddings(two_tower)
     ids = known.history.item_ids
@@ -122,15 +94,3 @@ def serving_parts(
         description = index.IndexDescription(parameters.kind, len(ids), embeddings.shape[1], recall)
         index.write_index(draft.path, built, ids.tolist(), description)
     return Parts.current(store, names), recall
-
-
-def _events(store: Store, through: str) -> pa.Table:
-    table = store.table("interactions")
-    days = [day for day in table.days() if day <= through]
-    return table.read(days, ["user_id", "item_id", "timestamp", "event"])
-
-
-def _renew_tastes(events: pa.Table, folder: Path, known: Known) -> None:
-    """Counts the purchases through `known.day`, for the vocabularies of the model in `folder`."""
-    encoding = ModelEncoding.load(folder / "encoding.json")
-    Tastes.of(Purchases.from_table(events, encoding, known.history)).save(folder)

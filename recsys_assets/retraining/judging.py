@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from recsys_assets.retraining.candidate import Known, offline_candidate
+from recsys_assets.retraining.candidate import offline_candidate
 from recsys_assets.retraining.comparison import (
     Answerer,
     Comparison,
@@ -12,6 +12,7 @@ from recsys_assets.retraining.comparison import (
 )
 from recsys_assets.retraining.gate import NEWEST, OLDER, GateRules, Spans, unknown_to
 from recsys_assets.retraining.labelled import LabelledDay, labelled_days, sample
+from recsys_assets.retrieval.known import Known
 from recsys_assets.serving.offline import OfflineRelease
 from recsys_assets.serving.release import Releases
 from recsys_assets.serving.rendering import ServingConfig

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from recsys_assets.features.online import complete_through, connect
-from recsys_assets.retraining.candidate import Known, serving_parts
+from recsys_assets.retraining.candidate import serving_parts
 from recsys_assets.retraining.comparison import Comparison, as_markdown
 from recsys_assets.retraining.gate import NEWEST, GateRules, Verdict, judge, spans
 from recsys_assets.retraining.judging import judge_models
 from recsys_assets.retrieval.item_history import midnight_after
+from recsys_assets.retrieval.known import Known
 from recsys_assets.serving.benchmark import measure
 from recsys_assets.serving.canary import CanaryServer, canaries, check_release
 from recsys_assets.serving.client import is_live

@@ -81,7 +81,7 @@ def from_table(table: pa.Table, user_attributes: Sequence[str], item_ids: np.nda
         if not (examples.validation == split).any():
             raise UnusableExamples(
                 f"training_examples hold no purchase for {'validation' if split else 'training'}: "
-                "give a longer span (RECSYS_FIRST_DAY, RECSYS_TODAY)"
+                "give a longer span (RECSYS_FIRST_DAY, RECSYS_EVALUATION_DAYS, RECSYS_TODAY)"
             )
     return examples
 

@@ -38,8 +38,8 @@ class TrainingData:
 def load_training_data(store: Store, through: str) -> TrainingData:
     """Everything up to and including the day `through` (YYYY-MM-DD).
 
-    Examples are those of the initial span, `training_examples`, then a partition of
-    `daily_examples` for each day after it.
+    Examples are those of the history that the first release knew, `training_examples`, then a
+    partition of `daily_examples` for each day after it.
 
     Raises:
         MissingPartition: a table, or a day of it, has not been written.
@@ -54,7 +54,7 @@ def load_training_data(store: Store, through: str) -> TrainingData:
         history=history,
         text=text_embeddings(store, history.item_ids),
         user_attributes=attributes,
-        purchases=_interactions(store, through),
+        purchases=interactions(store, through),
     )
 
 
@@ -86,7 +86,8 @@ def _days_with_events(store: Store, after: str, through: str) -> list[str]:
     return [day for day in days if table.row_count([day])]
 
 
-def _interactions(store: Store, through: str) -> pa.Table:
+def interactions(store: Store, through: str) -> pa.Table:
+    """user_id, item_id, timestamp and event of the days up to and including `through`."""
     table = store.table("interactions")
     days = [day for day in table.days() if day <= through]
     return table.read(days, ["user_id", "item_id", "timestamp", "event"])

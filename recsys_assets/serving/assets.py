@@ -9,7 +9,7 @@ import dagster as dg
 
 from recsys_assets.features.assets import deployment
 from recsys_assets.partitions import daily
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.retrieval.candidates import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.serving.diversity import Diversity, Sampling
 from recsys_assets.serving.resources import ServingResource
@@ -57,11 +57,14 @@ class Promotion(dg.Config):
         "out by mistake."
     ),
 )
-def seen_items(store: StoreResource, serving: ServingResource) -> dg.MaterializeResult:
+def seen_items(
+    store: StoreResource, serving: ServingResource, run_days: RunDays
+) -> dg.MaterializeResult:
     """Fills the filters from the interaction history."""
     from recsys_assets.serving.history import purchased_items
 
-    history = purchased_items(store.get(), serving.history_through)
+    through = run_days.get().history_through.isoformat()
+    history = purchased_items(store.get(), through)
     started = time.monotonic()
     filters = serving.seen_items()
     filters.replace_all(history)
@@ -71,7 +74,7 @@ def seen_items(store: StoreResource, serving: ServingResource) -> dg.Materialize
             "users": len(history),
             "pairs": sum(map(len, history.values())),
             "most_items_of_a_user": max(map(len, history.values()), default=0),
-            "history_through": serving.history_through,
+            "history_through": through,
             **{f"filter_{name}": value for name, value in asdict(filters.settings).items()},
             **{f"sampled_{name}": value for name, value in asdict(filters.info()).items()},
             "seconds": seconds,
@@ -143,6 +146,7 @@ def online_refresh(
         "item_features",
         "item_promotions",
         "item_text_embeddings",
+        "interactions",
         "evaluation",  # its checks block a release of models that are no better than popularity
     ],
     description=(
@@ -155,7 +159,7 @@ def triton_model_repository(
     context: dg.AssetExecutionContext,
     config: ServingParameters,
     store: StoreResource,
-    serving: ServingResource,
+    run_days: RunDays,
 ) -> dg.MaterializeResult:
     """Renders the next release from the current artifacts."""
     from recsys_assets.serving.quantization import Precision
@@ -164,7 +168,7 @@ def triton_model_repository(
     from recsys_assets.serving.retrieve_stage import Depth
     from recsys_assets.serving.summary import files_as_markdown
 
-    releases = Releases(store.get())
+    releases, days = Releases(store.get()), run_days.get()
     parameters = ServingConfig(
         depth=Depth(config.candidates, config.enough_candidates, config.ranked_candidates),
         diversity=Diversity(config.diversity_trade_off, config.diversity_pool),
@@ -174,8 +178,8 @@ def triton_model_repository(
     release = render(
         releases,
         Parts.current(store.get()),
-        serving.history_through,
-        Origin(trained_through=serving.history_through, run_id=context.run.run_id),
+        days.history_through.isoformat(),
+        Origin(trained_through=days.train_through.isoformat(), run_id=context.run.run_id),
         parameters,
     )
     manifest = releases.manifest(release)
@@ -185,6 +189,7 @@ def triton_model_repository(
             "release": release,
             "artifacts": dg.MetadataValue.json(manifest["artifacts"]),
             "vocabularies": dg.MetadataValue.json(manifest["vocabularies"]),
+            "trained_through": manifest["trained_through"],
             "item_features_day": manifest["item_features_day"],
             "precision": dg.MetadataValue.json(manifest["precision"]),
             "bytes_by_precision": dg.MetadataValue.json(manifest["bytes_by_precision"]),

@@ -10,7 +10,6 @@ days against items drawn as its training drew negatives, the same for every prec
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from recsys_assets.serving.offline import OfflineRelease, Sessions
 if TYPE_CHECKING:
     from scipy import sparse
 
+    from recsys_assets.settings import Days
     from recsys_assets.storage import Store
 
 METRICS = ("ndcg_at_10", "recall_at_10", "ndcg_at_10_shown", "auc")
@@ -52,8 +52,8 @@ class Graded:
     bought: list[np.ndarray]
 
 
-def load_questions(store: "Store", first_day: date, today: date, days: int) -> Questions:
-    """The evaluation's requests, with user features as known when `today` began.
+def load_questions(store: "Store", days: "Days") -> Questions:
+    """The evaluation's requests, with user features as known when its first day began.
 
     Raises:
         MissingPartition: a day of history or of the evaluated days is missing.
@@ -61,9 +61,9 @@ def load_questions(store: "Store", first_day: date, today: date, days: int) -> Q
     from recsys_assets.evaluation.snapshot import user_columns
     from recsys_assets.evaluation.split import load_split
 
-    split = load_split(store, first_day, today, days)
+    split = load_split(store, days)
     asked = split.requests
-    columns = user_columns(store, asked.user_id, first_day, today)
+    columns = user_columns(store, asked.user_id, days.first_day, days.evaluation_from)
     del columns["user_id"]
     seen = {
         user: frozenset(split.item_ids[row.indices])

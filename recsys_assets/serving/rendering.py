@@ -24,10 +24,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_assets.features.attributes import user_columns
+from recsys_assets.ranking.scoring import RETRIEVAL
 from recsys_assets.retrieval.candidates import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
-from recsys_assets.retrieval.item_tower import ITEM_IDS, read_embeddings
-from recsys_assets.retrieval.training_data import text_embeddings
+from recsys_assets.retrieval.item_tower import read_embeddings, read_item_ids
+from recsys_assets.retrieval.tastes import renew
+from recsys_assets.retrieval.training_data import interactions, text_embeddings
 from recsys_assets.serving.diversity import Diversity, Sampling
 from recsys_assets.serving.integrity import digests, sha256
 from recsys_assets.serving.pipeline import Effort
@@ -106,7 +108,8 @@ def render(
     Args:
         releases: where to.
         parts: what it is made of.
-        snapshot_day: item features are those known at the end of this day, YYYY-MM-DD.
+        snapshot_day: item features and purchase counts are those known at the end of this day,
+            YYYY-MM-DD.
         origin: goes into the manifest.
         config: candidates, diversity, sampling and precision.
         templates: the sources of the Triton models, `triton_repo/`.
@@ -122,7 +125,12 @@ def render(
         for part in _SERVED:
             parts.copy(part, folder)
         _write_json(folder / USER_COLUMNS, user_columns(releases.store))
-        _write_items(releases, parts, snapshot_day, folder)
+        history = ItemHistory.load(releases.store, snapshot_day)
+        _write_items(releases, parts, history, snapshot_day, folder)
+        if snapshot_day > origin.trained_through:  # the models hold counts of the day they end on
+            events = interactions(releases.store, snapshot_day)
+            for model in ("two_tower", "dlrm", f"dlrm/{RETRIEVAL}"):
+                renew(folder / model, events, history)
         _write_json(folder / STAGE, config.as_json())
         write_identity(draft.path / "models", release)
         write_configs(draft.path / "templates", draft.path / "models", release)
@@ -172,7 +180,7 @@ class Parts:
     def item_ids(self) -> list[str]:
         """Items by row, the same for index and embeddings."""
         embeddings, ids = read_embeddings(self.folders["item_embeddings"])
-        indexed = json.loads((self.folders["item_index"] / ITEM_IDS).read_text())
+        indexed = read_item_ids(self.folders["item_index"])
         if indexed != ids or len(embeddings) != len(ids):
             raise InconsistentRelease(
                 f"item_index {self.versions['item_index']} and item_embeddings "
@@ -202,10 +210,11 @@ def _copy_sources(templates: Path, draft: Path, release: int) -> None:
     )
 
 
-def _write_items(releases: Releases, parts: Parts, snapshot_day: str, folder: Path) -> None:
+def _write_items(
+    releases: Releases, parts: Parts, history: ItemHistory, snapshot_day: str, folder: Path
+) -> None:
     """What the ranker keeps in memory, in the order of the index's rows."""
     ids = parts.item_ids()
-    history = ItemHistory.load(releases.store, snapshot_day)
     rows = _rows_of(ids, history.item_ids)
     moment = midnight_after(snapshot_day)
     columns = history.snapshot(moment)

@@ -1,7 +1,6 @@
 """The serving resource: which online store and which Triton, or fleet, the assets speak to."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -20,7 +19,7 @@ from recsys_assets.settings import WAIT_SECONDS, Settings
 
 
 class ServingResource(dg.ConfigurableResource):
-    """The online store, the Triton server, and the day whose evening a release knows.
+    """The online store and the Triton server.
 
     `triton_folder` holds what belongs to the embedded server of `triton_repository`. In a cluster
     `agents` names the headless service of the agents beside the servers, `canary_agents` and
@@ -34,7 +33,6 @@ class ServingResource(dg.ConfigurableResource):
     triton_folder: str
     triton_repository: str
     models_python: str
-    history_through: str
     seen_expire_days: int | None = None
     wait_seconds: float = WAIT_SECONDS
     agents: str = ""
@@ -53,7 +51,6 @@ class ServingResource(dg.ConfigurableResource):
             triton_folder=str(Triton.of(settings).folder),
             triton_repository=str(settings.triton_repository),
             models_python=str(settings.models_python),
-            history_through=settings.train_through.isoformat(),
             seen_expire_days=settings.seen_expire_days,
             wait_seconds=settings.wait_seconds,
             agents=cluster.agents if cluster else "",
@@ -97,8 +94,3 @@ class ServingResource(dg.ConfigurableResource):
             patience = Patience(self.wait_seconds)
             return CanaryPods.behind(self.canary_grpc, self.canary_agents, patience)
         return TemporaryServer(self.triton())
-
-    def request_time(self) -> int:
-        """The end of history, epoch seconds: the first moment that a release can answer for."""
-        after = date.fromisoformat(self.history_through) + timedelta(days=1)
-        return int(datetime.combine(after, time(), UTC).timestamp())

@@ -8,7 +8,6 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +18,7 @@ from recsys_assets.evaluation.snapshot import user_columns
 from recsys_assets.evaluation.split import Split
 from recsys_assets.serving.diversity import Diversity, Sampling, arrange, perturb
 from recsys_assets.serving.offline import OfflineRelease, Sessions
+from recsys_assets.settings import Days
 from recsys_assets.storage import Store
 
 if TYPE_CHECKING:
@@ -106,10 +106,10 @@ class Judged:
         return bootstrap(self.per_request[metric] - baseline.per_request[metric])
 
 
-def sessions_of_split(store: Store, split: Split, first_day: date, today: date) -> Sessions:
-    """The evaluation's requests with what was known of their users when `today` began."""
+def sessions_of_split(store: Store, split: Split, days: Days) -> Sessions:
+    """The evaluation's requests with what was known of their users when its first day began."""
     requests = split.requests
-    columns = user_columns(store, requests.user_id, first_day, today)
+    columns = user_columns(store, requests.user_id, days.first_day, days.evaluation_from)
     return Sessions(requests.user_id, requests.timestamp, requests.device, columns)
 
 

@@ -128,3 +128,10 @@ def day(environ: Environ, variable: str, default: date | None) -> date | None:
         return date.fromisoformat(value)
     except ValueError:
         raise InvalidSetting(variable, value, "give a day as YYYY-MM-DD") from None
+
+
+def days(environ: Environ, variable: str) -> tuple[date, ...]:
+    """Days as YYYY-MM-DD with commas between them, each once and in order."""
+    given = (value.strip() for value in environ.get(variable, "").split(","))
+    found = (day({variable: value}, variable, None) for value in given)
+    return tuple(sorted({one for one in found if one is not None}))

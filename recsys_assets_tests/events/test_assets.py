@@ -9,7 +9,7 @@ from recsys_assets.events import assets, checks
 from recsys_assets.events.contract import INTERACTIONS, QUARANTINED_INTERACTIONS, BrokenInput
 from recsys_assets.events.resources import SourceResource
 from recsys_assets.partitions import daily
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.storage import Store
 from recsys_assets_tests.events.deliveries import write_events, write_shop
 
@@ -46,7 +46,7 @@ class Shop:
         ]
         return write_events(self.source, f"day={key(day)}/{name}", *named)
 
-    def run(self, first, last=None, *, selection=None, raise_on_error=True):
+    def run(self, first, last=None, *, selection=None, raise_on_error=True, skipped=()):
         """One day, or with `last` a single run over several."""
         one = {"dagster/partition": key(first)}
         tags = {RANGE_START: key(first), RANGE_END: key(last)} if last is not None else one
@@ -61,7 +61,9 @@ class Shop:
                     packaged_data="",
                     url=self.source.as_uri(),
                     first_day=FIRST.isoformat(),
+                    skipped_days=[key(day) for day in skipped],
                 ),
+                "run_days": RunDays(first_day=FIRST.isoformat(), today=key(30), evaluation_days=7),
             },
             tags=tags,
             raise_on_error=raise_on_error,
@@ -182,7 +184,47 @@ def test_too_much_quarantine_blocks(shop):
 
     check = outcome(result)["quarantine_ratio"]
     assert (check.passed, check.blocking) == (False, True)
-    assert check.description == f"too much in quarantine on {key(0)} (9.1%)"
+    what, why, remedy = check.description.splitlines()
+    path = shop.store.table("quarantined_interactions").path(key(0))
+    file = f"interactions/day={key(0)}/part-0.parquet"
+    assert what == f"too much in quarantine on {key(0)} (9.1%)"
+    assert why == f"{key(0)}: unknown_event 10; most from {file}, see {path}"
+    assert remedy == (
+        f"correct the delivery and materialize again, or go on without: RECSYS_SKIP_DAYS={key(0)}"
+    )
+
+
+def test_too_much_quarantine_over_many_small_days_is_explained_without_days_to_skip(shop):
+    for day in range(3):
+        shop.deliver(day, *[{}] * 50, *[{"event": "buy"}] * (5 + day))
+
+    check = outcome(shop.run(0, 2, raise_on_error=False))["quarantine_ratio"]
+
+    what, *why, remedy = check.description.splitlines()
+    assert what == "too much in quarantine: 10.7% of all rows, no day stands out"
+    assert [line.partition(":")[0] for line in why] == [key(0), key(1), key(2)]
+    assert "SKIP" not in remedy
+
+
+def test_a_day_that_is_skipped_is_empty_says_so_and_can_be_loaded_after_all(shop):
+    shop.deliver(0, {}, {"item_id": "soap"})
+    shop.deliver(1, *[{}] * 100, *[{"event": "buy"}] * 20)
+    assert not shop.run(0, 1, raise_on_error=False).success
+
+    without = shop.run(0, 1, skipped=[1])
+
+    ratio = outcome(without)["quarantine_ratio"]
+    assert (ratio.passed, ratio.metadata["skipped_days"].value) == (True, [key(1)])
+    assert [shop.rows("interactions", day).num_rows for day in (0, 1)] == [2, 0]
+    assert shop.rows("quarantined_interactions", 1).num_rows == 20
+    assert materialized(shop)[key(1)]["rows_left_out_with_the_day"].value == 100
+    assert "rows_left_out_with_the_day" not in materialized(shop)[key(0)]
+
+    shop.deliver(1, *[{}] * 100)
+    shop.run(1)
+
+    assert shop.rows("interactions", 1).num_rows == 100
+    assert "rows_left_out_with_the_day" not in materialized(shop)[key(1)]
 
 
 def test_a_few_bad_rows_of_few_do_not_block(shop):

@@ -22,7 +22,7 @@ from recsys_assets.features.online import (
 from recsys_assets.features.parity import offline_online_parity, sampled_parity
 from recsys_assets.features.reader import OnlineUserFeatures
 from recsys_assets.features.time_travel import features_as_of
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 from recsys_assets.storage.online_store import open_store
@@ -62,7 +62,10 @@ def job(environment):
         assets=dg.load_assets_from_modules([assets, example_assets]),
         asset_checks=dg.load_asset_checks_from_modules([checks]),
         jobs=[dg.define_asset_job("features", dg.AssetSelection.groups("features"))],
-        resources={"store": StoreResource(url=environment.storage_url)},
+        resources={
+            "store": StoreResource(url=environment.storage_url),
+            "run_days": RunDays.from_settings(environment),
+        },
         executor=dg.in_process_executor,
     )
     return definitions.resolve_job_def("features")

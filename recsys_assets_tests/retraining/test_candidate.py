@@ -52,12 +52,12 @@ def renewed(monkeypatch):
     """Counts purchases in name only; notes which folders were given, and what was in them."""
     renewed = []
 
-    def renew(events, folder, known):
+    def renew(folder, events, _history):
         assert events["user_id"].to_pylist() == ["ann"]
         renewed.append((folder.name == RETRIEVAL, (folder / "_COMPLETE").exists()))
-        (folder / "tastes.npz").write_text(f"as of {known.day}")
+        (folder / "tastes.npz").write_text(f"as of {DAY}")
 
-    monkeypatch.setattr(candidate, "_renew_tastes", renew)
+    monkeypatch.setattr(candidate, "renew", renew)
     return renewed
 
 

@@ -5,7 +5,7 @@ import shutil
 import dagster as dg
 import pytest
 
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.serving.assets import promoted_release, seen_items, triton_model_repository
 from recsys_assets.serving.checks import canary_answers
 from recsys_assets.serving.client import recommend
@@ -25,6 +25,7 @@ def materialize(settings, **options):
         resources={
             "store": StoreResource(url=settings.storage_url),
             "serving": ServingResource.from_settings(settings),
+            "run_days": RunDays.from_settings(settings),
         },
         **options,
     )
