@@ -78,8 +78,6 @@ daily_loop = dg.define_asset_job(
     | dg.AssetSelection.groups("events", "monitoring"),
     description="Ingests a day, refreshes the online store, and measures traffic and drift.",
 )
-# For live data; where days are closed by their source, `closed_day_sensor` starts the same job.
-daily_schedule = dg.build_schedule_from_partitioned_job(daily_loop, hour_of_day=1, minute_of_hour=0)
 
 
 def build_definitions(
@@ -92,7 +90,7 @@ def build_definitions(
         assets=assets,
         asset_checks=checks,
         jobs=[initial_pipeline, daily_loop, fine_tune, full_retrain, rollback_release, retention],
-        schedules=[daily_schedule, retention_schedule],
+        schedules=[retention_schedule],
         sensors=SENSORS,
         resources={**table.resources(settings), **(resources or {})},
         executor=table.executor(settings, work_by_step([*assets, *checks])),

@@ -1,11 +1,14 @@
 """The sensor that starts a day's work once the day is closed."""
 
+from datetime import UTC, datetime
+
 import dagster as dg
 
-from recsys_assets.monitoring.clock import closed_days
-from recsys_assets.resources import StoreResource
+from recsys_assets.monitoring.clock import closed_days, days_over
+from recsys_assets.resources import RunDays, StoreResource, today_of_live
 
 DAILY_LOOP = "daily_loop"
+FIRST_RELEASE = "initial_pipeline"
 
 _PREPARED = tuple(
     dg.AssetKey(name)
@@ -27,17 +30,19 @@ _RETRY = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "t
     job_name=DAILY_LOOP,
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts the daily loop for each closed day, in order, one at a time.",
+    description="Starts the daily loop for each closed day, in order, one at a time. Live days are "
+    "closed by the clock, from the first release on.",
 )
 def closed_day_sensor(
-    context: dg.SensorEvaluationContext, store: StoreResource
+    context: dg.SensorEvaluationContext, store: StoreResource, run_days: RunDays
 ) -> dg.RunRequest | dg.SkipReason:
     """Looks for the first closed day that no run was started for.
 
     The cursor is the day up to which there are runs, and how many closed days that is: a day that
     is closed late changes the number, and all days are looked through again.
     """
-    instance, closed = context.instance, closed_days(store.get())
+    instance = context.instance
+    closed = sorted({*closed_days(store.get()), *_closed_by_the_clock(instance, run_days)})
     if instance.get_runs(_IN_PROGRESS, limit=1):
         return dg.SkipReason("A day is being worked on.")
     through, _, count = (context.cursor or " 0").partition(" ")
@@ -61,6 +66,14 @@ def closed_day_sensor(
             return dg.SkipReason(f"{day} failed and is about to be repeated.")
         context.update_cursor(f"{day} {number}")
     return dg.SkipReason("Every closed day was worked on.")
+
+
+def _closed_by_the_clock(instance: dg.DagsterInstance, run_days: RunDays) -> list[str]:
+    """Live days that are over, and not in the history of the newest whole build."""
+    built = dg.RunsFilter(job_name=FIRST_RELEASE, statuses=[dg.DagsterRunStatus.SUCCESS])
+    if run_days.today is not None or not (runs := instance.get_runs(built, limit=1)):
+        return []
+    return days_over(today_of_live(runs[0], instance), datetime.now(UTC))
 
 
 def _what_is_left(instance: dg.DagsterInstance, day: str) -> list[dg.AssetKey] | None:

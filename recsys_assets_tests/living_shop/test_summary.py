@@ -7,7 +7,7 @@ from recsys_assets_tests.living_shop.recorded import PLAN, day, recording, sale
 from tools.living_shop.deliveries import Deliveries
 from tools.living_shop.summary import failed_runs, manual_steps, write_summary
 
-SCHEDULED = {"dagster/schedule_name": "daily_loop_schedule"}
+STARTED = {"dagster/sensor_name": "closed_day_sensor"}
 
 
 @dg.op(config_schema={"fails": bool})
@@ -46,7 +46,7 @@ def run(instance, name, *, fails=False, tags=None):
 def test_what_somebody_runs_after_the_first_release_is_a_manual_step(instance):
     run(instance, "initial_pipeline", fails=True)
     run(instance, "initial_pipeline")
-    run(instance, "daily_loop", tags=SCHEDULED)
+    run(instance, "daily_loop", tags=STARTED)
     assert manual_steps(instance) == 0
 
     run(instance, "daily_loop")
@@ -54,7 +54,7 @@ def test_what_somebody_runs_after_the_first_release_is_a_manual_step(instance):
 
 
 def test_a_rejected_candidate_is_no_failed_run(instance):
-    run(instance, "daily_loop", fails=True, tags=SCHEDULED)
+    run(instance, "daily_loop", fails=True, tags=STARTED)
     dg.materialize([release_candidate, promoted_release], instance=instance, raise_on_error=False)
 
     assert [failed.job_name for failed in failed_runs(instance)] == ["daily_loop"]

@@ -26,7 +26,7 @@ _RATE = 50.0  # requests a second
 _RELEASE_BEGINS = time_of_day(23, 58)  # so that midnight comes while it is made
 _CATALOGUE_COMES = time_of_day(23, 30)
 _SALES_COME = time_of_day(0, 20)
-_LOOP_IS_DUE = time_of_day(0, 59, 50)  # ten seconds before the daily loop
+_DAY_CLOSES = time_of_day(1)
 
 Say = Callable[[str], object]
 
@@ -125,7 +125,7 @@ class _Life:
         tomorrow = day + timedelta(days=1)
         self._clock.advance_to(_at(tomorrow, _SALES_COME))
         self._deliveries.deliver_night(day)
-        self._clock.advance_to(_at(tomorrow, _LOOP_IS_DUE))
+        self._clock.advance_to(_at(tomorrow, _DAY_CLOSES))
         run = self._daemon.wait_for_end(DAILY_LOOP, day.isoformat())
         self._settle()
         refused = sum(bool(answer.error) for answer in answers.values())
