@@ -27,6 +27,7 @@ from recsys_assets.events.contract import (
     INTERACTIONS,
     LATE_DAYS,
     MAX_ID_BYTES,
+    MAX_MONEY,
     QUARANTINED_INTERACTIONS,
     SOURCE_FILE,
 )
@@ -105,12 +106,30 @@ def usable_time(now: datetime) -> pl.Expr:
     return pl.when(pl.col("timestamp").is_between(_EPOCH, now)).then("timestamp")
 
 
+def blank(column: str) -> pl.Expr:
+    """Whether a text is missing, or nothing but white space."""
+    return pl.col(column).str.strip_chars().fill_null("") == ""
+
+
+def too_large(money: pl.Expr) -> pl.Expr:
+    """Whether an amount is a number, and beyond what sums can hold."""
+    return money.is_finite() & (money > MAX_MONEY)
+
+
+def id_rules(name: str) -> dict[str, pl.Expr]:
+    """What no id may be, whatever table it is in; by reason. One that is missing keeps them."""
+    return {
+        f"{name}_too_long": pl.col(name).str.len_bytes() > MAX_ID_BYTES,
+        f"{name}_holds_nul": pl.col(name).str.contains("\0", literal=True),
+    }
+
+
 def _reasons(known_items: pl.Series, now: datetime) -> list[pl.Expr]:
     """One expression per rule: the reason where it is broken, null where it is kept."""
     rules = {
-        "missing_user_id": _blank("user_id"),
-        "missing_item_id": _blank("item_id"),
-        **{f"{name}_too_long": pl.col(name).str.len_bytes() > MAX_ID_BYTES for name in _IDS},
+        "missing_user_id": blank("user_id"),
+        "missing_item_id": blank("item_id"),
+        **{reason: rule for name in _IDS for reason, rule in id_rules(name).items()},
         "unknown_event": ~pl.col("event").is_in(EVENTS).fill_null(False),
         "missing_timestamp": pl.col("timestamp").is_null(),
         "before_1970": pl.col("timestamp") < _EPOCH,
@@ -120,14 +139,11 @@ def _reasons(known_items: pl.Series, now: datetime) -> list[pl.Expr]:
         "zero_quantity": (pl.col("quantity") == 0) & (pl.col("event") == "purchase"),
         **{f"{name}_not_finite": ~pl.col(name).is_finite() for name in _AMOUNTS},
         **{f"negative_{name}": pl.col(name) < 0 for name in _AMOUNTS},
+        "amount_too_large": too_large(pl.col("price") * pl.col("quantity").fill_null(1).clip(1)),
         "discount_above_price": pl.col("discount") > pl.col("price") * (1 + 1e-9) + 1e-9,
-        "unknown_item": ~_blank("item_id") & ~pl.col("item_id").is_in(known_items.implode()),
+        "unknown_item": ~blank("item_id") & ~pl.col("item_id").is_in(known_items.implode()),
     }
     return [pl.when(rule).then(pl.lit(reason)) for reason, rule in rules.items()]
-
-
-def _blank(column: str) -> pl.Expr:
-    return pl.col(column).str.strip_chars().fill_null("") == ""
 
 
 def _displaced() -> pl.Expr:

@@ -66,6 +66,7 @@ class DriftReport:
         revenue: of the day.
         degraded_share: of the answers, given without the online store and left out.
         reference, current: the frames, for pictures of the distributions.
+        time_zone: in which the release tells the hour of a request.
     """
 
     day: str
@@ -77,6 +78,7 @@ class DriftReport:
     degraded_share: float
     reference: Traffic
     current: Traffic
+    time_zone: str
 
     def metadata(self) -> dict[str, Any]:
         """Plain values for the asset's metadata; sensors read nothing else."""
@@ -144,6 +146,7 @@ def measure(
         degraded_share=current.degraded,
         reference=reference,
         current=current.traffic,
+        time_zone=live.known.time_zone,
     )
 
 

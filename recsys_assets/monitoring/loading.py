@@ -1,11 +1,11 @@
 """Reads what a day's drift is measured on: the live release, its reference, the day itself."""
 
-import json
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import polars as pl
 
+from recsys_assets.features.encoding import ModelEncoding
 from recsys_assets.monitoring.profile import Known
 from recsys_assets.monitoring.traffic import (
     ANSWER_KEYS,
@@ -73,10 +73,11 @@ def as_live(releases: Releases, release: int) -> Live:
         MissingRelease: there is no such release.
         MissingArtifact: what it was made of is gone.
     """
-    encoding = json.loads((releases.part(release, "dlrm") / _ENCODING).read_text())
+    encoding = ModelEncoding.load(releases.part(release, "dlrm") / _ENCODING)
     known = Known(
-        users=frozenset(encoding["query"]["vocabularies"]["user_id"]),
-        items=frozenset(encoding["item"]["vocabularies"]["item_id"]),
+        users=frozenset(encoding.query.vocabularies["user_id"].values),
+        items=frozenset(encoding.item.vocabularies["item_id"].values),
+        time_zone=encoding.time_zone,
     )
     return Live(release, releases.manifest(release)["trained_through"], known)
 

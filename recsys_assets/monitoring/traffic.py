@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from recsys_assets.features.request_time import DAY_SECONDS, local_seconds
 from recsys_assets.monitoring.sessions import KEYS, sessions_of, values
 from recsys_assets.storage import Store
 
@@ -21,7 +22,6 @@ PURCHASE_COLUMNS = (
     "device",
 )
 _NOT_FEATURES = {*KEYS, "day", "last_event_at"}
-_SECONDS_A_DAY = 86_400.0
 SCORES_SCHEMA = pl.Schema(
     {"day": pl.Date(), "user_id": pl.String(), "candidate_scores": pl.List(pl.Float32())}
 )
@@ -131,22 +131,26 @@ def with_day(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(day=pl.col("timestamp").dt.date())
 
 
-def request_columns(requests: pl.DataFrame) -> dict[str, np.ndarray]:
+def request_columns(requests: pl.DataFrame, time_zone: str) -> dict[str, np.ndarray]:
     """Values of everything that is watched in requests.
 
     The moment of the last event becomes the days since it, for a moment only ever grows.
 
+    Args:
+        requests: of `Traffic`.
+        time_zone: of the live release, in which it tells the hour.
+
     Returns:
-        `hour` (UTC), `device`, `recency_days` where `last_event_at` is known, then every feature:
+        `hour` (local), `device`, `recency_days` where `last_event_at` is known, then every feature:
         object [n] with "" for missing, or float64 [n] with NaN.
     """
     moment = requests["timestamp"].dt.epoch("s").to_numpy()
     columns = {
-        "hour": np.floor(moment % _SECONDS_A_DAY / 3600),
+        "hour": np.floor(local_seconds(moment, time_zone) % DAY_SECONDS / 3600),
         "device": values(requests["device"]),
     }
     if "last_event_at" in requests.columns:
-        columns["recency_days"] = (moment - values(requests["last_event_at"])) / _SECONDS_A_DAY
+        columns["recency_days"] = (moment - values(requests["last_event_at"])) / DAY_SECONDS
     for name in requests.columns:
         if name not in _NOT_FEATURES:
             columns[name] = values(requests[name])

@@ -53,6 +53,7 @@ class Ranker:
     ) -> None:
         encoding = ModelEncoding.load(folder / "encoding.json")
         self._query, self._item = encoding.query, encoding.item
+        self._time_zone = encoding.time_zone
         self._tastes = Tastes.load(folder)
         self._session = device.open_session(folder / "ranker.onnx", threads)
         self._ids = self._item.encode_ids(item_columns)
@@ -100,7 +101,7 @@ class Ranker:
         if not len(candidates):
             return [np.empty(0, dtype=np.float32) for _ in rows]
         owner = np.repeat(np.arange(len(rows)), lengths)
-        query = self._query.transform(with_request(user_columns, timestamps))
+        query = self._query.transform(with_request(user_columns, timestamps, self._time_zone))
         ids = self._ids[candidates]
         log_odds = self._session.run(
             None,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from recsys_assets.distinct import distinct
 from recsys_assets.evaluation.metrics import bootstrap
 from recsys_assets.replay.record import METHODS, read_slates
 from recsys_assets.retraining.comparison import METRICS, quality
@@ -68,9 +69,7 @@ def by_week(days: Sequence[DayQuality]) -> dict[str, dict[str, Any]]:
 
 
 def _compared(days: Sequence[DayQuality]) -> dict[str, Any]:
-    households, owner = np.unique(
-        np.concatenate([day.users for day in days]).astype(str), return_inverse=True
-    )
+    households, owner = distinct(np.concatenate([day.users for day in days]))
     counts = np.bincount(owner)
     compared: dict[str, Any] = {"sessions": len(owner), "households": len(households)}
     for metric in METRICS:

@@ -11,10 +11,12 @@ from typing import Any
 import dagster as dg
 
 from recsys_assets.partitions import daily
+from recsys_assets.ranking.hyperparameters import DlrmParameters
 from recsys_assets.resources import StoreResource
 from recsys_assets.retraining.configuration import CandidateGate
 from recsys_assets.retraining.hyperparameters import DlrmTuning, QueryTowerTuning
 from recsys_assets.retrieval.configuration import config_fields
+from recsys_assets.retrieval.hyperparameters import TwoTowerParameters
 from recsys_assets.retrieval.pipes import ModelsEnvironment, train
 
 _GROUP = "retraining"
@@ -135,7 +137,7 @@ def finetuned_dlrm(
     return _train(context, store, models, "recsys_assets.retraining.dlrm", extras)
 
 
-def _retrained(part: str, deps: list[Any]) -> dg.AssetsDefinition:
+def _retrained(part: str, parameters: type[Any], deps: list[Any]) -> dg.AssetsDefinition:
     name = f"retrained_{part}"
 
     @dg.asset(
@@ -147,6 +149,7 @@ def _retrained(part: str, deps: list[Any]) -> dg.AssetsDefinition:
         partitions_def=daily,
         backfill_policy=_A_RUN_A_DAY,
         deps=[*deps, *_LEARNED_FROM],
+        config_schema=config_fields(parameters),
         description=f"The artifact `{part}` trained from scratch on everything up to the newest "
         "labelled days of the partition, which the gate judges on.",
     )
@@ -156,11 +159,15 @@ def _retrained(part: str, deps: list[Any]) -> dg.AssetsDefinition:
         models: ModelsEnvironment,
         gate: CandidateGate,
     ) -> dg.MaterializeResult:
-        extras = {"through": gate.spans(context.partition_key).through, "stage": part}
+        extras = {
+            "through": gate.spans(context.partition_key).through,
+            "stage": part,
+            "parameters": asdict(parameters(**context.op_execution_context.op_config)),
+        }
         return _train(context, store, models, "recsys_assets.retraining.full", extras)
 
     return retrained
 
 
-retrained_two_tower = _retrained("two_tower", [])
-retrained_dlrm = _retrained("dlrm", [retrained_two_tower])
+retrained_two_tower = _retrained("two_tower", TwoTowerParameters, [])
+retrained_dlrm = _retrained("dlrm", DlrmParameters, [retrained_two_tower])

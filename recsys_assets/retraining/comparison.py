@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recsys_assets.distinct import distinct
 from recsys_assets.evaluation.metrics import Estimate, bootstrap, ndcg, recall
 from recsys_assets.retraining.labelled import LabelledDay
 
@@ -72,7 +73,7 @@ def compare(
     users = np.concatenate([day.sessions.user_id for day in days]) if days else np.empty(0)
     if not len(users):
         raise ValueError(f"no labelled session in the {span} days: nothing to compare on")
-    households, owner = np.unique(users.astype(str), return_inverse=True)
+    households, owner = distinct(users)
     found = {
         name: _by_household(answerer, days, owner)
         for name, answerer in (("candidate", candidate), ("live", live), ("popular", popularity))

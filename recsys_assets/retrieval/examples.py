@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys_assets.distinct import distinct
 from recsys_assets.features.declarations import USER_FEATURES
 from recsys_assets.retrieval.item_history import ItemHistory, numbers, strings
 
@@ -60,7 +61,8 @@ def from_table(table: pa.Table, user_attributes: Sequence[str], item_ids: np.nda
         UnusableExamples: there is nothing to train or to validate on.
     """
     item = pc.index_in(table.column("item_id"), value_set=pa.array(item_ids, pa.string()))
-    table = table.append_column("row", item).filter(pc.is_valid(item))
+    known = pc.is_valid(item)
+    table, item = table.filter(known), item.filter(known)
     dtypes = {
         "user_id": "string",
         "device": "string",
@@ -73,7 +75,7 @@ def from_table(table: pa.Table, user_attributes: Sequence[str], item_ids: np.nda
             name: (strings if dtype == "string" else numbers)(table.column(name))
             for name, dtype in dtypes.items()
         },
-        item=table.column("row").to_numpy().astype(np.int64),
+        item=item.to_numpy().astype(np.int64),
         timestamp=seconds.to_numpy(),
         validation=strings(table.column("split")) == "validation",
     )
@@ -99,9 +101,9 @@ def household_weights(user_id: np.ndarray, timestamp: np.ndarray, power: float) 
     The metrics are means over households, so a household that buys one new item in a week
     counts as much as one that buys fifty. With power 0 every purchase counts the same.
     """
-    _, user = np.unique(user_id.astype(str), return_inverse=True)
+    _, user = distinct(user_id)
     week = timestamp // (7 * DAY_SECONDS)
-    group = user.astype(np.int64) * (int(week.max()) + 1) + week
+    group = user * (int(week.max()) + 1) + week
     _, position, count = np.unique(group, return_inverse=True, return_counts=True)
     weights = count[position].astype(np.float64) ** -power
     return weights / weights.mean()

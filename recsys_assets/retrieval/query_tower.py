@@ -28,7 +28,8 @@ class QueryTower:
     """
 
     def __init__(self, folder: Path, threads: int = 1, device: Device = CPU) -> None:
-        self._encoding = ModelEncoding.load(folder / "encoding.json").query
+        encoding = ModelEncoding.load(folder / "encoding.json")
+        self._encoding, self._time_zone = encoding.query, encoding.time_zone
         self._tastes = Tastes.load(folder)
         self._session = device.open_session(folder / "query_tower.onnx", threads)
 
@@ -46,7 +47,7 @@ class QueryTower:
         Raises:
             KeyError: a column is not there.
         """
-        batch = self._encoding.transform(with_request(columns, timestamps))
+        batch = self._encoding.transform(with_request(columns, timestamps, self._time_zone))
         output = self._session.run(
             None,
             {

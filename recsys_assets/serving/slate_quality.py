@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recsys_assets.distinct import distinct
 from recsys_assets.evaluation.metrics import Estimate, bootstrap, coverage, hits, ndcg, recall
 from recsys_assets.evaluation.slates import PADDING
 from recsys_assets.evaluation.snapshot import user_columns
@@ -76,9 +77,8 @@ class Kinds:
 
         items = store.table("items").read(columns=["item_id", "category_l2"]).to_pylist()
         named = {item["item_id"]: item["category_l2"] or "" for item in items}
-        of_items = np.array([named[item_id] for item_id in item_ids], dtype=str)
-        codes = np.unique(of_items, return_inverse=True)[1]
-        return cls(text_embeddings(store, item_ids), codes)
+        of_items = np.array([named[item_id] for item_id in item_ids], dtype=object)
+        return cls(text_embeddings(store, item_ids), distinct(of_items)[1])
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ class Settings(Days):
     if it is None. Items shown are not shown again for `shown_hours`, 0 being off. While the
     filters cannot be asked, `seen_when_down` says what a known user gets: `show` or `refuse`.
 
+    Hour and weekday of a request are told in `time_zone`, by its IANA name; event days are UTC.
+
     Callers of the HTTP services bring `api_token`, if there is one.
 
     A server, a load, or another state that is waited for may take `wait_seconds`; what is work by
@@ -74,6 +76,7 @@ class Settings(Days):
     source_url: str | None
     today_follows_clock: bool
     skipped_days: tuple[date, ...]
+    time_zone: str
     online_store_url: str
     triton_http: str
     triton_grpc: str
@@ -134,6 +137,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         evaluation_days=days.evaluation_days,
         today_follows_clock=days.last_day is None and not environ.get("RECSYS_TODAY"),
         skipped_days=_skipped_days(environ, days),
+        time_zone=reading.time_zone(environ, "RECSYS_TIME_ZONE", "UTC"),
         online_store_url=reading.url(
             environ, "RECSYS_ONLINE_STORE_URL", "redis://127.0.0.1:6390/0", ONLINE_STORE_SCHEMES
         ),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 Environ = Mapping[str, str]
 
@@ -99,9 +100,12 @@ def k_of_n(environ: Environ, variable: str, default: str) -> tuple[int, int]:
 def url(environ: Environ, variable: str, default: str, schemes: tuple[str, ...]) -> str:
     """A URL of one of the schemes, without a slash at its end."""
     value = (environ.get(variable) or default).rstrip("/")
-    if urlsplit(value).scheme not in schemes:
+    parts = urlsplit(value)
+    if parts.scheme not in schemes:
         wanted = " or ".join(f"{scheme}://" for scheme in schemes)
         raise InvalidSetting(variable, value, f"give a URL that starts with {wanted}")
+    if parts.scheme == "file" and (parts.query or parts.fragment):
+        raise InvalidSetting(variable, value, "write # as %23, ? as %3F and % as %25")
     return value
 
 
@@ -116,6 +120,16 @@ def address(environ: Environ, variable: str, default: str) -> str:
     host, _, port = value.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise InvalidSetting(variable, value, "give host:port, for example 127.0.0.1:8700")
+    return value
+
+
+def time_zone(environ: Environ, variable: str, default: str) -> str:
+    """A time zone by its IANA name."""
+    value = environ.get(variable) or default
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: such as that of a continent
+        raise InvalidSetting(variable, value, "give an IANA name, such as Europe/Berlin") from None
     return value
 
 

@@ -1,6 +1,5 @@
 """A small market whose days are all alike: the same households, departments and prices."""
 
-import json
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 from recsys_assets.events.contract import INTERACTIONS
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import USER_FEATURES
+from recsys_assets.features.encoding import Encoding, ModelEncoding, Vocabulary
 from recsys_assets.monitoring.profile import Known
 from recsys_assets.monitoring.traffic import LABELS_SCHEMA, Traffic, with_day
 from recsys_assets.serving.release import Promoted
@@ -197,11 +197,11 @@ class OneRelease:
     def __init__(self, folder: Path, trained_through: date) -> None:
         self._folder = folder
         self._through = trained_through.isoformat()
-        encoding = {
-            "query": {"vocabularies": {"user_id": sorted(KNOWN.users)}},
-            "item": {"vocabularies": {"item_id": sorted(KNOWN.items)}},
-        }
-        (folder / "encoding.json").write_text(json.dumps(encoding))
+        query, item = (
+            Encoding({name: Vocabulary(tuple(sorted(ids)))}, {})
+            for name, ids in (("user_id", KNOWN.users), ("item_id", KNOWN.items))
+        )
+        ModelEncoding(query, item).save(folder / "encoding.json")
 
     def promoted(self) -> Promoted:
         return Promoted(1, (), "2025-01-01T00:00:00+00:00")

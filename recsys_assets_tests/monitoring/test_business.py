@@ -100,3 +100,18 @@ def test_the_days_before_are_read_from_the_store(tmp_path):
 def test_a_day_without_outcomes_is_named(tmp_path):
     with pytest.raises(MissingPartition, match="outcomes"):
         measure(Store(tmp_path.as_uri()), day_of(1).isoformat(), 24)
+
+
+@pytest.mark.parametrize("converting", [0, 50])
+@pytest.mark.parametrize(("sessions_of_one", "falls"), [(1, True), (50, False)])
+def test_sessions_of_a_household_say_less_than_as_many_households(
+    converting, sessions_of_one, falls
+):
+    rows = outcomes(11, sessions=200, ordered=1.0).to_pylist()
+    for number, row in enumerate(rows):
+        row["user_id"] = f"user-{number // sessions_of_one}"
+        row["orders"] = int(number < converting)
+    table = SCHEMA.empty_table().from_pylist(rows, schema=SCHEMA)
+    metrics = business_metrics(table, earlier(10), day_of(11).isoformat(), LIMITS, 24)
+    assert metrics.figures["conversion"] == converting / 200
+    assert ("conversion" in {alert.name for alert in metrics.alerts}) == falls

@@ -40,7 +40,7 @@ def publish_untrained_models(store, through: str, models_python: Path) -> None:
     query = query_inputs(attribute_names("users", users.column_names))
     item = item_inputs(list(history.attributes))
     encoding = ModelEncoding(
-        query=Encoding.fit(with_request(user, moment), query.categorical, query.numeric),
+        query=Encoding.fit(with_request(user, moment, "UTC"), query.categorical, query.numeric),
         item=Encoding.fit(items, item.categorical, item.numeric),
     )
     table = store.table("interactions")
