@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,8 +66,8 @@ class DagsterDaemon:
 
         return self._wait(ended, _DAY, f"{job} of {day}")
 
-    def wait_for_decisions(self, since: float) -> None:
-        """Waits until every deciding sensor has looked, beginning after `since` (epoch seconds).
+    def wait_for_decisions(self, since: float, sensors: Collection[str] = DECIDING) -> None:
+        """Waits until each of the sensors has looked, beginning after `since` (epoch seconds).
 
         Raises:
             ReplayStuck: one has not, or the daemon ended.
@@ -76,7 +76,7 @@ class DagsterDaemon:
         def looked() -> bool:
             states = self.instance.all_instigator_state()
             begun = {state.instigator_name: _last_tick_began(state) for state in states}
-            return all(begun.get(name, 0.0) > since for name in DECIDING)
+            return all(begun.get(name, 0.0) > since for name in sensors)
 
         self._wait(looked, _TICK, "a tick of each sensor")
 

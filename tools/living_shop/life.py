@@ -10,9 +10,11 @@ from datetime import time as time_of_day
 from pathlib import Path
 from typing import Any
 
+from recsys_assets.definitions import daily_loop
 from recsys_assets.instance import open_instance
 from recsys_assets.replay.daemon import DagsterDaemon, running_daemon
 from recsys_assets.replay.load import Answer, Load
+from recsys_assets.retraining.sensors import SENSORS
 from recsys_assets.serving import services
 from recsys_assets.storage.filesystem import write_atomically
 from tools.living_shop.clock import Clock
@@ -20,7 +22,7 @@ from tools.living_shop.deliveries import Deliveries
 from tools.living_shop.shop import RECSYS, Shop
 from tools.living_shop.summary import write_summary
 
-DAILY_LOOP = "daily_loop"
+_SENSORS = tuple(sensor.name for sensor in SENSORS)
 _RATE = 50.0  # requests a second
 
 _RELEASE_BEGINS = time_of_day(23, 58)  # so that midnight comes while it is made
@@ -57,10 +59,11 @@ def live(shop: Shop, deliveries: Deliveries, clock: Clock, say: Say) -> dict[str
         variables = shop.variables(faked)
         os.environ.clear()
         os.environ.update(variables)
-        if not _lived(shop):
+        if not shop.has_begun():
             say(f"{plan.release_evening}: the shop begins with {plan.history} days of history")
             deliveries.deliver_history()
             shop.run(variables, "first-release", *RECSYS, "demo")
+            shop.note_begin()
         try:
             services.up(settings)
             with (
@@ -126,7 +129,7 @@ class _Life:
         self._clock.advance_to(_at(tomorrow, _SALES_COME))
         self._deliveries.deliver_night(day)
         self._clock.advance_to(_at(tomorrow, _DAY_CLOSES))
-        run = self._daemon.wait_for_end(DAILY_LOOP, day.isoformat())
+        run = self._daemon.wait_for_end(daily_loop.name, day.isoformat())
         self._settle()
         refused = sum(bool(answer.error) for answer in answers.values())
         return LivedDay(day.isoformat(), len(answers), refused, run.run_id, run.is_success)
@@ -136,7 +139,7 @@ class _Life:
         ended = -1.0
         while (newest := self._last_end()) > ended:
             ended = newest
-            self._daemon.wait_for_decisions(ended)
+            self._daemon.wait_for_decisions(ended, _SENSORS)
             self._daemon.wait_until_idle()
 
     def _last_end(self) -> float:
@@ -162,5 +165,5 @@ def _lived(shop: Shop) -> set[str]:
 
 
 def _line(lived: LivedDay) -> str:
-    outcome = "" if lived.succeeded else f"  {DAILY_LOOP} FAILED (run {lived.run})"
+    outcome = "" if lived.succeeded else f"  its run {lived.run} FAILED"
     return f"{lived.day}: {lived.sessions} visits, {lived.refused} refused{outcome}"

@@ -52,6 +52,18 @@ class Shop:
         """The figures of its life."""
         return self.folder / "summary.json"
 
+    def has_begun(self) -> bool:
+        """Whether its first release is made."""
+        return self._begun.exists()
+
+    def note_begin(self) -> None:
+        """Notes that its first release is made."""
+        self._begun.touch()
+
+    @property
+    def _begun(self) -> Path:
+        return self.folder / "begun"
+
     def variables(self, clock: Mapping[str, str]) -> dict[str, str]:
         """The environment of the shop's processes: what README says for own live data."""
         kept = {name: value for name, value in os.environ.items() if name not in _NOT_LIVE}
