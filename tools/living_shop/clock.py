@@ -3,6 +3,9 @@
 Debian's libfaketime adds an offset to what the system's clock says, which it reads from a file
 about once a second. Monotonic clocks stay as they are, and with them all waiting; so do times of
 files, by which Python knows compiled modules.
+
+Triton is left on the system's clock: it waits on shared conditions by the time of day, and such a
+wait ends at once under libfaketime 0.9.10. What it answers depends on the time of the request.
 """
 
 import os
@@ -18,6 +21,7 @@ from recsys_assets.storage.filesystem import write_atomically
 LIBRARY = Path(
     ".venvs/tools/libfaketime/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 ).absolute()
+_BY_THE_SYSTEMS_CLOCK = "tritonserver,triton_python_backend_stub"
 _SLEEP_FIX = Path(__file__).parent / "faked"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (where the library puts it)
 _SHARED = "FAKETIME_SHARED"
@@ -61,6 +65,8 @@ class Clock:
             "FAKETIME_TIMESTAMP_FILE": str(self._offset),
             "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # else monotonic waits end at once, and spin
+            "FAKETIME_SKIP_CMDS": _BY_THE_SYSTEMS_CLOCK,
             "NO_FAKE_STAT": "1",
             "PYTHONPATH": os.pathsep.join(path),
         }

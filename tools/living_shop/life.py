@@ -59,12 +59,12 @@ def live(shop: Shop, deliveries: Deliveries, clock: Clock, say: Say) -> dict[str
         variables = shop.variables(faked)
         os.environ.clear()
         os.environ.update(variables)
-        if not shop.has_begun():
-            say(f"{plan.release_evening}: the shop begins with {plan.history} days of history")
-            deliveries.deliver_history()
-            shop.run(variables, "first-release", *RECSYS, "demo")
-            shop.note_begin()
         try:
+            if not shop.has_begun():
+                say(f"{plan.release_evening}: the shop begins with {plan.history} days of history")
+                deliveries.deliver_history()
+                shop.run(variables, "first-release", *RECSYS, "demo")
+                shop.note_begin()
             services.up(settings)
             with (
                 shop.code_server(variables) as workspace,
