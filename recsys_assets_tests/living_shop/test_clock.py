@@ -3,21 +3,17 @@
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from recsys_assets_tests.living_shop.telling_process import ASKED_SECONDS
 from tools.living_shop.clock import SHARED_MEMORY, Clock
 
 pytestmark = pytest.mark.integration
 
 MOMENT = datetime(2017, 10, 15, 23, 58, tzinfo=UTC)
-TELLS = (
-    "import sys, time\n"
-    "for _ in sys.stdin:\n"
-    "    began = time.monotonic()\n"
-    "    time.sleep(0.01)\n"
-    "    print(time.time(), 0.01 <= time.monotonic() - began < 60, flush=True)\n"
-)
+TELLS = [sys.executable, str(Path(__file__).with_name("telling_process.py"))]
 
 
 @pytest.fixture
@@ -32,7 +28,7 @@ class Process:
 
     def __init__(self, environment):
         self._process = subprocess.Popen(
-            [sys.executable, "-c", TELLS],
+            TELLS,
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -42,9 +38,9 @@ class Process:
     def ask(self):
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        time, waits_rightly = self._process.stdout.readline().split()
-        assert waits_rightly == "True"
-        return datetime.fromtimestamp(float(time), UTC)
+        time, slept, waited = map(float, self._process.stdout.readline().split())
+        assert min(slept, waited) > ASKED_SECONDS / 2
+        return datetime.fromtimestamp(time, UTC)
 
     def end(self):
         self._process.stdin.close()
