@@ -19,10 +19,10 @@ from recsys_assets.definitions import build_definitions, initial_pipeline
 from recsys_assets.demo_summary import METRICS, show_summary
 from recsys_assets.features.backfill import days_between
 from recsys_assets.features.training_examples import VALIDATION_DAYS
-from recsys_assets.instance import open_instance, run_tags
+from recsys_assets.instance import open_instance, run_tags, source_tags
 from recsys_assets.interrupt import stopping_what_was_started
 from recsys_assets.narrated_run import run_narrated
-from recsys_assets.reuse import assets_to_materialize
+from recsys_assets.reuse import as_begun, assets_to_materialize
 from recsys_assets.serving import benchmark, client, services
 from recsys_assets.serving.history import purchased_items
 from recsys_assets.settings import Settings
@@ -59,6 +59,7 @@ def run_demo(settings: Settings, screen: Screen) -> None:
         _start_services(settings, screen)
         screen.doing("reading Dagster's log of what is up to date")
         with open_instance(settings) as instance:
+            settings = _as_begun(settings, instance, screen)
             _run_pipeline(settings, instance, screen)
             screen.doing("reading in Dagster's log what was made")
             metadata = _latest_metadata(instance)
@@ -90,6 +91,14 @@ def _start_services(settings: Settings, screen: Screen) -> None:
     for what, names in (("running already", running), ("started", started)):
         if names:
             screen.say(f"{what}: {', '.join(names)}")
+
+
+def _as_begun(settings: Settings, instance: dg.DagsterInstance, screen: Screen) -> Settings:
+    name, tags = initial_pipeline.name, source_tags(settings)
+    begun = as_begun(settings, name, instance, tags)
+    if begun.today != settings.today:
+        screen.say(f"goes on with what was begun yesterday: today is {begun.today}")
+    return begun
 
 
 def _run_pipeline(settings: Settings, instance: dg.DagsterInstance, screen: Screen) -> None:

@@ -65,13 +65,20 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 def run_tags(settings: Settings) -> dict[str, str]:
     """Tags that say under which settings a run made its assets."""
     return {
-        "recsys/source": settings.source,
-        "recsys/source_url": settings.source_url or "built-in",
+        **source_tags(settings),
         TODAY_TAG: settings.today.isoformat(),
         "recsys/evaluation_days": str(settings.evaluation_days),
         "recsys/evaluation_from": settings.evaluation_from.isoformat(),
         "recsys/skipped_days": ",".join(map(str, settings.skipped_days)) or "none",
         "recsys/index": settings.index_kind,
+    }
+
+
+def source_tags(settings: Settings) -> dict[str, str]:
+    """Those of them that say on which data."""
+    return {
+        "recsys/source": settings.source,
+        "recsys/source_url": settings.source_url or "built-in",
     }
 
 

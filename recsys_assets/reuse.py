@@ -8,10 +8,14 @@ promoted.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from recsys_assets.resources import TODAY_TAG
+from recsys_assets.settings import Settings
 
 _CODE_VERSION = "dagster/code_version"
 
@@ -55,6 +59,28 @@ def assets_to_materialize(
         if not current:
             stale.append(key)
     return stale
+
+
+def as_begun(
+    settings: Settings, job: str, instance: dg.DagsterInstance, tags: Mapping[str, str]
+) -> Settings:
+    """The settings, on live data with yesterday's today if a run of then is to be gone on with.
+
+    What a killed or failed run has made in the evening would else count for nothing after midnight.
+    Older ones are not gone on with: a first release should not begin its life days behind.
+
+    Args:
+        settings: of the deployment.
+        job: its name.
+        instance: where runs are recorded.
+        tags: of runs on the same data.
+    """
+    yesterday = settings.history_through
+    filters = dg.RunsFilter(job_name=job, tags={**tags, TODAY_TAG: yesterday.isoformat()})
+    last = next(iter(instance.get_runs(filters, limit=1)), None)
+    if not settings.today_follows_clock or last is None or last.is_success:
+        return settings
+    return replace(settings, today=yesterday, today_follows_clock=False)
 
 
 def _newest(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:

@@ -2,7 +2,8 @@
 
 The households of `evaluation/split.py` ask the release as it is served: the whole catalogue is
 searched, what they had bought is left out, 100 candidates are ranked. NDCG and recall are of the
-ranker's order, NDCG also of the slate as shown, after diversity.
+ranker's order, NDCG also of the slate as shown, after diversity. On live data the release knows the
+days that it is asked about (`settings/days.py`): there the figures compare, and do not praise.
 
 AUC is of the ranker alone: for each household, what it bought for the first time in the evaluated
 days against items drawn as its training drew negatives, the same for every precision.

@@ -1,7 +1,8 @@
 """What a setting of the slate does to its quality, its diversity and its time.
 
 Candidates are found and scored once, by a rendered release for the requests of the evaluation
-week. Each setting then arranges the same scores, so that differences are the setting's alone.
+week. Each setting then arranges the same scores, so that differences are the setting's alone. On
+live data the release knows the days that it is asked about: there the figures only compare.
 """
 
 import time
