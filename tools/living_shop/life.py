@@ -29,6 +29,7 @@ _RELEASE_BEGINS = time_of_day(23, 58)  # so that midnight comes while it is made
 _CATALOGUE_COMES = time_of_day(23, 30)
 _SALES_COME = time_of_day(0, 20)
 _DAY_CLOSES = time_of_day(1)
+_DAY = timedelta(days=1)
 
 Say = Callable[[str], object]
 
@@ -65,6 +66,7 @@ def live(shop: Shop, deliveries: Deliveries, clock: Clock, say: Say) -> dict[str
                 deliveries.deliver_history()
                 shop.run(variables, "first-release", *RECSYS, "demo")
                 shop.note_begin()
+            _deliver_what_is_due(shop, deliveries, clock)
             services.up(settings)
             with (
                 shop.code_server(variables) as workspace,
@@ -85,6 +87,14 @@ def live(shop: Shop, deliveries: Deliveries, clock: Clock, say: Say) -> dict[str
                 return write_summary(shop.summary, instance, deliveries, plan.days, comparison)
         finally:
             services.down(settings)
+
+
+def _deliver_what_is_due(shop: Shop, deliveries: Deliveries, clock: Clock) -> None:
+    """What would have come while the first release was made, or the shop was stopped."""
+    lived = _lived(shop)
+    for day in (shop.plan.release_evening, *shop.plan.lived):
+        if day.isoformat() not in lived and clock.now >= _at(day + _DAY, _SALES_COME):
+            deliveries.deliver_night(day)
 
 
 def _compare_with_scratch(
@@ -125,7 +135,7 @@ class _Life:
             traffic = self._deliveries.traffic(day)
             self._load.send(traffic.requests())
             answers = self._load.wait_for_sessions(traffic)
-        tomorrow = day + timedelta(days=1)
+        tomorrow = day + _DAY
         self._clock.advance_to(_at(tomorrow, _SALES_COME))
         self._deliveries.deliver_night(day)
         self._clock.advance_to(_at(tomorrow, _DAY_CLOSES))

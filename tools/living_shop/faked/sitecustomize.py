@@ -6,9 +6,10 @@ from typing import SupportsIndex
 
 
 def _sleep(seconds: float | SupportsIndex, /) -> None:
-    if seconds < 0:
+    wanted = float(seconds)
+    if wanted < 0:
         raise ValueError("sleep length must be non-negative")
-    select.select([], [], [], seconds)
+    select.select([], [], [], wanted)
 
 
 time.sleep = _sleep
