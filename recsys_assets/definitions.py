@@ -21,8 +21,13 @@ from recsys_assets.progress import progress_logger
 from recsys_assets.ranking import assets as ranking_assets
 from recsys_assets.ranking import checks as ranking_checks
 from recsys_assets.retraining import assets as retraining_assets
-from recsys_assets.retraining import candidate_assets
-from recsys_assets.retraining.jobs import fine_tune, full_retrain, rollback_release
+from recsys_assets.retraining import candidate_assets, refresh_assets
+from recsys_assets.retraining.jobs import (
+    fine_tune,
+    full_retrain,
+    refresh_release,
+    rollback_release,
+)
 from recsys_assets.retraining.sensors import SENSORS
 from recsys_assets.retrieval import assets as retrieval_assets
 from recsys_assets.retrieval import checks as retrieval_checks
@@ -45,6 +50,7 @@ ASSET_MODULES = (
     monitoring_assets,
     retraining_assets,
     candidate_assets,
+    refresh_assets,
 )
 CHECK_MODULES = (
     events_checks,
@@ -89,7 +95,15 @@ def build_definitions(
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
-        jobs=[initial_pipeline, daily_loop, fine_tune, full_retrain, rollback_release, retention],
+        jobs=[
+            initial_pipeline,
+            daily_loop,
+            refresh_release,
+            fine_tune,
+            full_retrain,
+            rollback_release,
+            retention,
+        ],
         schedules=[retention_schedule],
         sensors=SENSORS,
         resources={**table.resources(settings), **(resources or {})},

@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from recsys_assets.definitions import defs
+from recsys_assets.serving.checks import canary_answers
 from recsys_assets_tests.deployments import eks
 
 # The last ones speak to a cluster or to S3.
@@ -156,6 +157,7 @@ def test_the_jobs_are_known():
         "daily_loop",
         "fine_tune",
         "full_retrain",
+        "refresh_release",
         "retention",
         "rollback_release",
     }
@@ -169,6 +171,7 @@ def test_every_sensor_runs_without_being_switched_on():
             "business_sensor",
             "business_guard",
             "retrain_sensor",
+            "refresh_sensor",
             "passed_over_sensor",
             "run_failure_alert",
         ),
@@ -213,6 +216,19 @@ def test_a_training_ends_in_the_gate_and_the_promotion(job, trained):
 
     assert names == trained | {"release_candidate", "promoted_release"}
     assert defs.resolve_job_def(job).tags["recsys/trains"] == "1"
+
+
+def test_a_refresh_trains_nothing():
+    names = {key.to_user_string() for key in keys_of("refresh_release")}
+
+    assert names == {"refreshed_release", "promoted_release"}
+    assert "recsys/trains" not in defs.resolve_job_def("refresh_release").tags
+
+
+def test_what_is_served_before_it_is_live_takes_turns():
+    steps = [defs.resolve_assets_def(key) for key in ("release_candidate", "refreshed_release")]
+
+    assert {step.op.pool for step in [*steps, canary_answers]} == {"canary"}
 
 
 def test_every_check_blocks_but_those_that_are_known_to_warn():

@@ -59,7 +59,8 @@ class DriftReport:
 
     Attributes:
         day: YYYY-MM-DD.
-        live_release: the release whose training span is the reference.
+        live_release: the release that brought the live weights, whose training span is the
+            reference.
         reference_span: first and last day of it.
         labels_about: days whose sessions the labels are about.
         judged: what was found.

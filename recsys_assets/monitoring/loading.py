@@ -36,11 +36,19 @@ _NOT_FEATURES = (
 
 @dataclass(frozen=True)
 class Live:
-    """The live release: its number, the last day that its training knew, its vocabularies."""
+    """The live weights.
+
+    Attributes:
+        release: that brought them.
+        trained_through: the last day that their training knew, YYYY-MM-DD.
+        known: their vocabularies.
+        releases: that have answered with them: that one, and its refreshes with newer data.
+    """
 
     release: int
     trained_through: str
     known: Known
+    releases: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class Day:
 
 
 def live_release(releases: Releases) -> Live:
-    """The promoted release.
+    """The weights of the promoted release.
 
     Raises:
         MissingRelease: nothing is promoted.
@@ -67,7 +75,7 @@ def live_release(releases: Releases) -> Live:
 
 
 def as_live(releases: Releases, release: int) -> Live:
-    """A release as if it were the live one.
+    """The weights of a release as if it were the live one.
 
     Raises:
         MissingRelease: there is no such release.
@@ -79,7 +87,10 @@ def as_live(releases: Releases, release: int) -> Live:
         items=frozenset(encoding.item.vocabularies["item_id"].values),
         time_zone=encoding.time_zone,
     )
-    return Live(release, releases.manifest(release)["trained_through"], known)
+    brought = releases.refreshes()
+    weights = brought.get(release, release)
+    same = {weights, *(n for n, of in brought.items() if of == weights)}
+    return Live(weights, releases.manifest(release)["trained_through"], known, frozenset(same))
 
 
 def reference_days(store: Store, live: Live, day: str, count: int) -> list[str]:
@@ -139,12 +150,12 @@ def day_traffic(store: Store, live: Live, day: str) -> Day:
     log = pl.DataFrame(store.table(REQUEST_LOG).read([day])).filter(pl.col("user_id") != "")
     answered = answered_requests(log)
     labels = pl.DataFrame(store.table(OUTCOMES).read([day], columns=_LABEL_COLUMNS))
-    scored = answered.filter(pl.col("release") == live.release)
+    scored = _of(live, answered)
     traffic = Traffic(
         answered.drop(_NOT_FEATURES),
         purchases(store, [day]),
         scored.select(*SCORES_SCHEMA),
-        labels_of(labels.filter(pl.col("release") == live.release)),
+        labels_of(_of(live, labels)),
     )
     return Day(traffic, int(log["degraded"].sum()) / max(len(log), 1))
 
@@ -163,7 +174,12 @@ def _of_release(
     if not days:
         return None
     rows = pl.DataFrame(table.read(days, columns=columns))
-    return rows.filter(pl.col("release") == live.release, pl.col("user_id") != "")
+    return _of(live, rows).filter(pl.col("user_id") != "")
+
+
+def _of(live: Live, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of answers that were given with the live weights."""
+    return rows.filter(pl.col("release").is_in(list(live.releases)))
 
 
 def _first_days(answers: pl.DataFrame) -> pl.DataFrame:

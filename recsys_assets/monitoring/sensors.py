@@ -43,7 +43,7 @@ def closed_day_sensor(
     """
     instance = context.instance
     closed = sorted({*closed_days(store.get()), *_closed_by_the_clock(instance, run_days)})
-    if instance.get_runs(_IN_PROGRESS, limit=1):
+    if is_working_on_a_day(instance):
         return dg.SkipReason("A day is being worked on.")
     through, _, count = (context.cursor or " 0").partition(" ")
     if sum(day <= through for day in closed) != int(count):
@@ -66,6 +66,11 @@ def closed_day_sensor(
             return dg.SkipReason(f"{day} failed and is about to be repeated.")
         context.update_cursor(f"{day} {number}")
     return dg.SkipReason("Every closed day was worked on.")
+
+
+def is_working_on_a_day(instance: dg.DagsterInstance) -> bool:
+    """Whether a run of the daily loop has not ended."""
+    return bool(instance.get_runs(_IN_PROGRESS, limit=1))
 
 
 def _closed_by_the_clock(instance: dg.DagsterInstance, run_days: RunDays) -> list[str]:

@@ -7,7 +7,8 @@ from recsys_assets.retraining.candidate_assets import Models
 from recsys_assets.retraining.resources import TRAINS
 from recsys_assets.serving.resources import ServingResource
 
-_PROMOTE = ("release_candidate", "promoted_release")
+_LIVE = "promoted_release"
+_PROMOTE = ("release_candidate", _LIVE)
 
 fine_tune = dg.define_asset_job(
     "fine_tune",
@@ -22,16 +23,21 @@ full_retrain = dg.define_asset_job(
     tags=TRAINS,
     description="Trains everything from scratch, and promotes it if it is better.",
 )
+refresh_release = dg.define_asset_job(
+    "refresh_release",
+    selection=dg.AssetSelection.assets("refreshed_release", _LIVE),
+    description="Puts the live weights over the day's data, and promotes that: no training.",
+)
 
 
 class Rollback(dg.Config):
-    """Why to go back, and from which release: another one that is live by then stays."""
+    """Why to go back, and from the weights of which release: others that are live by then stay."""
 
     reason: str
     expected_release: int
 
 
-@dg.op(description="Goes back to the release before the live one.")
+@dg.op(description="Goes back to the last release of other weights than the live ones.")
 def rollback(
     context: dg.OpExecutionContext,
     config: Rollback,
@@ -46,11 +52,11 @@ def rollback(
     releases = Releases(store.get())
     reason = Reason(config.reason, f"run {context.run_id}")
     server = serving.live_server(context.log.info)
-    promotion.rollback(releases, server, reason, config.expected_release)
+    promotion.rollback(releases, server, reason, config.expected_release, weights=True)
     report_changes(context.instance, releases)
 
 
-@dg.job(description="Goes back to the release before the live one, at once.")
+@dg.job(description="Goes back to the weights before the live ones, at once.")
 def rollback_release() -> None:
     """One step."""
     rollback()

@@ -13,6 +13,7 @@ from recsys_assets.settings import Settings
 from recsys_assets.storage import Store
 
 CANDIDATE = dg.AssetKey("release_candidate")
+REFRESHED = dg.AssetKey("refreshed_release")
 REPORT_TAG = "recsys/report"
 REQUESTED_BY_TAG = "recsys/requested_by"
 # Of a run that trains: `dagster.yaml` lets only one of them run at a time.

@@ -216,8 +216,13 @@ def renew(folder: Path, events: pa.Table, history: ItemHistory) -> None:
         events: rows of `interactions`.
         history: knows the items' attributes.
     """
+    counted(folder, events, history).save(folder)
+
+
+def counted(folder: Path, events: pa.Table, history: ItemHistory) -> Tastes:
+    """The tastes that `renew` gives a model, without changing it."""
     encoding = ModelEncoding.load(folder / "encoding.json")
-    Tastes.of(Purchases.from_table(events, encoding, history)).save(folder)
+    return Tastes.of(Purchases.from_table(events, encoding, history))
 
 
 def _side_by_side(

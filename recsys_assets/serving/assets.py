@@ -205,7 +205,13 @@ def triton_model_repository(
     owners=_OWNERS,
     kinds={"python", "triton"},
     code_version="1",
-    deps=[triton_model_repository, seen_items, "online_features", "release_candidate"],
+    deps=[
+        triton_model_repository,
+        seen_items,
+        "online_features",
+        "release_candidate",
+        "refreshed_release",
+    ],
     description=(
         "The release that Triton answers with. Promotion switches all stages in one step without "
         "a failed request; the release before stays loaded for a rollback."

@@ -6,7 +6,7 @@ import dagster as dg
 
 from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.serving.assets import triton_model_repository
-from recsys_assets.serving.resources import ServingResource
+from recsys_assets.serving.resources import CANARY_POOL, ServingResource
 
 _KNOWN_USERS = 5
 
@@ -14,6 +14,7 @@ _KNOWN_USERS = 5
 @dg.asset_check(
     asset=triton_model_repository,
     blocking=True,
+    pool=CANARY_POOL,
     additional_deps=["seen_items", "online_features"],
     description=(
         "A temporary Triton, or the canary pods of a cluster, serve the new release and answer "

@@ -17,6 +17,10 @@ from recsys_assets.serving.switching import LiveServer
 from recsys_assets.serving.triton import Addresses, Triton
 from recsys_assets.settings import WAIT_SECONDS, Settings
 
+# Of steps that have a release served before it is live: they share what serves it, so only one of
+# them runs at a time.
+CANARY_POOL = "canary"
+
 
 class ServingResource(dg.ConfigurableResource):
     """The online store and the Triton server.

@@ -190,12 +190,17 @@ def outcomes(number: int, *, sessions: int = A_DAY, ordered: float = 0.5) -> pa.
 
 
 class OneRelease:
-    """Stands for `Releases` with one promoted release that was trained through a day."""
+    """Stands for `Releases` with release 1, trained through a day, and refreshes of it.
+
+    The last one is promoted.
+    """
 
     url = "file:///releases"
 
-    def __init__(self, folder: Path, trained_through: date) -> None:
+    def __init__(self, folder: Path, trained_through: date, refreshes: tuple[int, ...] = ()):
         self._folder = folder
+        self._live = max(1, *refreshes) if refreshes else 1
+        self._refreshes = dict.fromkeys(refreshes, 1)
         self._through = trained_through.isoformat()
         query, item = (
             Encoding({name: Vocabulary(tuple(sorted(ids)))}, {})
@@ -204,13 +209,16 @@ class OneRelease:
         ModelEncoding(query, item).save(folder / "encoding.json")
 
     def promoted(self) -> Promoted:
-        return Promoted(1, (), "2025-01-01T00:00:00+00:00")
+        return Promoted(self._live, (), "2025-01-01T00:00:00+00:00")
+
+    def refreshes(self) -> dict[int, int]:
+        return self._refreshes
 
     def manifest(self, release: int) -> dict[str, object]:
         return {"release": release, "trained_through": self._through}
 
     def part(self, release: int, name: str) -> Path:
-        assert (release, name) == (1, "dlrm")
+        assert (release, name) == (self._live, "dlrm")
         return self._folder
 
 

@@ -53,7 +53,18 @@ def release_candidate(
     )
 
 
-@dg.asset(deps=[release_candidate])
+@dg.asset(
+    partitions_def=DAYS,
+    check_specs=[dg.AssetCheckSpec("canary_answers", asset="refreshed_release", blocking=True)],
+)
+def refreshed_release() -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    yield dg.MaterializeResult()
+    yield dg.AssetCheckResult(
+        check_name="canary_answers", passed=False, metadata={"faults": ["an item appears twice"]}
+    )
+
+
+@dg.asset(deps=[release_candidate, refreshed_release])
 def promoted_release() -> None: ...
 
 
@@ -78,6 +89,9 @@ def rollback_release() -> None:
 TRAINED = dg.AssetSelection.assets("finetuned_query_tower", "release_candidate", "promoted_release")
 
 
+REFRESHED = dg.AssetSelection.assets("refreshed_release", "promoted_release")
+
+
 def resources() -> dict[str, dg.ConfigurableResource]:
     settings = load_settings()
     return {
@@ -90,12 +104,19 @@ def resources() -> dict[str, dg.ConfigurableResource]:
 
 def definitions() -> dg.Definitions:
     return dg.Definitions(
-        assets=[*REPORTS, finetuned_query_tower, release_candidate, promoted_release],
+        assets=[
+            *REPORTS,
+            finetuned_query_tower,
+            release_candidate,
+            refreshed_release,
+            promoted_release,
+        ],
         jobs=[
             daily_loop,
             rollback_release,
             dg.define_asset_job("fine_tune", TRAINED),
             dg.define_asset_job("full_retrain", TRAINED),
+            dg.define_asset_job("refresh_release", REFRESHED),
         ],
         sensors=SENSORS,
         resources=resources(),
