@@ -4,8 +4,8 @@ Debian's libfaketime adds an offset to what the system's clock says, which it re
 about once a second. Monotonic clocks stay as they are, and with them all waiting; so do times of
 files, by which Python knows compiled modules.
 
-Triton is left on the system's clock: it waits on shared conditions by the time of day, and such a
-wait ends at once under libfaketime 0.9.10. What it answers depends on the time of the request.
+Triton is left on the system's clock (see `faked/`). What it answers depends on the time of the
+request alone.
 """
 
 import os
@@ -21,8 +21,7 @@ from recsys_assets.storage.filesystem import write_atomically
 LIBRARY = Path(
     ".venvs/tools/libfaketime/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 ).absolute()
-_BY_THE_SYSTEMS_CLOCK = "tritonserver,triton_python_backend_stub"
-_SLEEP_FIX = Path(__file__).parent / "faked"
+_BORNE = Path(__file__).parent / "faked"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (where the library puts it)
 _SHARED = "FAKETIME_SHARED"
 _NOTICED_SECONDS = 3.0  # whole seconds are compared, so one becomes nearly two
@@ -59,14 +58,13 @@ class Clock:
 
         The library's shared memory, which a process would make and leave behind, goes at the end.
         """
-        path = [str(_SLEEP_FIX), *filter(None, [environ.get("PYTHONPATH")])]
+        path = [str(_BORNE), *filter(None, [environ.get("PYTHONPATH")])]
         variables = {
             "LD_PRELOAD": str(LIBRARY),
             "FAKETIME_TIMESTAMP_FILE": str(self._offset),
             "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # else monotonic waits end at once, and spin
-            "FAKETIME_SKIP_CMDS": _BY_THE_SYSTEMS_CLOCK,
             "NO_FAKE_STAT": "1",
             "PYTHONPATH": os.pathsep.join(path),
         }

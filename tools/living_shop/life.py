@@ -67,7 +67,7 @@ def live(shop: Shop, deliveries: Deliveries, clock: Clock, say: Say) -> dict[str
                 shop.run(variables, "first-release", *RECSYS, "demo")
                 shop.note_begin()
             _deliver_what_is_due(shop, deliveries, clock)
-            services.up(settings)
+            shop.run(variables, "up", *RECSYS, "up")
             with (
                 shop.code_server(variables) as workspace,
                 open_instance(settings) as instance,

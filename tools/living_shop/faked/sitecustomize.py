@@ -1,8 +1,16 @@
-"""Python's sleep under libfaketime 0.9.10, whose `clock_nanosleep` refuses monotonic deadlines."""
+"""What Python's processes do under libfaketime 0.9.10 that it does not bear.
 
+Its `clock_nanosleep` refuses monotonic deadlines, so Python sleeps otherwise. Under it Triton waits
+for nothing and spins, or does not start, so Triton is started without it.
+"""
+
+import os
 import select
+import subprocess
 import time
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
+
+_BY_THE_SYSTEMS_CLOCK = "tritonserver"
 
 
 def _sleep(seconds: float | SupportsIndex, /) -> None:
@@ -12,4 +20,14 @@ def _sleep(seconds: float | SupportsIndex, /) -> None:
     select.select([], [], [], wanted)
 
 
+class _Popen(subprocess.Popen[Any]):
+    def __init__(self, args: Any, *others: Any, **options: Any) -> None:
+        program = args if isinstance(args, str | os.PathLike) else args[0]
+        if os.path.basename(os.fspath(program)) == _BY_THE_SYSTEMS_CLOCK:
+            env = options.get("env") or os.environ
+            options["env"] = {name: env[name] for name in env if name != "LD_PRELOAD"}
+        super().__init__(args, *others, **options)
+
+
 time.sleep = _sleep
+subprocess.Popen = _Popen  # type: ignore[misc]
