@@ -17,6 +17,7 @@ from recsys_assets.features import assets as features_assets
 from recsys_assets.features import checks as features_checks
 from recsys_assets.features import example_assets
 from recsys_assets.monitoring import assets as monitoring_assets
+from recsys_assets.monitoring.sensors import CORRECT_DAYS, CORRECTED, WORKS_ON_DAYS
 from recsys_assets.progress import progress_logger
 from recsys_assets.ranking import assets as ranking_assets
 from recsys_assets.ranking import checks as ranking_checks
@@ -76,13 +77,24 @@ initial_pipeline = dg.define_asset_job(
     - dg.AssetSelection.assets("index_tuning"),
     description="Builds the recommender from raw events to a promoted release.",
 )
-# What a day that is over brings: its events and features, the online values made from them, what
-# became of its answers, and how far it has drifted. Sensors take it from there.
+# What a day that is over brings: its events and features, the online values made from them, the
+# catalogue's new texts, what became of its answers, and how far it has drifted. Sensors take it
+# from there.
 daily_loop = dg.define_asset_job(
     "daily_loop",
-    selection=dg.AssetSelection.assets("online_refresh", "daily_examples").upstream()
+    selection=dg.AssetSelection.assets(
+        "online_refresh", "daily_examples", "item_text_embeddings"
+    ).upstream()
     | dg.AssetSelection.groups("events", "monitoring"),
+    tags=WORKS_ON_DAYS,
     description="Ingests a day, refreshes the online store, and measures traffic and drift.",
+)
+# What a day brings once more when its events are put right, or some of them come late.
+correct_days = dg.define_asset_job(
+    CORRECT_DAYS,
+    selection=dg.AssetSelection.assets(*CORRECTED),
+    tags=WORKS_ON_DAYS,
+    description="Computes days again whose events have changed, with all days after them.",
 )
 
 
@@ -99,6 +111,7 @@ def build_definitions(
             initial_pipeline,
             daily_loop,
             refresh_release,
+            correct_days,
             fine_tune,
             full_retrain,
             rollback_release,

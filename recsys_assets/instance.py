@@ -105,6 +105,17 @@ def _end_abandoned_runs(instance: dg.DagsterInstance) -> None:
         pid = run.tags.get(_PID)
         if pid is not None and not Path(f"/proc/{pid}").exists():
             instance.report_run_failed(run, f"The process {pid} that executed it is gone.")
+    _leave_pools(instance)
+
+
+def _leave_pools(instance: dg.DagsterInstance) -> None:
+    """Takes runs that have ended out of their pools, where no daemon does it: others would wait."""
+    pools = instance.event_log_storage
+    for pool in pools.get_concurrency_keys():
+        for run_id in pools.get_concurrency_info(pool).active_run_ids:
+            run = instance.get_run_by_id(run_id)
+            if run is None or run.is_finished:
+                pools.free_concurrency_slots_for_run(run_id)
 
 
 def _let_the_system_flush(connection: sqlite3.Connection, _: object) -> None:

@@ -137,7 +137,8 @@ def _examples_of_a_day(world: World) -> None:
 
 def _send(world: World, today: date) -> None:
     url = world.settings.online_store_url
-    online.materialize(world.feature_store, url, FIRST_DAY, today, "unchanged")
+    contents = online.Contents.of(world.store)
+    online.materialize(world.feature_store, url, FIRST_DAY, today, contents)
 
 
 def _send_all(world: World) -> None:

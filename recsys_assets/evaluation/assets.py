@@ -4,6 +4,7 @@ import time
 
 import dagster as dg
 
+from recsys_assets.code_version import code_version
 from recsys_assets.figures import as_markdown
 from recsys_assets.pace import paced
 from recsys_assets.resources import RunDays, StoreResource
@@ -36,7 +37,11 @@ _SLATES_LINEAGE = _lineage(
 @dg.asset(
     group_name="evaluation",
     owners=["team:ml"],
-    code_version="1",
+    code_version=code_version(
+        "recsys_assets.evaluation.baselines",
+        "recsys_assets.evaluation.slates",
+        "recsys_assets.evaluation.split",
+    ),
     kinds={"python", "parquet"},
     deps=["interactions", "items"],
     description=(
@@ -125,7 +130,11 @@ _TABLE_LINEAGE = _lineage(
 @dg.asset(
     group_name="evaluation",
     owners=["team:ml"],
-    code_version="1",
+    code_version=code_version(
+        "recsys_assets.evaluation.models",
+        "recsys_assets.evaluation.report",
+        "recsys_assets.evaluation.split",
+    ),
     kinds={"python", "parquet"},
     deps=[
         "interactions",

@@ -4,7 +4,8 @@ How time is treated, on purpose:
 - An event belongs to the day on which it happened, in UTC, not to the day it was delivered.
   A time without a zone is taken as UTC (`contract.Contract.conform`).
 - A late row is taken into its own day, when that day is materialized again, as long as it was
-  delivered at most `LATE_DAYS` days after. The day of delivery reports which days have such rows.
+  delivered at most `LATE_DAYS` days after. Whoever ingests a day looks whether those before it
+  have such rows (`ingest.py`).
 - A row delivered later than that, before it happened, or with a time that cannot be (null,
   before 1970, after now) is quarantined on the day of its delivery.
 - Rows are put in order of time, whatever their order in the files.
@@ -45,14 +46,13 @@ class Validated:
 
     `accepted` has the contract's columns, `quarantined` the same as strings with `reason` and
     `source_file`. `duplicates` counts removed rows by day, `late` the rows of a day that came
-    after it, and `for_other_days` rows delivered on these days that belong to earlier ones.
+    after it.
     """
 
     accepted: pl.DataFrame
     quarantined: pl.DataFrame
     duplicates: dict[date, int]
     late: dict[date, int]
-    for_other_days: dict[date, int]
 
 
 def validate(
@@ -62,7 +62,7 @@ def validate(
 
     Args:
         rows: the contract's columns, `source_file` and `delivered_day` (`Source.interactions`).
-        days: the partitions wanted; rows of other days are left out, and counted.
+        days: the partitions wanted; rows of other days are left out.
         known_items: ids of the catalogue.
         now: nothing can have happened after it.
     """
@@ -86,9 +86,6 @@ def validate(
         quarantined=_quarantine(judged.filter(bad & wanted)),
         duplicates=_difference(_count(accepted), _count(unique)),
         late=_count(unique.filter(late)),
-        for_other_days=_count(
-            judged.filter(good & ~wanted & pl.col(DELIVERED_DAY).is_in(list(days)))
-        ),
     )
 
 

@@ -32,17 +32,22 @@ warnings.filterwarnings("ignore", "Parameter `partitions_def`", category=dg.Prev
 def _over_days(
     context: dg.AssetCheckExecutionContext, broken: Callable[[str], dict[str, int]]
 ) -> dg.AssetCheckResult:
-    """Runs a rule on every day of the run and names the first day that breaks it."""
-    total: Counter[str] = Counter()
-    first: str | None = None
+    """Runs a rule on every day of the run and names the days that break it."""
+    by_rule: Counter[str] = Counter()
+    by_day: dict[str, int] = {}
     for day in sorted(context.partition_keys):
         found = broken(day)
-        total.update(found)
-        first = first or (day if found else None)
+        by_rule.update(found)
+        if found:
+            by_day[day] = sum(found.values())
     return dg.AssetCheckResult(
-        passed=not total,
-        description=f"first on {first}" if first else None,
-        metadata={"days": len(context.partition_keys), "broken_rows": dict(total)},
+        passed=not by_day,
+        description=f"materialize again: {', '.join(by_day)}" if by_day else None,
+        metadata={
+            "days": len(context.partition_keys),
+            "broken_rows": dict(by_rule),
+            "broken_rows_by_day": by_day,
+        },
     )
 
 

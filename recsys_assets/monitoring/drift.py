@@ -121,7 +121,7 @@ def measure(
     during `day`, against sessions of the same release that closed before.
 
     Args:
-        store: holds `request_log`, `outcomes`, `interactions` and `item_first_sold` of the day,
+        store: holds `request_log`, `outcomes`, `interactions` and `item_features` of the day,
             and the last two and `user_features` of the reference's days.
         releases: of which one is promoted.
         day: YYYY-MM-DD.

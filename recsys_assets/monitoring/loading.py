@@ -25,7 +25,7 @@ REQUEST_LOG, OUTCOMES = "request_log", "outcomes"
 _ENCODING = "encoding.json"
 SERVED_DAYS = 28  # how far back a release's own earlier answers are looked for
 _SCORE_DAYS = 7  # of them, the first: a whole week, which later ones are compared with
-_LABELLED_DAYS = 14
+LABELLED_DAYS = 14
 _SCORE_COLUMNS = [*ANSWER_KEYS, "release", "answered_at", "degraded", "candidate_scores"]
 _LABEL_COLUMNS = ["release", "user_id", "timestamp", "degraded", "auc", "scores", "purchased"]
 _NOT_FEATURES = (
@@ -121,7 +121,7 @@ def reference_traffic(store: Store, live: Live, days: list[str], day: str) -> Tr
 
 
 def answered_traffic(
-    store: Store, live: Live, day: str, labelled_days: int = _LABELLED_DAYS
+    store: Store, live: Live, day: str, labelled_days: int = LABELLED_DAYS
 ) -> Traffic:
     """What is known of a release's answers before `day`, without requests and purchases.
 
@@ -144,8 +144,8 @@ def day_traffic(store: Store, live: Live, day: str) -> Day:
     Requests of anonymous visitors are left out: the reference consists of known households.
 
     Raises:
-        MissingPartition: `request_log`, `outcomes`, `interactions` or `item_first_sold` lacks
-            the day.
+        MissingPartition: `request_log`, `outcomes`, `interactions` or `item_features` lacks the
+            day.
     """
     log = pl.DataFrame(store.table(REQUEST_LOG).read([day])).filter(pl.col("user_id") != "")
     answered = answered_requests(log)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from recsys_assets.events.catalogue_history import last_seen
+from recsys_assets.features.declarations import ITEM_FEATURES
 from recsys_assets.features.request_time import DAY_SECONDS, local_seconds
 from recsys_assets.monitoring.sessions import KEYS, sessions_of, values
 from recsys_assets.storage import Store
@@ -88,14 +90,14 @@ def purchases(store: Store, days: Sequence[str]) -> pl.DataFrame:
     """Purchased lines of some days with their department, and whether the item is new.
 
     Raises:
-        MissingPartition: a day of `interactions` or `item_first_sold`, or `items`, is not there.
+        MissingPartition: a day of `interactions` or `item_features`, or `catalogue_history`, is
+            not there.
     """
     events = pl.DataFrame(store.table("interactions").read(days, columns=list(PURCHASE_COLUMNS)))
     bought = with_day(events.filter(pl.col("event") == "purchase")).drop("event")
-    items = pl.DataFrame(store.table("items").read(columns=["item_id", "category_l1"]))
     return (
         bought.with_columns(pl.col("device").cast(pl.String).fill_null(""))
-        .join(items, on="item_id", how="left", maintain_order="left")
+        .join(last_seen(store, ["category_l1"]), on="item_id", how="left", maintain_order="left")
         .join(_first_sold(store, days), on=["item_id", "day"], how="left", maintain_order="left")
         .with_columns(pl.col("new").fill_null(False))
     )
@@ -158,7 +160,12 @@ def request_columns(requests: pl.DataFrame, time_zone: str) -> dict[str, np.ndar
 
 
 def _first_sold(store: Store, days: Sequence[str]) -> pl.DataFrame:
-    """`item_id`, `day`, `new` of items first sold on one of the days."""
-    rows = pl.DataFrame(store.table("item_first_sold").read(days))
-    day = pl.from_epoch("first_time", "s").dt.date()
-    return rows.select("item_id", day=day, new=pl.lit(True))
+    """`item_id`, `day`, `new` of items first sold on one of the days.
+
+    An item has a row of features for each day on which it is sold.
+    """
+    columns = ["item_id", "event_timestamp", "first_sold_at"]
+    rows = pl.DataFrame(store.table(ITEM_FEATURES.name).read(days, columns))
+    first = pl.from_epoch("first_sold_at", "s").dt.date()
+    known = pl.col("event_timestamp").dt.date() - pl.duration(days=1)
+    return rows.filter(first == known).select("item_id", day=first, new=pl.lit(True))

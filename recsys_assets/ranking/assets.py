@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import dagster as dg
 
+from recsys_assets.code_version import code_version
 from recsys_assets.ranking.hyperparameters import DlrmParameters
 from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.retrieval.configuration import config_fields
@@ -14,7 +15,7 @@ from recsys_assets.retrieval.pipes import ModelsEnvironment, train
     group_name="ranking",
     owners=["team:ml"],
     kinds={"tensorflow", "python", "onnx"},
-    code_version="1",
+    code_version=code_version("recsys_assets.ranking.train"),
     deps=[
         "training_examples",
         "interactions",

@@ -10,7 +10,8 @@ from typing import Any
 
 import dagster as dg
 
-from recsys_assets.partitions import daily
+from recsys_assets.code_version import code_version
+from recsys_assets.partitions import all_days_of, daily
 from recsys_assets.ranking.hyperparameters import DlrmParameters
 from recsys_assets.resources import StoreResource
 from recsys_assets.retraining.configuration import CandidateGate
@@ -23,13 +24,13 @@ _GROUP = "retraining"
 _OWNERS = ["team:ml"]
 # A training that fails must not take those of other days with it.
 _A_RUN_A_DAY = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
-_LEARNED_FROM = [
+_LEARNED_FROM: list[str | dg.AssetDep] = [
     "training_examples",
-    "daily_examples",
-    "interactions",
-    "item_features",
+    *map(all_days_of, ("daily_examples", "interactions", "item_features")),
     "item_promotions",
     "item_text_embeddings",
+    "items",
+    "users",
 ]
 _BASE = {
     "base_release": dg.Field(
@@ -74,7 +75,7 @@ def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
     group_name=_GROUP,
     owners=_OWNERS,
     kinds={"tensorflow", "python", "onnx"},
-    code_version="1",
+    code_version=code_version("recsys_assets.retraining.query_tower"),
     partitions_def=daily,
     backfill_policy=_A_RUN_A_DAY,
     deps=_LEARNED_FROM,
@@ -110,7 +111,7 @@ def finetuned_query_tower(
     group_name=_GROUP,
     owners=_OWNERS,
     kinds={"tensorflow", "python", "onnx"},
-    code_version="1",
+    code_version=code_version("recsys_assets.retraining.dlrm"),
     partitions_def=daily,
     backfill_policy=_A_RUN_A_DAY,
     deps=[finetuned_query_tower, *_LEARNED_FROM],
@@ -145,7 +146,7 @@ def _retrained(part: str, parameters: type[Any], deps: list[Any]) -> dg.AssetsDe
         group_name=_GROUP,
         owners=_OWNERS,
         kinds={"tensorflow", "python", "onnx"},
-        code_version="1",
+        code_version=code_version("recsys_assets.retraining.full"),
         partitions_def=daily,
         backfill_policy=_A_RUN_A_DAY,
         deps=[*deps, *_LEARNED_FROM],

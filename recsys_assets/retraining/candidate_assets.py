@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from recsys_assets.partitions import daily
+from recsys_assets.code_version import code_version
+from recsys_assets.partitions import all_days_of, daily
 from recsys_assets.resources import StoreResource
 from recsys_assets.retraining.assets import (
     finetuned_dlrm,
@@ -69,7 +70,7 @@ def workshop(
     group_name="retraining",
     owners=["team:ml"],
     kinds={"python", "triton"},
-    code_version="1",
+    code_version=code_version("recsys_assets.retraining.making"),
     partitions_def=daily,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
     pool=CANARY_POOL,
@@ -79,7 +80,12 @@ def workshop(
         retrained_two_tower,
         retrained_dlrm,
         online_refresh,
+        # What it is judged on, and what it holds of the catalogue.
+        *map(all_days_of, ("interactions", "item_features", "user_features")),
+        "item_promotions",
+        "item_text_embeddings",
         "items",
+        "users",
     ],
     check_specs=[
         dg.AssetCheckSpec(

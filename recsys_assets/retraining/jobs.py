@@ -8,17 +8,23 @@ from recsys_assets.retraining.resources import TRAINS
 from recsys_assets.serving.resources import ServingResource
 
 _LIVE = "promoted_release"
+# The catalogue may hold texts that are newer than their embeddings.
+_FOLLOW_CATALOGUE = ("item_text_embeddings",)
 _PROMOTE = ("release_candidate", _LIVE)
 
 fine_tune = dg.define_asset_job(
     "fine_tune",
-    selection=dg.AssetSelection.assets("finetuned_query_tower", "finetuned_dlrm", *_PROMOTE),
+    selection=dg.AssetSelection.assets(
+        *_FOLLOW_CATALOGUE, "finetuned_query_tower", "finetuned_dlrm", *_PROMOTE
+    ),
     tags=TRAINS,
     description="Trains the live models on over recent days, and promotes them if they are better.",
 )
 full_retrain = dg.define_asset_job(
     "full_retrain",
-    selection=dg.AssetSelection.assets("retrained_two_tower", "retrained_dlrm", *_PROMOTE),
+    selection=dg.AssetSelection.assets(
+        *_FOLLOW_CATALOGUE, "retrained_two_tower", "retrained_dlrm", *_PROMOTE
+    ),
     config={"ops": {"release_candidate": {"config": {"models": Models.RETRAINED.name}}}},
     tags=TRAINS,
     description="Trains everything from scratch, and promotes it if it is better.",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from recsys_assets.code_version import code_version
 from recsys_assets.partitions import daily
 from recsys_assets.resources import StoreResource
 from recsys_assets.retraining.candidate_assets import workshop
@@ -22,7 +23,7 @@ from recsys_assets.serving.resources import CANARY_POOL, ServingResource
             group_name="retraining",
             owners=["team:ml"],
             kinds={"python", "triton"},
-            code_version="1",
+            code_version=code_version("recsys_assets.retraining.refreshing"),
             deps=[
                 "interactions",
                 "items",

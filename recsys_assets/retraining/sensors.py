@@ -5,13 +5,18 @@ So a decision that had to wait is made later, one whose run was never created is
 one whose run exists is not.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 
 import dagster as dg
 
-from recsys_assets.monitoring.sensors import closed_day_sensor, is_working_on_a_day
+from recsys_assets.monitoring.materializations import materializations_since, metadata_of
+from recsys_assets.monitoring.sensors import (
+    closed_day_sensor,
+    corrected_days_sensor,
+    is_working_on_a_day,
+)
 from recsys_assets.resources import StoreResource
 from recsys_assets.retraining import policy
 from recsys_assets.retraining.alerts import CANDIDATE_REJECTED, RUN_FAILED, Alert
@@ -25,7 +30,6 @@ from recsys_assets.retraining.resources import (
     TRAINS,
     AlertHookResource,
     RetrainingPolicy,
-    metadata_of,
     passed_over,
     recent_candidates,
     recent_trainings,
@@ -43,11 +47,7 @@ _RETRY_CRASHES = {"dagster/max_retries": "1", "dagster/retry_on_asset_or_op_fail
 _URGENT = {"dagster/priority": "10"}
 
 _SECONDS = 5
-_PAGE = 500
 _RECENT_RUNS = 50
-# Databases with several writers show an event later than one that has a higher id. Reading the
-# last ids again finds it, and a report that is known already changes nothing.
-_READ_AGAIN = 200
 
 _sensor = partial(
     dg.sensor,
@@ -266,21 +266,14 @@ def _tags(
 def _read_reports(context: dg.SensorEvaluationContext, asset: dg.AssetKey) -> Evidence:
     """All that is known, with the reports that have come in since the last tick."""
     evidence = Evidence.from_json(context.cursor)
-    wanted = dg.AssetRecordsFilter(asset, after_storage_id=max(0, evidence.seen - _READ_AGAIN))
-    page = context.instance.fetch_materializations(wanted, _PAGE, ascending=True)
-    reports = list(_reports(context, page.records))
-    while page.has_more:
-        page = context.instance.fetch_materializations(
-            wanted, _PAGE, cursor=page.cursor, ascending=True
-        )
-        reports += _reports(context, page.records)
-    evidence = evidence.with_reports(reports)
+    records = materializations_since(context.instance, asset, evidence.seen)
+    evidence = evidence.with_reports(_reports(context, records))
     context.update_cursor(evidence.to_json())
     return evidence
 
 
 def _reports(
-    context: dg.SensorEvaluationContext, records: Sequence[dg.EventLogRecord]
+    context: dg.SensorEvaluationContext, records: Iterable[dg.EventLogRecord]
 ) -> Iterator[Report]:
     for record in records:
         try:
@@ -292,6 +285,7 @@ def _reports(
 
 SENSORS = (
     closed_day_sensor,
+    corrected_days_sensor,
     drift_sensor,
     business_sensor,
     business_guard,

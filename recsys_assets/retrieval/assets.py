@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import dagster as dg
 
+from recsys_assets.code_version import code_version
 from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.retrieval.configuration import config_fields
 from recsys_assets.retrieval.hyperparameters import TwoTowerParameters
@@ -16,11 +17,12 @@ from recsys_assets.retrieval.resources import VectorIndex
     group_name="retrieval",
     owners=["team:ml"],
     kinds={"tensorflow", "python", "onnx"},
-    code_version="1",
+    code_version=code_version("recsys_assets.retrieval.train"),
     deps=[
         "training_examples",
         "interactions",
         "item_features",
+        "item_promotions",
         "item_text_embeddings",
         "items",
         "users",
@@ -55,7 +57,9 @@ def two_tower(
     group_name="retrieval",
     owners=["team:ml"],
     kinds={"onnx", "numpy"},
-    code_version="1",
+    code_version=code_version(
+        "recsys_assets.retrieval.item_tower", "recsys_assets.retrieval.training_data"
+    ),
     deps=["two_tower", "item_features", "item_promotions", "item_text_embeddings", "items"],
     description=(
         "Embeddings of every item of the catalogue by the exported item tower, of item features "
@@ -94,7 +98,9 @@ def item_embeddings(store: StoreResource, run_days: RunDays) -> dg.MaterializeRe
     group_name="retrieval",
     owners=["team:ml"],
     kinds={"faiss"},
-    code_version="2",
+    code_version=code_version(
+        "recsys_assets.retrieval.index_measure", "recsys_assets.retrieval.index_tuning"
+    ),
     deps=["item_embeddings", "two_tower", "index_tuning"],
     description=(
         "FAISS index of the item embeddings by inner product: of the kind that is configured, or "

@@ -54,7 +54,8 @@ def from_table(table: pa.Table, user_attributes: Sequence[str], item_ids: np.nda
 
     Args:
         table: its rows.
-        user_attributes: categorical columns of `users` without the key.
+        user_attributes: categorical columns of `users` without the key; one that no example has
+            yet is missing in all.
         item_ids: the catalogue, object [items].
 
     Raises:
@@ -63,6 +64,8 @@ def from_table(table: pa.Table, user_attributes: Sequence[str], item_ids: np.nda
     item = pc.index_in(table.column("item_id"), value_set=pa.array(item_ids, pa.string()))
     known = pc.is_valid(item)
     table, item = table.filter(known), item.filter(known)
+    for name in set(user_attributes).difference(table.column_names):
+        table = table.append_column(name, pa.nulls(len(table), pa.string()))
     dtypes = {
         "user_id": "string",
         "device": "string",

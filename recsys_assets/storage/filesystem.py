@@ -171,6 +171,19 @@ def folders_with(url: str, name: str) -> list[str]:
     return sorted(parts[0] for parts in found if parts[1:] == [name])
 
 
+def versions_in_folders(url: str, name: str) -> dict[str, str]:
+    """Folders directly in a folder that hold an object of that name, with what tells its version.
+
+    That changes whenever the object is replaced by another, and is had without reading any.
+    """
+    path = local_path(url)
+    if path is None:
+        found = ((key.split("/"), version) for key, version in s3_objects.versions(url))
+        return {parts[0]: version for parts, version in found if parts[1:] == [name]}
+    stats = {file.parent.name: file.stat() for file in path.glob(f"*/{name}")}
+    return {folder: f"{stat.st_mtime_ns}-{stat.st_ino}" for folder, stat in stats.items()}
+
+
 def exists(url: str) -> bool:
     """Whether an object or a folder is there."""
     path = local_path(url)

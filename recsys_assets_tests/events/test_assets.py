@@ -2,6 +2,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -152,6 +153,94 @@ def test_a_late_row_joins_its_day_when_that_day_is_materialized_again(shop):
     assert shop.rows("interactions", 1).num_rows == 1
 
 
+def test_a_late_row_that_its_day_holds_already_is_not_told_of_again(shop):
+    shop.deliver(0, {})
+    shop.run(0)
+    shop.deliver(1, {}, {"timestamp": moment(0, 20)}, {"timestamp": moment(0, 21), "device": "web"})
+    shop.run(1)
+    assert materialized(shop)[key(1)]["rows_for_earlier_days"].value == {key(0): 2}
+
+    shop.run(0)
+
+    assert outcome(shop.run(1))["no_late_deliveries"].passed
+    assert materialized(shop)[key(1)]["rows_for_earlier_days"].value == {}
+
+
+def test_a_file_that_was_replaced_is_told_of_as_one_that_came_late(shop):
+    shop.deliver(0, {}, {"price": 2.0})
+    shop.run(0)
+    shop.deliver(0, {}, {"price": 1.5})
+
+    shop.run(1)
+
+    assert materialized(shop)[key(1)]["rows_for_earlier_days"].value == {key(0): 2}
+
+
+def test_a_row_whose_item_is_catalogued_late_is_told_of(shop):
+    shop.deliver(0, {}, {"item_id": "gone"})
+    shop.run(0)
+    items = pq.read_table(shop.source / "items.parquet")
+    new = items.slice(0, 1).set_column(
+        items.column_names.index("item_id"), "item_id", pa.array(["gone"])
+    )
+    pq.write_table(pa.concat_tables([items, new]), shop.source / "items.parquet")
+
+    shop.run(1)
+
+    assert materialized(shop)[key(1)]["rows_for_earlier_days"].value == {key(0): 1}
+
+
+def test_days_whose_files_were_cleared_away_stay_as_they_are(shop):
+    path = shop.deliver(0, {})
+    shop.run(0)
+    path.unlink()
+    shop.deliver(1, {})
+
+    assert outcome(shop.run(1))["no_late_deliveries"].passed
+    assert shop.rows("interactions", 0).num_rows == 1
+
+
+def test_a_late_file_that_cannot_be_used_is_named_and_stops_no_later_day(shop):
+    shop.deliver(0, {})
+    shop.run(0)
+    shop.deliver(0, {}, name="late.parquet").write_bytes(b"no Parquet")
+    shop.deliver(1, {})
+
+    check = outcome(shop.run(1))["no_late_deliveries"]
+
+    assert not check.passed
+    assert "late.parquet" in check.description
+    assert shop.rows("interactions", 1).num_rows == 1
+
+
+def test_a_withdrawn_product_is_not_unknown_when_its_days_are_read_again(shop):
+    shop.deliver(0, {}, {"item_id": "soap"})
+    shop.run(0)
+    items = pq.read_table(shop.source / "items.parquet")
+    kept = items.filter(pc.not_equal(items["item_id"], "soap"))
+    pq.write_table(kept, shop.source / "items.parquet")
+
+    shop.run(0)
+
+    assert shop.rows("interactions", 0).num_rows == 2
+    assert shop.store.table("items").read().num_rows == 2
+    record = shop.instance.get_latest_materialization_event(dg.AssetKey("catalogue_history"))
+    assert record.asset_materialization.metadata["withdrawn_items"].value == 1
+
+
+def test_a_report_names_the_content_of_its_day(shop):
+    shop.deliver(0, {})
+    shop.run(0)
+    first = materialized(shop)[key(0)]["content"].value
+    shop.run(0)
+    assert materialized(shop)[key(0)]["content"].value == first
+
+    shop.deliver(0, {"item_id": "soap"}, name="part-1.parquet")
+    shop.run(0)
+
+    assert materialized(shop)[key(0)]["content"].value != first
+
+
 @pytest.mark.parametrize("fault", ["truncated", "no column", "wrong type"])
 def test_a_file_that_cannot_be_used_stops_the_day_and_leaves_what_was_stored(shop, fault):
     path = shop.deliver(0, {})
@@ -286,6 +375,7 @@ def test_every_asset_is_described():
         "quarantined_interactions",
         "items",
         "quarantined_items",
+        "catalogue_history",
         "users",
         "quarantined_users",
         "promotions",

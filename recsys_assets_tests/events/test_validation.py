@@ -121,7 +121,6 @@ def test_an_event_belongs_to_its_own_day_though_it_came_late():
     assert of_day.accepted["timestamp"].to_list() == [GOOD["timestamp"]]
     assert of_day.late == {DAY: 1}
     assert of_next.accepted["timestamp"].to_list() == [at(3)]
-    assert of_next.for_other_days == {DAY: 1}
 
 
 def test_out_of_order_rows_are_put_in_order():

@@ -7,9 +7,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from recsys_assets.events.catalogue_history import record
 from recsys_assets.events.contract import INTERACTIONS
 from recsys_assets.features.backfill import snapshot_schema
-from recsys_assets.features.declarations import USER_FEATURES
+from recsys_assets.features.declarations import ITEM_FEATURES, USER_FEATURES
 from recsys_assets.features.encoding import Encoding, ModelEncoding, Vocabulary
 from recsys_assets.monitoring.profile import Known
 from recsys_assets.monitoring.traffic import LABELS_SCHEMA, Traffic, with_day
@@ -106,7 +107,7 @@ def write_market(store: Store, days: int, answered_from: int) -> None:
         "item_id": [f"item-{n}" for n in range(ITEMS)],
         "category_l1": [_department(n) for n in range(ITEMS)],
     }
-    store.table("items").write(pa.table(items))
+    record(store, pa.table(items), FIRST_DAY)
     for number in range(days):
         _write_day(store, number, answered=number >= answered_from)
 
@@ -116,8 +117,7 @@ def _write_day(store: Store, number: int, *, answered: bool) -> None:
     rows = purchase_rows(number)
     events = pa.Table.from_pylist(rows, schema=INTERACTIONS.schema)
     store.table("interactions").write(events, day)
-    first_sold = pa.schema([("item_id", pa.string()), ("first_time", pa.int64())])
-    store.table("item_first_sold").write(first_sold.empty_table(), day)
+    store.table("item_features").write(snapshot_schema(ITEM_FEATURES).empty_table(), day)
     store.table("user_features").write(_features(number, rows), day)
     if answered:
         store.table("request_log").write(request_log(store, number), day)

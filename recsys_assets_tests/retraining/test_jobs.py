@@ -24,7 +24,7 @@ def test_a_job_trains_judges_and_promotes(name, trained):
     job = defs.resolve_job_def(name)
     assets = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
 
-    assert assets == {*trained, "release_candidate", "promoted_release"}
+    assert assets == {*trained, "item_text_embeddings", "release_candidate", "promoted_release"}
     assert job.tags["recsys/trains"] == "1"  # only one run with this tag at a time
 
 

@@ -32,6 +32,8 @@ pytestmark = pytest.mark.integration
 
 NEXT_DAY = (FIRST_DAY + timedelta(days=DAYS)).date().isoformat()
 NEW_USER, NEW_ITEM = "user-new", "item-new"
+NEW_PRODUCT = {"item_id": NEW_ITEM, "category_l2": "category-new", "brand": "brand-new", "price": 9}
+NEW_ATTRIBUTES = {"age": ["ancient"], "income": ["high"]}
 TUNED = {"two_tower": "finetuned_query_tower", "dlrm": "finetuned_dlrm"}
 TUNING = {"recent_days": 3, "recent_examples": 128, "replay_examples": 128}
 
@@ -64,13 +66,17 @@ def publish_release(store):
 
 
 def add_a_day(store):
-    """A day on which a new user buys, among others, an item that is new in the catalogue."""
-    for name in ("items", "item_text_embeddings"):
-        table = store.table(name).read()
-        new = table.slice(0, 1).set_column(
-            table.column_names.index("item_id"), "item_id", pa.array([NEW_ITEM])
-        )
-        store.table(name).write(pa.concat_tables([table, new]))
+    """A day on which a new user buys, among others, an item that is new in the catalogue.
+
+    Its text has no embedding yet, its category and brand were never seen. Nor were the user's
+    store and age, and users have one attribute more.
+    """
+    catalogue = store.table("items").read()
+    new = catalogue.slice(0, 1)
+    for name, value in NEW_PRODUCT.items():
+        new = _with(new, name, [value])
+    store.table("items").write(pa.concat_tables([catalogue, new]))
+    store.table("users").write(pa.table({"user_id": [NEW_USER], **NEW_ATTRIBUTES}))
     for name in ("interactions", "item_features"):
         rows = store.table(name).read([THROUGH])
         store.table(name).write(_a_day_later(rows, *_moment(rows)), NEXT_DAY)
@@ -78,14 +84,22 @@ def add_a_day(store):
     bought = _a_day_later(bought, "timestamp", timedelta(days=DAYS))
     users = pa.array([*[NEW_USER] * 4, *bought.column("user_id").to_pylist()[4:]])
     items = pa.array([NEW_ITEM, *bought.column("item_id").to_pylist()[1:]])
-    for name, values in {"user_id": users, "item_id": items}.items():
-        bought = bought.set_column(bought.column_names.index(name), name, values)
+    values = {"user_id": users, "item_id": items, "top_store_28d": ["store-new"] * 8}
+    for name, column in values.items():
+        bought = _with(bought, name, column)
+    bought = _with(bought, "age", NEW_ATTRIBUTES["age"] * 8)
+    bought = bought.append_column("income", pa.array(NEW_ATTRIBUTES["income"] * 8))
     store.table("daily_examples").write(bought, NEXT_DAY)
     events = store.table("interactions").read([NEXT_DAY])
     purchases = bought.select(["user_id", "item_id", "timestamp"]).append_column(
         "event", pa.array(["purchase"] * len(bought))
     )
     store.table("interactions").write(pa.concat_tables([events, purchases]), NEXT_DAY)
+
+
+def _with(rows, name, values):
+    place = rows.column_names.index(name)
+    return rows.set_column(place, name, pa.array(values, rows.schema.field(name).type))
 
 
 def _moment(rows):
@@ -214,6 +228,18 @@ def test_new_ids_get_rows_behind_those_there_are(base, tower, ranker):
     assert metrics_of(tower)["new_users"] == 1
     item = ModelEncoding.load(tower / "encoding.json").item
     assert item.vocabularies["item_id"].encode(np.array([NEW_ITEM])).tolist() == [UNKNOWN]
+
+
+def test_what_a_vocabulary_lacks_is_unknown(tower, ranker):
+    for folder in (tower, ranker):
+        encoding = ModelEncoding.load(folder / "encoding.json")
+        for side, name, value in (
+            (encoding.item, "category_l2", NEW_PRODUCT["category_l2"]),
+            (encoding.item, "brand", NEW_PRODUCT["brand"]),
+            (encoding.query, "age", NEW_ATTRIBUTES["age"][0]),
+            (encoding.query, "top_store_28d", "store-new"),
+        ):
+            assert side.vocabularies[name].encode(np.array([value])).tolist() == [UNKNOWN]
 
 
 def test_a_fine_tuned_pair_answers_for_new_users_and_new_items(shop, tower, ranker):

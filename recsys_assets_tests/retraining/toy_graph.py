@@ -81,6 +81,11 @@ def daily_loop() -> None:
     work()
 
 
+@dg.job(partitions_def=DAYS)
+def correct_days() -> None:
+    work()
+
+
 @dg.job
 def rollback_release() -> None:
     rollback()
@@ -113,6 +118,7 @@ def definitions() -> dg.Definitions:
         ],
         jobs=[
             daily_loop,
+            correct_days,
             rollback_release,
             dg.define_asset_job("fine_tune", TRAINED),
             dg.define_asset_job("full_retrain", TRAINED),
