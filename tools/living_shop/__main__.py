@@ -15,13 +15,16 @@ from datetime import date
 from pathlib import Path
 
 from recsys_assets.events.sources import open_source
+from recsys_assets.replay.daemon import ReplayStuck
+from recsys_assets.replay.load import BrokenLoad
+from recsys_assets.serving.processes import ServiceError
 from recsys_assets.settings import REPOSITORY
 from tools.living_shop.clock import LIBRARY, Clock
 from tools.living_shop.deliveries import Deliveries
 from tools.living_shop.life import live
-from tools.living_shop.plan import Plan
+from tools.living_shop.plan import ImpossiblePlan, Plan
 from tools.living_shop.recording import Recording
-from tools.living_shop.shop import Shop
+from tools.living_shop.shop import FailedCommand, Shop
 
 _START, _DAYS, _HISTORY = date(2017, 10, 16), 31, 56  # daylight saving ended on 2017-11-05
 
@@ -32,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not LIBRARY.exists():
         sys.exit(f"{LIBRARY} is missing: `scripts/setup test` unpacks it")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    plan = Plan(options.start, options.days, options.history)
+    try:
+        plan = Plan(options.start, options.days, options.history)
+    except ImpossiblePlan as error:
+        sys.exit(str(error))
     shop = Shop(options.folder.absolute(), plan)
     source = open_source(
         options.source,
@@ -41,10 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         first_day=plan.history_from,
         last_day=options.source_ends,
     )
-    with _alone(shop.folder):
-        recording = Recording.of(source, options.households)
-        deliveries = Deliveries(recording, plan, shop.deliveries)
-        summary = live(shop, deliveries, Clock(shop.folder), _say)
+    try:
+        with _alone(shop.folder):
+            recording = Recording.of(source, options.households)
+            deliveries = Deliveries(recording, plan, shop.deliveries)
+            summary = live(shop, deliveries, Clock(shop.folder), _say)
+    except (FailedCommand, ReplayStuck, BrokenLoad, ServiceError) as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("stopped: started again with the same arguments, it goes on with this day")
     _say(f"{shop.summary}: {summary}")
     return (
         0 if not any(summary[name] for name in ("manual_steps", "failed_runs", "different")) else 1
