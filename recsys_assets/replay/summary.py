@@ -92,7 +92,7 @@ def _triggers(settings: Settings, instance: dg.DagsterInstance) -> Iterator[dict
         for run in instance.get_runs(dg.RunsFilter(job_name=job)):
             if run.is_complete_and_waiting_to_retry:
                 continue
-            candidate = candidate_of(instance, run.run_id)
+            candidate = _candidate(instance, run.run_id)
             release = candidate.get("release")
             yield {
                 "day": run.tags.get("recsys/cause_day", ""),
@@ -106,7 +106,7 @@ def _triggers(settings: Settings, instance: dg.DagsterInstance) -> Iterator[dict
             }
 
 
-def candidate_of(instance: dg.DagsterInstance, run_id: str) -> dict[str, Any]:
+def _candidate(instance: dg.DagsterInstance, run_id: str) -> dict[str, Any]:
     """Metadata of the candidate that a run made."""
     records = instance.get_records_for_run(
         run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION

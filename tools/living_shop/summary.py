@@ -8,7 +8,8 @@ import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorStatus
 
 from recsys_assets.definitions import initial_pipeline
-from recsys_assets.replay.summary import candidate_of
+from recsys_assets.monitoring.materializations import metadata_of
+from recsys_assets.retraining.resources import CANDIDATE, REFRESHED
 from recsys_assets.storage.filesystem import write_atomically
 from tools.living_shop.deliveries import Deliveries
 
@@ -37,13 +38,21 @@ def _made_first_release(run: dg.DagsterRun) -> bool:
 
 
 def failed_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """Runs that failed or were ended, but for those whose candidate the gate has rejected."""
+    """Runs that failed or were ended, but for those whose release the gate has rejected."""
     ended = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED])
-    return [
-        run
-        for run in instance.get_runs(ended)
-        if candidate_of(instance, run.run_id).get("verdict") != "rejected"
-    ]
+    return [run for run in instance.get_runs(ended) if not _made_a_rejected_release(instance, run)]
+
+
+def _made_a_rejected_release(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    made = instance.get_records_for_run(
+        run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
+    ).records
+    return any(
+        record.asset_materialization is not None
+        and record.asset_materialization.asset_key in (CANDIDATE, REFRESHED)
+        and metadata_of(record).get("verdict") == "rejected"
+        for record in made
+    )
 
 
 def write_summary(
