@@ -169,11 +169,13 @@ def status(settings: Settings) -> None:
 def watch(settings: Settings, every: float, metrics_port: int | None) -> None:
     """Keep Valkey, Triton and the promoted release answering, until interrupted."""
     from recsys_assets.serving import healing
+    from recsys_assets.serving.online_store_metrics import OnlineStoreMetrics
     from recsys_assets.serving.stopping import told_to_stop
     from recsys_assets.serving.watch_metrics import WatchMetrics
 
     stop = told_to_stop()
     metrics = WatchMetrics()
+    OnlineStoreMetrics(settings.online_store_url, metrics.registry)
     if metrics_port is not None:
         metrics.serve(metrics_port)
     for line in healing.watch(settings, every, stop.wait, metrics):

@@ -100,6 +100,15 @@ def test_the_loop_can_be_set():
     assert settings.alert_url == "https://hooks.example/x"
 
 
+def test_tokens_of_a_mounted_file_can_be_read_again(tmp_path):
+    (tmp_path / "token").write_text("old\nnew\n")
+    settings = load_settings({"RECSYS_API_TOKEN_FILE": str(tmp_path / "token")})
+
+    assert settings.api_token == "old\nnew"  # noqa: S105
+    assert settings.api_token_file == tmp_path / "token"
+    assert load_settings({"RECSYS_API_TOKEN": "a"}).api_token_file is None
+
+
 def test_a_slow_machine_can_be_waited_for():
     assert load_settings({}).wait_seconds == 600
     assert load_settings({"RECSYS_WAIT_SECONDS": "7200"}).wait_seconds == 7200
@@ -134,7 +143,14 @@ def test_defaults_in_the_cluster_are_its_services():
         "triton-agents:8080",
         "triton-canary-agents:8080",
     )
-    assert cluster.canary_grpc == "triton-canary:8001"
+    assert (cluster.triton_memory, cluster.triton_models) == (3 << 30, 2 << 30)
+    assert cluster.promotion_seconds == 600
+
+
+@pytest.mark.parametrize("value", ["3G", "3.5Gi", "lots", "Gi"])
+def test_a_size_that_kubernetes_would_not_take_so_is_named(value):
+    with pytest.raises(InvalidSetting, match=f"RECSYS_TRITON_MEMORY='{value}' cannot be used"):
+        load_settings(EKS | {"RECSYS_TRITON_MEMORY": value})
 
 
 def test_the_cluster_can_be_set():

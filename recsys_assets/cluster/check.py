@@ -34,6 +34,7 @@ CROSS_CHECKS: dict[str, Check] = {
     "scaling, budgets": wiring.scaling_findings,
     "graceful end": wiring.ending_findings,
     "GPUs": wiring.gpu_findings,
+    "size of pods": wiring.size_findings,
     "monitoring": policy.monitoring_findings,
 }
 

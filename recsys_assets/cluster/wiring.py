@@ -12,6 +12,7 @@ from recsys_assets.cluster.findings import (
     labels_of,
     pod_of,
 )
+from recsys_assets.cluster.references import SETTINGS_MAP
 
 _GPU, _ON_GPU = "nvidia.com/gpu", ("--device", "gpu")
 
@@ -69,7 +70,7 @@ def port_findings(rendered: Rendered) -> Iterator[Finding]:
 
 
 def scaling_findings(rendered: Rendered) -> Iterator[Finding]:
-    """Autoscalers without a target, and several pods without what keeps them answering."""
+    """Autoscalers without a target or at odds with it, several pods without what they need."""
     deployments = {each["metadata"]["name"]: each for each in rendered.of_kind("Deployment")}
     scalers = list(rendered.of_kind("HorizontalPodAutoscaler"))
     for each in scalers:
@@ -81,6 +82,9 @@ def scaling_findings(rendered: Rendered) -> Iterator[Finding]:
             yield rendered.finding(each, "maxReplicas", spec["maxReplicas"], "give more than min")
     scaled = {each["spec"]["scaleTargetRef"]["name"] for each in scalers}
     for name, each in deployments.items():
+        if name in scaled and "replicas" in each["spec"]:
+            remedy = "leave it out: to apply it takes away pods that the autoscaler has added"
+            yield rendered.finding(each, "replicas", each["spec"]["replicas"], remedy)
         if each["spec"].get("replicas", 1) > 1 or name in scaled:
             yield from _several_pods(rendered, each)
 
@@ -98,6 +102,28 @@ def gpu_findings(rendered: Rendered) -> Iterator[Finding]:
         if gpus != "0" and not on_gpu:
             remedy = "give the agent --device gpu, or the model computes on the CPU"
             yield rendered.finding(each, f"limits.{_GPU}", gpus, remedy)
+
+
+def size_findings(rendered: Rendered) -> Iterator[Finding]:
+    """Triton's pods whose size is another than the settings say, by which releases are refused."""
+    settings = {
+        name: value
+        for each in rendered.of_kind("ConfigMap")
+        if each["metadata"]["name"] == SETTINGS_MAP
+        for name, value in each["data"].items()
+    }
+    for each in rendered.of_kind("Deployment"):
+        server = _container(each, "triton")
+        if server is None:
+            continue
+        volumes = {volume["name"]: volume for volume in pod_of(each)["volumes"]}
+        for variable, size in (
+            ("RECSYS_TRITON_MEMORY", server["resources"]["limits"]["memory"]),
+            ("RECSYS_TRITON_MODELS", volumes["models"]["emptyDir"]["sizeLimit"]),
+        ):
+            if settings.get(variable) != size:
+                remedy = f"the pods have {size}: give the same in ConfigMap {SETTINGS_MAP}"
+                yield rendered.finding(each, variable, settings.get(variable), remedy)
 
 
 def _container(workload: Object, name: str) -> Object | None:

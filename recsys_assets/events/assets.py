@@ -116,11 +116,12 @@ def ingest_interactions(
     tables = store.get()
     days = [date.fromisoformat(key) for key in context.partition_keys]
     progress = paced(context.log.info, "days")
+    known = known_items(tables)
     report = ingest(
         source.get(),
         tables,
         days,
-        known_items(tables),
+        known,
         datetime.now(UTC),
         progress,
         skipped=source.skipped(),

@@ -26,9 +26,10 @@ _DAYS_AT_ONCE = 31
 
 @dataclass(frozen=True)
 class DayReport:
-    """What one day's partition holds, and what was kept out of it; `content` names its rows.
+    """What one day's partition holds, and what was kept out of it.
 
-    `skipped` counts rows that keep the contract and are left out with their day; None elsewhere.
+    `content` names its rows. `skipped` counts rows that keep the contract and are left out with
+    their day; None elsewhere.
     """
 
     day: date

@@ -8,16 +8,18 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from recsys_assets.monitoring.answer_parts import Parts
 from recsys_assets.monitoring.states import ALARMING
 from recsys_assets.retraining.alerts import raised_alerts
 from recsys_assets.serving.release import Releases
+from recsys_assets.serving.release_events import UnreadableRecord
 from recsys_assets.storage import Store, Table
 from recsys_assets.storage.filesystem import children, exists
 
 _DAY = "day="
 _PSI = "psi"
 # What is there and does not hold what it should: other than JSON or Parquet, a field missing.
-_UNREADABLE = (ValueError, LookupError, TypeError, OSError)
+_UNREADABLE = (ValueError, LookupError, TypeError, OSError, UnreadableRecord)
 
 
 class StoreAway(OSError):
@@ -49,12 +51,17 @@ class ReportFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """All of it; `alerts` says when the last alert of each kind was raised."""
+    """All of it.
+
+    `answers` left the online store and are in no partition yet; `alerts` says when the last alert
+    of each kind was raised.
+    """
 
     release: ReleaseFacts = ReleaseFacts()
     drift: ReportFacts = ReportFacts()
     business: ReportFacts = ReportFacts()
     interactions: float = 0.0
+    answers: int = 0
     alerts: dict[str, float] = field(default_factory=dict)
 
 
@@ -81,6 +88,7 @@ class StoreReader:
             "drift": self._drift,
             "business": self._business,
             "interactions": self._interactions,
+            "answers": lambda: Parts(self._store).waiting().total(),
             "alerts": self._alerts,
         }
         unread: dict[str, str] = {}

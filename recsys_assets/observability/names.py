@@ -29,7 +29,17 @@ TRITON = frozenset(
         "nv_cpu_memory_total_bytes",
     }
 )
-AGENT = frozenset({"recsys_agent_store_reached"})
+AGENT = frozenset({"recsys_agent_store_reached", "recsys_agent_failed_looks_total"})
+ONLINE_STORE = frozenset(
+    {
+        "recsys_valkey_up",
+        "recsys_valkey_memory_bytes",
+        "recsys_valkey_memory_max_bytes",
+        "recsys_valkey_clients",
+        "recsys_valkey_keys",
+        "recsys_valkey_evicted_keys_total",
+    }
+)
 EXPORTER = frozenset(
     {
         "recsys_store_reachable",
@@ -47,6 +57,9 @@ EXPORTER = frozenset(
         "recsys_business_alarming",
         "recsys_interactions_day_timestamp_seconds",
         "recsys_graph_alert_timestamp_seconds",
+        "recsys_uncollected_answers",
+        "recsys_uncollected_answers_limit",
+        "recsys_answers_in_parts",
     }
 )
 HTTP = frozenset(
@@ -67,8 +80,7 @@ LANDING = frozenset(
     }
 )
 # By those whom a cluster brings along: kube-state-metrics 2, kubelet and its cAdvisor,
-# node_exporter 1, redis_exporter 1 (where it runs beside the online store), Prometheus 2 and
-# Alertmanager 0.
+# node_exporter 1, Prometheus 2 and Alertmanager 0.
 OTHERS = {
     "kube-state-metrics": {
         "kube_deployment_spec_replicas",
@@ -96,12 +108,6 @@ OTHERS = {
         "kubelet_volume_stats_capacity_bytes",
     },
     "node_exporter": {"node_filesystem_avail_bytes", "node_filesystem_size_bytes"},
-    "redis_exporter": {
-        "redis_connected_clients",
-        "redis_evicted_keys_total",
-        "redis_memory_max_bytes",
-        "redis_memory_used_bytes",
-    },
     "prometheus": {
         "prometheus_notifications_errors_total",
         "prometheus_rule_evaluation_failures_total",
@@ -127,7 +133,17 @@ def watched() -> set[str]:
 
 def told() -> set[str]:
     """Names of all metrics that Prometheus finds when it scrapes."""
-    ours = {*TRITON, *SERVED, *watched(), *AGENT, *EXPORTER, *HTTP, *EVENTS, *LANDING}
+    ours = {
+        *TRITON,
+        *SERVED,
+        *watched(),
+        *AGENT,
+        *ONLINE_STORE,
+        *EXPORTER,
+        *HTTP,
+        *EVENTS,
+        *LANDING,
+    }
     return ours.union(*OTHERS.values())
 
 

@@ -79,18 +79,26 @@ _ROWS: dict[str, list[Plot]] = {
             "bytes",
             {
                 "used": "max(recsys_valkey_memory_bytes)",
-                "used by {{instance}}": "redis_memory_used_bytes",
-                "limit of {{instance}}": "redis_memory_max_bytes > 0",
+                "limit": "max(recsys_valkey_memory_max_bytes) > 0",
             },
         ),
         Plot("Keys", "short", {"keys": "max(recsys_valkey_keys)"}),
         Plot(
             "Keys forgotten",
             "cps",
-            {"{{instance}}": "rate(redis_evicted_keys_total[5m])"},
+            {"keys": "max(rate(recsys_valkey_evicted_keys_total[5m]))"},
             "For want of memory.",
         ),
-        Plot("Clients", "short", {"{{instance}}": "redis_connected_clients"}),
+        Plot("Clients", "short", {"clients": "max(recsys_valkey_clients)"}),
+        Plot(
+            "Answers that wait to be collected",
+            "short",
+            {
+                "in the online store": "recsys_uncollected_answers",
+                "at most": "recsys_uncollected_answers_limit",
+                "in files": "recsys_answers_in_parts",
+            },
+        ),
     ],
     "Store and disks": [
         Plot(

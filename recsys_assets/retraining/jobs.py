@@ -7,9 +7,9 @@ from recsys_assets.retraining.candidate_assets import Models
 from recsys_assets.retraining.resources import TRAINS
 from recsys_assets.serving.resources import ServingResource
 
-_LIVE = "promoted_release"
 # The catalogue may hold texts that are newer than their embeddings.
 _FOLLOW_CATALOGUE = ("item_text_embeddings",)
+_LIVE = "promoted_release"
 _PROMOTE = ("release_candidate", _LIVE)
 
 fine_tune = dg.define_asset_job(
@@ -31,7 +31,7 @@ full_retrain = dg.define_asset_job(
 )
 refresh_release = dg.define_asset_job(
     "refresh_release",
-    selection=dg.AssetSelection.assets("refreshed_release", _LIVE),
+    selection=dg.AssetSelection.assets(*_FOLLOW_CATALOGUE, "refreshed_release", _LIVE),
     description="Puts the live weights over the day's data, and promotes that: no training.",
 )
 

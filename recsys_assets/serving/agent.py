@@ -21,7 +21,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from recsys_assets.serving import model_processes
 from recsys_assets.serving.client import is_live
@@ -30,7 +30,7 @@ from recsys_assets.serving.healing import correct, heal
 from recsys_assets.serving.probe import probe
 from recsys_assets.serving.processes import ServiceError
 from recsys_assets.serving.release import MissingRelease
-from recsys_assets.serving.release_events import Promoted
+from recsys_assets.serving.release_events import Promoted, UnreadableRecord
 from recsys_assets.serving.switching import LiveServer, is_ready, load_beside, switch
 from recsys_assets.serving.watch_metrics import WatchMetrics
 
@@ -98,6 +98,11 @@ class Agent:
             "1 if the last look at the store of releases succeeded",
             registry=self.metrics.registry,
         )
+        self._failed_looks = Counter(
+            "recsys_agent_failed_looks",
+            "Looks that ended unforeseen, or found a record of the store damaged",
+            registry=self.metrics.registry,
+        )
         self._spread_seconds = spread_seconds
         self._looked_at = time.monotonic()
         # Proved last, and loaded beside it; what answers already when the agent starts is sound.
@@ -123,12 +128,17 @@ class Agent:
         return time.monotonic() - self._looked_at > _LIMITS_OF_A_LOOK * self.server.wait_seconds
 
     def run(self, stop: threading.Event, every_seconds: float) -> None:
-        """Looks until it is told to stop."""
+        """Looks until it is told to stop, whatever a look comes upon: its server goes on."""
         said = ""
         while not stop.is_set():
-            self.look()
+            unforeseen: Exception | None = None
+            try:
+                self.look()
+            except Exception as error:
+                self._failed_looks.inc()
+                self.error, unforeseen = f"a look has failed: {error!r}", error
             if self.error not in ("", said):
-                _LOG.warning("%s", self.error)
+                _LOG.warning("%s", self.error, exc_info=unforeseen)
             said = self.error
             stop.wait(every_seconds)
 
@@ -141,6 +151,12 @@ class Agent:
             self.error, self.failed = "", False  # they were about another release
         if wanted is None:
             self.error = unreached or "no release is wanted yet"
+            return
+        if not is_live(self.server.grpc):  # the kubelet starts it, or has just done so
+            self.metrics.saw_no_server()
+            self.failed, self._kept = False, None
+            self.error = f"no Triton answers at {self.server.grpc}"
+            self.metrics.wants(wanted.release)
             return
         try:
             self._serve(wanted)
@@ -160,14 +176,14 @@ class Agent:
         except OSError as error:
             self._store_reached.set(0)
             return f"the store of releases is not reached, what is loaded stays: {error}"
+        except UnreadableRecord as error:
+            self._failed_looks.inc()
+            self._store_reached.set(1)
+            return f"what is loaded stays: {error}"
         self._store_reached.set(1)
         return ""
 
     def _serve(self, wanted: Wanted) -> None:
-        if not is_live(self.server.grpc):
-            self.metrics.saw_no_server()
-            self.failed = False
-            raise ServiceError(f"no Triton answers at {self.server.grpc}")
         release = self._due(wanted.release)
         try:
             self._bring(release)

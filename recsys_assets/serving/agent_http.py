@@ -2,8 +2,8 @@
 
     /live     200 while the agent looks after its server
     /ready    200 if a real request was answered just now, by a release that is in order
-    /release  JSON: what is wanted, what answers, whether degraded, what hinders the agent, and
-              whether that came of trying the wanted release
+    /release  JSON: what is wanted, what answers, whether degraded, what hinders the agent,
+              whether that came of trying the wanted release, and the port that the server is asked
     /metrics  Prometheus
 
 A pod that loads another release stays ready: its old one answers. One that is to end does not, so
@@ -73,6 +73,7 @@ class AgentEndpoints:
             "degraded": answer.degraded,
             "error": self._agent.error or ("" if answer.release else answer.message),
             "failed": self._agent.failed or fails,
+            "grpc_port": Address.parse(self._agent.server.grpc).port,
         }
         return 200, _JSON, json.dumps(said).encode()
 

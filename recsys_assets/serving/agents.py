@@ -19,6 +19,7 @@ from recsys_assets.settings import WAIT_SECONDS
 
 Addresses = Callable[[str], list[str]]
 
+_GRPC_PORT = 8001  # of pods whose agents, of an earlier version, do not say it
 _ASK_SECONDS = 10.0  # an agent asks its server before it answers
 _AT_ONCE = 16
 # What fails once may succeed at the next look: it must be said so often in a row.
@@ -37,6 +38,7 @@ class PodState:
         error: what hinders it, or why it could not be asked; else empty.
         failed: whether that came of trying the wanted release: to wait longer is of little use.
         asked: whether it answered at all.
+        grpc: where the server itself is asked, host:port; empty if that is not known.
     """
 
     address: str
@@ -46,6 +48,7 @@ class PodState:
     error: str = ""
     failed: bool = False
     asked: bool = True
+    grpc: str = ""
 
     def __str__(self) -> str:
         serving = "nothing" if self.serving is None else f"release {self.serving}"
@@ -101,6 +104,7 @@ def ask(address: str) -> PodState:
             bool(said["degraded"]),
             str(said["error"]),
             bool(said["failed"]),
+            grpc=str(Address(Address.parse(address).host, said.get("grpc_port", _GRPC_PORT))),
         )
     except (OSError, ValueError, KeyError) as error:
         return PodState(address, error=f"not reached: {error}", asked=False)
@@ -156,6 +160,16 @@ class Pods:
 def everyone(_: PodState) -> bool:
     """Waits for all pods."""
     return True
+
+
+def reachable(state: PodState) -> bool:
+    """Waits for pods whose agents answer; another may be waiting for a node, or for its image."""
+    return state.asked
+
+
+def anyone(_: PodState) -> bool:
+    """Waits for one pod, whichever comes first: the others are not waited for."""
+    return False
 
 
 def those_that_answer(states: list[PodState]) -> Counted:

@@ -4,6 +4,7 @@ That is a single server (`switching.py`), or the servers of a cluster (`fleet.py
 changed, and when, is decided in `promotion.py`.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -41,19 +42,26 @@ class Step:
         return {self.release} | ({self.serving.release} if self.serving else set())
 
 
+def _never(_: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Answering:
+    """Servers that answer with a release, to be asked one by one.
+
+    Attributes:
+        addresses: of their gRPC endpoints, host:port.
+        has_gone: whether the server at an address was taken away, as with its node or by an
+            autoscaler: that it does not answer any more is no fault of the release.
+    """
+
+    addresses: tuple[str, ...]
+    has_gone: Callable[[str], bool] = _never
+
+
 class Live(Protocol):
     """What answers with the live release."""
-
-    @property
-    def grpc(self) -> str:
-        """Where it is asked, host:port."""
-
-    def require_live(self) -> None:
-        """Refuses to go on without a server.
-
-        Raises:
-            PromotionError: none answers; says how to start it.
-        """
 
     def exclusive(self) -> AbstractContextManager[None]:
         """Keeps others from changing it meanwhile, as far as that can be done here."""
@@ -72,5 +80,5 @@ class Live(Protocol):
             PromotionError: it does not.
         """
 
-    def lagging(self) -> frozenset[int]:
-        """Releases that some servers may still answer with although another one is live."""
+    def answering(self, release: int) -> Answering:
+        """The servers that have got to a release; others, which lag behind, are left out."""

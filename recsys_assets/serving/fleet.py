@@ -23,12 +23,14 @@ from recsys_assets.serving.agents import (
     Patience,
     Pods,
     PodState,
+    anyone,
     behind,
     everyone,
+    reachable,
     those_that_answer,
 )
-from recsys_assets.serving.changing import PromotionError, Step
-from recsys_assets.serving.model_control import require_live
+from recsys_assets.serving.changing import Answering, PromotionError, Step
+from recsys_assets.serving.fitting import PodSize, misfit
 from recsys_assets.serving.release import Releases
 from recsys_assets.serving.release_events import Action, ChangedMeanwhile, Promoted, Reason
 
@@ -40,40 +42,34 @@ _PATIENCE = Patience()
 class Fleet:
     """The servers behind a service, as `changing.Live`.
 
+    They are reached one by one through their agents, never through the service: that knows ready
+    pods only, and before the first promotion, or after a bad one, there may be none.
+
     Attributes:
-        grpc: the service that storefronts ask, host:port.
-        pods: all of its pods.
+        pods: all pods that answer shoppers, ready or not.
         canary: pods that serve the newest release and that nobody else asks.
+        size: of each pod.
         patience: how long pods may take.
         log: takes lines of progress.
     """
 
-    grpc: str
     pods: Pods
     canary: Pods
+    size: PodSize
     patience: Patience = _PATIENCE
     log: Callable[[str], object] = _LOG.info
 
     @classmethod
     def behind(
         cls,
-        grpc: str,
         agents: str,
         canary_agents: str,
+        size: PodSize,
         patience: Patience = _PATIENCE,
         log: Callable[[str], object] = _LOG.info,
     ) -> "Fleet":
-        """The fleet of a service and of the headless services of its agents."""
-        return cls(grpc, Pods(agents), Pods(canary_agents), patience, log)
-
-    def require_live(self) -> None:
-        """Refuses to go on if the service does not answer.
-
-        Raises:
-            PromotionError: it does not.
-        """
-        pods = "`kubectl get pods -l app.kubernetes.io/component=triton`"
-        require_live(self.grpc, f"see {pods}, or correct RECSYS_TRITON_GRPC")
+        """The fleet behind the headless services of its agents."""
+        return cls(Pods(agents), Pods(canary_agents), size, patience, log)
 
     def exclusive(self) -> AbstractContextManager[None]:
         """Nothing is held: of two changes at once, the second to record its own fails."""
@@ -83,12 +79,13 @@ class Fleet:
         """Proves the release on the canary pods, records it, and waits for all pods.
 
         Raises:
-            PromotionError: the canary pods do not serve it; another change was recorded
-                meanwhile; or too many pods did not get there, and the record has been taken back.
+            PromotionError: it is too large, or the canary pods do not serve it; another change was
+                recorded meanwhile; or too many pods did not get there, and the record has been
+                taken back.
         """
         if step.action == "promoted":
             self._prove(releases, step.release)
-        counted = everyone if step.serving is None else those_that_answer(self.pods.states())
+        counted = reachable if step.serving is None else those_that_answer(self.pods.states())
         changed = _record(
             releases, step.release, step.before, step.reason, step.action, step.serving
         )
@@ -115,18 +112,24 @@ class Fleet:
         if late:
             raise PromotionError(
                 f"release {serving.release} is live at {releases.url}, but not served by "
-                f"{len(late)} pods: {_named(late)}"
+                f"{len(late)} pods: {_named(late)}. `recsys rollback` goes back to the one before"
             )
 
-    def lagging(self) -> frozenset[int]:
-        """What the pods answer with: all the same, but for those that were left behind."""
-        return frozenset(s.serving for s in self.pods.states() if s.serving is not None)
+    def answering(self, release: int) -> Answering:
+        """The pods that answer with a release; one whose agent is silent too has gone."""
+        states = self.pods.wait_for(release, anyone, self.patience, log=_silent)
+        return Answering(
+            tuple(state.grpc for state in states if state.serving == release),
+            lambda address: address not in {s.grpc for s in self.pods.states() if s.asked},
+        )
 
     def _prove(self, releases: Releases, release: int) -> None:
-        if releases.rejection(release) is not None:
+        fault = misfit(release, releases.manifest(release), self.size)
+        if not fault and releases.rejection(release) is not None:
             self.log(f"release {release} was rejected, so no canary pod serves it: it is forced")
             return
-        fault = _not_served(self.canary, release, self.patience, self.log)
+        if not fault:
+            _, fault = _canaries_with(release, self.canary, self.patience, self.log)
         if fault:
             raise PromotionError(f"release {release} was not promoted: {fault}")
 
@@ -148,8 +151,8 @@ class Fleet:
 class CanaryPods:
     """Pods that serve the newest release by themselves, as `canary.CanaryServer`."""
 
-    grpc: str
     pods: Pods
+    size: PodSize
     patience: Patience = _PATIENCE
 
     @property
@@ -158,29 +161,34 @@ class CanaryPods:
         return self.patience.seconds
 
     @classmethod
-    def behind(cls, grpc: str, agents: str, patience: Patience = _PATIENCE) -> "CanaryPods":
-        """The pods of a service and of the headless service of their agents."""
-        return cls(grpc, Pods(agents), patience)
+    def behind(cls, agents: str, size: PodSize, patience: Patience = _PATIENCE) -> "CanaryPods":
+        """The pods behind the headless service of their agents."""
+        return cls(Pods(agents), size, patience)
 
     @contextmanager
     def serving(self, releases: Releases, release: int) -> Iterator[tuple[str, str]]:
         """Waits until they serve the release, which must be the newest; see `CanaryServer`."""
-        releases.manifest(release)
-        yield self.grpc, _not_served(self.pods, release, self.patience, _LOG.info)
+        fault = misfit(release, releases.manifest(release), self.size)
+        if fault:
+            yield "", fault
+            return
+        states, fault = _canaries_with(release, self.pods, self.patience, _LOG.info)
+        yield states[0].grpc, fault
 
 
-def _not_served(
-    canary: Pods, release: int, patience: Patience, log: Callable[[str], object]
-) -> str:
-    """Why the canary pods do not serve a release; empty once they do.
+def _canaries_with(
+    release: int, canary: Pods, patience: Patience, log: Callable[[str], object]
+) -> tuple[list[PodState], str]:
+    """The canary pods, and why they do not serve a release: empty once they do.
 
     They serve the newest one. An older one, which a person may promote again, was there before.
     """
     states = canary.states()
     if states and all(state.wanted is not None and state.wanted > release for state in states):
-        return ""
-    late = behind(canary.wait_for(release, everyone, patience, log), release)
-    return f"canary pods do not serve release {release}: {_named(late)}" if late else ""
+        return states, ""
+    states = canary.wait_for(release, everyone, patience, log)
+    late = behind(states, release)
+    return states, f"canary pods do not serve release {release}: {_named(late)}" if late else ""
 
 
 def _record(
@@ -196,6 +204,10 @@ def _record(
         return releases.record(release, before, reason, action, expected=expected)
     except ChangedMeanwhile as error:
         raise PromotionError(str(error)) from error
+
+
+def _silent(_: str) -> None:
+    """Of pods that were told of before."""
 
 
 def _named(states: list[PodState]) -> str:

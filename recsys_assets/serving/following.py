@@ -6,16 +6,20 @@ was wanted last is served from the local folder.
 """
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from recsys_assets.serving.integrity import CorruptRelease, verify
 from recsys_assets.serving.release import MANIFEST, Releases
 from recsys_assets.storage.filesystem import children, exists, write_atomically
 
 _WANTED = "wanted.json"
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,14 +68,14 @@ class Following:
     _verified: dict[int, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self._memory.exists():
-            self.wanted = Wanted(**json.loads(self._memory.read_text()))
+        self.wanted = self.wanted or self._remembered()
 
     def look(self) -> None:
         """Reads the store.
 
         Raises:
             OSError: it cannot be reached; what was wanted last still is.
+            UnreadableRecord: what it says is damaged; likewise.
         """
         found = self.policy(self.releases)
         # A store that wants nothing any more has lost its record: it is no reason to stop.
@@ -92,7 +96,7 @@ class Following:
             copy = self._copies / str(release)
             folder = copy if copy.is_dir() else self.releases.fetch(release)
             try:
-                verify(folder, json.loads((folder / MANIFEST).read_text()))
+                verify(folder, _manifest(folder))
             except CorruptRelease:
                 shutil.rmtree(copy, ignore_errors=True)
                 raise
@@ -109,6 +113,17 @@ class Following:
             if entry.name not in names:
                 shutil.rmtree(entry)
 
+    def _remembered(self) -> Wanted | None:
+        """What was wanted last; None where that is not known, so that the store must say it."""
+        if not self._memory.exists():
+            return None
+        try:
+            said = json.loads(self._memory.read_text(encoding="utf-8"))
+            return Wanted(said["release"], said["previous"])
+        except (ValueError, KeyError, TypeError) as error:
+            _LOG.warning("%s cannot be read, the store is asked instead: %r", self._memory, error)
+            return None
+
     @property
     def _copies(self) -> Path:
         return self.releases.store.cache / "releases"
@@ -116,3 +131,10 @@ class Following:
     @property
     def _memory(self) -> Path:
         return self.releases.store.cache / _WANTED
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError) as error:
+        raise CorruptRelease(f"{folder / MANIFEST} cannot be read: {error}") from error

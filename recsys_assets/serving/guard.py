@@ -1,12 +1,16 @@
 """A release that has just been promoted, watched by real requests until it has proved itself.
 
-The canary has asked the release on a server of its own. The guard asks the live server, beside
-the real traffic, and says whether to go back: too many requests fail, another release answers, or
-answers are degraded although the online store is there. Deciding to go back is `promotion.py`'s.
+The canary has asked the release on a server of its own. The guard asks the live servers in turn,
+beside the real traffic, and says whether to go back: too many requests fail, another release
+answers, or answers are degraded although the online store is there. It asks each server itself,
+not a service, which may not have heard yet that a server is ready, and keeps to one of them.
+Deciding to go back is `promotion.py`'s.
 """
 
 import time
+from collections import deque
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import cycle
 
@@ -14,6 +18,7 @@ import numpy as np
 import redis
 
 from recsys_assets.serving.canary import ANONYMOUS, UNKNOWN_USER, whole_answer
+from recsys_assets.serving.changing import Answering
 from recsys_assets.serving.circuit import PAUSE_SECONDS, connect
 from recsys_assets.serving.client import Recommendation, RecommendClient
 from recsys_assets.storage import Store
@@ -35,8 +40,6 @@ class Guard:
             release; empty if they always are.
         most_errors: share of requests that may fail.
         most_degraded: share of answers that may be degraded.
-        tolerated: other releases that may answer, as servers of a fleet that lag behind do; the
-            watched one must have answered too.
     """
 
     seconds: float = 5.0
@@ -44,7 +47,6 @@ class Guard:
     online_store_url: str = ""
     most_errors: float = 0.02
     most_degraded: float = 0.2
-    tolerated: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -65,22 +67,30 @@ def known_users(store: Store) -> tuple[str, ...]:
     return tuple(users.slice(0, _KNOWN_USERS).to_pylist())
 
 
-def watch_promotion(grpc_address: str, release: int, guard: Guard, timestamp: int) -> GuardReport:
+def watch_promotion(servers: Answering, release: int, guard: Guard, timestamp: int) -> GuardReport:
     """Sends about 20 requests a second for the guard's time; ends early if it trips.
 
     Args:
-        grpc_address: the live server.
+        servers: those that answer with the release.
         release: what has been promoted.
         guard: how long, and what is too much.
         timestamp: the time of the requests, epoch seconds.
     """
     tally = _Tally(release, guard)
     users = cycle([*guard.users, UNKNOWN_USER, ANONYMOUS])
-    with RecommendClient(grpc_address, probe=True) as client:
+    with ExitStack() as opened:
+        asked = deque(
+            (address, opened.enter_context(RecommendClient(address, probe=True)))
+            for address in servers.addresses
+        )
         for _ in _ticks(guard.seconds):
-            tally.ask(client, next(users), timestamp)
-            if tally.verdict(_FEWEST_TO_JUDGE):
+            if not asked or tally.verdict(_FEWEST_TO_JUDGE):
                 break
+            address, client = asked.popleft()
+            if tally.ask(client, next(users), timestamp) or not servers.has_gone(address):
+                asked.append((address, client))
+            else:
+                tally.forget_failure()
     return tally.report()
 
 
@@ -98,8 +108,8 @@ class _Tally:
     milliseconds: list[float] = field(default_factory=list)
     store_down_until: float = float("-inf")
 
-    def ask(self, client: RecommendClient, user: str, timestamp: int) -> None:
-        """Asks for one user and counts what comes of it."""
+    def ask(self, client: RecommendClient, user: str, timestamp: int) -> bool:
+        """Asks for one user and counts what comes of it; returns whether an answer did."""
         from tritonclient.utils import InferenceServerException
 
         def timed() -> Recommendation:
@@ -113,13 +123,19 @@ class _Tally:
             answer = whole_answer(timed, time.monotonic() + _DEGRADED_SECONDS)
         except InferenceServerException as error:
             self.errors.append(error.message())
-            return
+            return False
         if answer.release == self.release:
             self.own += 1
-        elif answer.release not in self.guard.tolerated:
+        else:
             self.strangers.add(answer.release)
         if answer.degraded and not self._store_is_down():
             self.degraded += 1
+        return True
+
+    def forget_failure(self) -> None:
+        """Takes back the last request, which has failed."""
+        self.requests -= 1
+        self.errors.pop()
 
     def verdict(self, fewest: int = 1) -> str:
         """Why to go back, from at least `fewest` requests; empty if nothing speaks for it."""

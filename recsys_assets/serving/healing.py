@@ -132,9 +132,7 @@ def watch(
 def _down(settings: Settings, metrics: WatchMetrics) -> list[Fault]:
     """The services that do not answer at all."""
     faults = []
-    store_answers = Valkey.of(settings).answers()
-    metrics.saw_store(settings.online_store_url, store_answers)
-    if not store_answers:
+    if not Valkey.of(settings).answers():
         faults.append(Fault("store", "Valkey did not answer"))
     if not Triton.of(settings).live():
         faults.append(Fault("server", "Triton did not answer"))

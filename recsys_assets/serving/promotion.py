@@ -6,8 +6,6 @@ release if the record had not been replaced yet, with the new one otherwise. How
 fleet of them, gets to a release is its own matter: see `changing.Live`.
 """
 
-from dataclasses import replace
-
 from recsys_assets.retrieval.item_history import midnight_after
 from recsys_assets.serving.changing import Live, NothingServed, PromotionError, Step
 from recsys_assets.serving.guard import Guard, GuardReport, watch_promotion
@@ -96,8 +94,7 @@ def promote_watched(
     """
     promoted = promote(releases, server, release, reason)
     timestamp = midnight_after(releases.manifest(release)["item_features_day"])
-    tolerant = replace(guard, tolerated=server.lagging())
-    report = watch_promotion(server.grpc, release, tolerant, timestamp)
+    report = watch_promotion(server.answering(release), release, guard, timestamp)
     if not report.tripped:
         return promoted
     if promoted.previous is None:
@@ -118,7 +115,6 @@ def promote(
         CorruptRelease: its files are not what was rendered; names the first such file.
         PromotionError: the server does not load it, or does not answer with it.
     """
-    server.require_live()
     verify(releases.fetch(release), releases.manifest(release))
     with server.exclusive():
         serving = releases.promoted()
@@ -139,6 +135,9 @@ def rollback(
 ) -> Promoted:
     """Goes back to the release that was promoted before the present one, which is rejected.
 
+    It is rejected first: whatever fails or is killed from then on, nothing promotes it again.
+    Whoever names it as expected may try again, and waits for the way back that is recorded.
+
     Args:
         releases: the releases.
         server: what is to go back.
@@ -150,9 +149,11 @@ def rollback(
     Raises:
         PromotionError: there is none, it does not answer, or another release is live.
     """
-    server.require_live()
     with server.exclusive():
         serving = releases.promoted()
+        if serving is not None and _has_taken_back(releases, serving, expected_release, weights):
+            server.confirm(releases, serving)
+            return serving
         if serving is None:
             raise PromotionError("there is no earlier release to go back to")
         live, before = serving.release, serving.before
@@ -166,10 +167,19 @@ def rollback(
                 f"release {expected_release} was to be taken back, but release "
                 f"{serving.release} is live: nothing has been changed"
             )
-        step = Step(before[-1], before[:-1], reason, "rolled back", serving)
-        changed = server.change(releases, step)
         releases.reject(serving.release, f"rolled back: {reason.cause}")
-        return changed
+        step = Step(before[-1], before[:-1], reason, "rolled back", serving)
+        return server.change(releases, step)
+
+
+def _has_taken_back(
+    releases: Releases, change: Promoted, release: int | None, weights: bool
+) -> bool:
+    """Whether a change is the way back from a release, or from the weights that it brought."""
+    if change.action != "rolled back" or change.replaced is None or release is None:
+        return False
+    replaced = releases.weights_of(change.replaced) if weights else change.replaced
+    return replaced == release
 
 
 def _before(releases: Releases, release: int, serving: Promoted | None) -> tuple[int, ...]:

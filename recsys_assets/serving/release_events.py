@@ -13,9 +13,9 @@ order the events, not clocks.
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from recsys_assets.serving.processes import ServiceError
 from recsys_assets.storage.filesystem import (
@@ -108,10 +108,24 @@ class ChangedMeanwhile(ServiceError):
         self.found = found
 
 
+class UnreadableRecord(ServiceError):
+    """A record of releases that holds something else; nothing is made of it."""
+
+    def __init__(self, url: str, error: Exception) -> None:
+        super().__init__(
+            f"{url} cannot be read ({error!r}): put back what it held. Of {_POINTER} the newest of "
+            f"{_EVENTS}/ is the change before; copy it there, then promote what is to be live"
+        )
+
+
 def last_change(url: str) -> Promoted | None:
-    """The change that is in force under the releases' folder, or None before the first."""
+    """The change that is in force under the releases' folder, or None before the first.
+
+    Raises:
+        UnreadableRecord: the record is damaged.
+    """
     data = read_bytes(f"{url}/{_POINTER}")
-    return None if data is None else _parsed(data)
+    return None if data is None else _parsed(f"{url}/{_POINTER}", data)
 
 
 def record_change(
@@ -135,9 +149,10 @@ def record_change(
     Raises:
         ChangedMeanwhile: it is not, or another change has been made at the same time; nothing
             of this one is recorded.
+        UnreadableRecord: the record in force is damaged.
     """
     found = read_versioned(f"{url}/{_POINTER}")
-    last = None if found is None else _parsed(found[0])
+    last = None if found is None else _parsed(f"{url}/{_POINTER}", found[0])
     if not isinstance(expected, Anything) and last != expected:
         raise ChangedMeanwhile(url, release, last)
     change = Promoted(
@@ -163,15 +178,21 @@ def record_change(
 
 
 def changes(url: str) -> list[Promoted]:
-    """All changes, from the first to the one in force."""
+    """All changes, from the first to the one in force.
+
+    Raises:
+        UnreadableRecord: one of them is damaged.
+    """
     last = last_change(url)
     if last is None or not last.number:
         return [] if last is None else [last]
     names = [name for name in children(f"{url}/{_EVENTS}") if name[0].isdecimal()]
-    earlier = [name for name in names if int(name.partition(".")[0]) < last.number]
+    earlier = [
+        f"{url}/{_EVENTS}/{name}" for name in names if int(name.partition(".")[0]) < last.number
+    ]
     with ThreadPoolExecutor(_READERS) as pool:
-        found = pool.map(lambda name: read_bytes(f"{url}/{_EVENTS}/{name}") or b"", earlier)
-        return [*map(_parsed, found), last]
+        found = pool.map(lambda event: _parsed(event, read_bytes(event) or b""), earlier)
+        return [*found, last]
 
 
 def write_rejection(url: str, release: int, reason: str) -> None:
@@ -182,15 +203,31 @@ def write_rejection(url: str, release: int, reason: str) -> None:
 
 
 def read_rejection(url: str, release: int) -> str | None:
-    """Why a release is not to be promoted; None if nothing speaks against it."""
-    data = read_bytes(f"{url}/{_REJECTED}/{release}")
-    return None if data is None else str(json.loads(data)["reason"])
+    """Why a release is not to be promoted; None if nothing speaks against it.
+
+    Raises:
+        UnreadableRecord: the reason is damaged.
+    """
+    record = f"{url}/{_REJECTED}/{release}"
+    data = read_bytes(record)
+    return None if data is None else str(_object(record, data, "reason")["reason"])
 
 
 def _event(url: str, number: int) -> str:
     return f"{url}/{_EVENTS}/{number:08d}.json"
 
 
-def _parsed(data: bytes) -> Promoted:
-    record = json.loads(data)
-    return Promoted(**{**record, "before": tuple(record["before"])})
+def _parsed(url: str, data: bytes) -> Promoted:
+    """A change; what a later version has written beyond it is left alone."""
+    record = _object(url, data, "release", "before", "promoted_at")
+    known = {field.name: record[field.name] for field in fields(Promoted) if field.name in record}
+    return Promoted(**{**known, "before": tuple(known["before"])})
+
+
+def _object(url: str, data: bytes, *needed: str) -> dict[str, Any]:
+    """A record as JSON, with what it must hold."""
+    try:
+        record = json.loads(data)
+        return {**record, **{name: record[name] for name in needed}}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableRecord(url, error) from error

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -9,13 +10,14 @@ from recsys_assets.serving.agents import Patience
 from recsys_assets.serving.canary import CanaryServer, TemporaryServer
 from recsys_assets.serving.changing import Live
 from recsys_assets.serving.circuit import connect_for_bulk
+from recsys_assets.serving.fitting import PodSize
 from recsys_assets.serving.fleet import CanaryPods, Fleet
 from recsys_assets.serving.processes import Address
 from recsys_assets.serving.seen_items import SeenItems
 from recsys_assets.serving.seen_settings import FilterSettings
 from recsys_assets.serving.switching import LiveServer
 from recsys_assets.serving.triton import Addresses, Triton
-from recsys_assets.settings import WAIT_SECONDS, Settings
+from recsys_assets.settings import WAIT_SECONDS, Cluster, Settings
 
 # Of steps that have a release served before it is live: they share what serves it, so only one of
 # them runs at a time.
@@ -26,8 +28,8 @@ class ServingResource(dg.ConfigurableResource):
     """The online store and the Triton server.
 
     `triton_folder` holds what belongs to the embedded server of `triton_repository`. In a cluster
-    `agents` names the headless service of the agents beside the servers, `canary_agents` and
-    `canary_grpc` the canary pods'; elsewhere they are empty.
+    `agents` names the headless service of the agents beside the servers, `canary_agents` the canary
+    pods', and how large and patient they are is as in `settings.cluster`; elsewhere all is empty.
     """
 
     online_store_url: str
@@ -41,7 +43,9 @@ class ServingResource(dg.ConfigurableResource):
     wait_seconds: float = WAIT_SECONDS
     agents: str = ""
     canary_agents: str = ""
-    canary_grpc: str = ""
+    triton_memory: int = 0
+    triton_models: int = 0
+    promotion_seconds: int = WAIT_SECONDS
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "ServingResource":
@@ -57,9 +61,7 @@ class ServingResource(dg.ConfigurableResource):
             models_python=str(settings.models_python),
             seen_expire_days=settings.seen_expire_days,
             wait_seconds=settings.wait_seconds,
-            agents=cluster.agents if cluster else "",
-            canary_agents=cluster.canary_agents if cluster else "",
-            canary_grpc=cluster.canary_grpc if cluster else "",
+            **_fleet(cluster),
         )
 
     def triton(self) -> Triton:
@@ -88,13 +90,29 @@ class ServingResource(dg.ConfigurableResource):
         `log` takes lines of the fleet's progress.
         """
         if self.agents:
-            patience = Patience(self.wait_seconds)
-            return Fleet.behind(self.triton_grpc, self.agents, self.canary_agents, patience, log)
+            patience = Patience(self.promotion_seconds)
+            return Fleet.behind(self.agents, self.canary_agents, self._pod_size(), patience, log)
         return LiveServer.embedded(self.triton())
 
     def canary(self) -> CanaryServer:
         """What serves a release before it is promoted: the canary pods, or a temporary Triton."""
         if self.agents:
-            patience = Patience(self.wait_seconds)
-            return CanaryPods.behind(self.canary_grpc, self.canary_agents, patience)
+            patience = Patience(self.promotion_seconds)
+            return CanaryPods.behind(self.canary_agents, self._pod_size(), patience)
         return TemporaryServer(self.triton())
+
+    def _pod_size(self) -> PodSize:
+        return PodSize(self.triton_memory, self.triton_models)
+
+
+def _fleet(cluster: Cluster | None) -> dict[str, Any]:
+    """Fields of a cluster; none where there is none."""
+    if cluster is None:
+        return {}
+    return {
+        "agents": cluster.agents,
+        "canary_agents": cluster.canary_agents,
+        "triton_memory": cluster.triton_memory,
+        "triton_models": cluster.triton_models,
+        "promotion_seconds": cluster.promotion_seconds,
+    }

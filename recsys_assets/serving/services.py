@@ -12,6 +12,7 @@ from recsys_assets.serving.agents import Patience, Pods, PodState
 from recsys_assets.serving.changing import Live
 from recsys_assets.serving.circuit import connect_for_bulk
 from recsys_assets.serving.client import RecommendClient
+from recsys_assets.serving.fitting import PodSize
 from recsys_assets.serving.fleet import Fleet
 from recsys_assets.serving.processes import ServiceError
 from recsys_assets.serving.release import MissingRelease, Promoted, Releases
@@ -44,8 +45,9 @@ def live_server(settings: Settings, log: Callable[[str], object]) -> Live:
     cluster = settings.cluster
     if cluster is None:
         return embedded_server(settings)
-    patience = Patience(settings.wait_seconds)
-    return Fleet.behind(settings.triton_grpc, cluster.agents, cluster.canary_agents, patience, log)
+    size = PodSize(cluster.triton_memory, cluster.triton_models)
+    patience = Patience(cluster.promotion_seconds)
+    return Fleet.behind(cluster.agents, cluster.canary_agents, size, patience, log)
 
 
 def embedded_server(settings: Settings) -> LiveServer:

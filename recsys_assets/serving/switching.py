@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from recsys_assets.serving.changing import NothingServed, PromotionError, Step
+from recsys_assets.serving.changing import Answering, NothingServed, PromotionError, Step
 from recsys_assets.serving.model_control import (
     load,
     load_ensembles,
@@ -80,15 +80,6 @@ class LiveServer:
             revive=triton.revive,
         )
 
-    def require_live(self) -> None:
-        """Refuses to go on without the server.
-
-        Raises:
-            PromotionError: it does not answer; says how to start it.
-        """
-        remedy = "start it (`recsys up` starts the embedded one), or correct RECSYS_TRITON_GRPC"
-        require_live(self.grpc, remedy)
-
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """One change at a time; the kernel ends the hold of a killed one."""
@@ -101,8 +92,9 @@ class LiveServer:
         """Switches, then records; whatever fails, what was live is served again.
 
         Raises:
-            PromotionError: the release cannot be served.
+            PromotionError: the server does not answer, or the release cannot be served.
         """
+        self._require_live()
         try:
             return self._change(releases, step)
         except NothingServed as error:
@@ -121,13 +113,18 @@ class LiveServer:
         """Switches to what is recorded as live.
 
         Raises:
-            PromotionError: it cannot be served.
+            PromotionError: the server does not answer, or the release cannot be served.
         """
+        self._require_live()
         switch(releases, self, serving.release, kept_loaded(serving))
 
-    def lagging(self) -> frozenset[int]:
-        """None: there is one server, which answers with the live release or has failed."""
-        return frozenset()
+    def answering(self, release: int) -> Answering:
+        """The server, which answers with the live release or has failed."""
+        return Answering((self.grpc,))
+
+    def _require_live(self) -> None:
+        remedy = "start it (`recsys up` starts the embedded one), or correct RECSYS_TRITON_GRPC"
+        require_live(self.grpc, remedy)
 
     def _change(self, releases: Releases, step: Step) -> Promoted:
         serving = step.serving

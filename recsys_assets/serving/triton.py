@@ -96,9 +96,11 @@ class Triton:
 
     @property
     def shared_memory_prefix(self) -> str:
-        """Prefix of this server's shared memory regions, its own by folder and port."""
-        identity = f"{self.folder}:{self.addresses.grpc}".encode()
-        return f"recsys_{zlib.crc32(identity):08x}_"
+        """Prefix of this server's shared memory regions, its own by folder, as its process is.
+
+        The next server there removes what a killed one has left, whatever ports either has.
+        """
+        return f"recsys_{zlib.crc32(str(self.folder).encode()):08x}_"
 
     def start(self) -> int:
         """Starts the server with no model loaded, or finds it running; returns its pid.

@@ -3,19 +3,22 @@
 A server that is down cannot count that it is; its watchdog can.
 """
 
+import math
 from typing import get_args
 
-import redis
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from recsys_assets.serving.faults import FaultKind, Seen
 
 _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
-_STORE_SECONDS = 1.0
 
 
 class WatchMetrics:
-    """Metrics of one watchdog; `serve` makes them readable."""
+    """Metrics of one watchdog or agent; `serve` makes them readable.
+
+    Until a server has been asked and has answered once, how it is is not known (NaN): it is loading
+    its first release, which is not a fault.
+    """
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
@@ -26,7 +29,9 @@ class WatchMetrics:
             registry=registry,
         )
         self._probe_up = Gauge(
-            "recsys_probe_up", "1 if the last real request was answered, else 0", registry=registry
+            "recsys_probe_up",
+            "1 if the last real request was answered, else 0; NaN before the first that was",
+            registry=registry,
         )
         self._probe_release = Gauge(
             "recsys_probe_release",
@@ -44,15 +49,6 @@ class WatchMetrics:
         self._processes_wanted = Gauge(
             "recsys_model_processes_wanted", "Processes that it should have", registry=registry
         )
-        self._valkey_up = Gauge(
-            "recsys_valkey_up", "1 if the online store answers", registry=registry
-        )
-        self._valkey_memory = Gauge(
-            "recsys_valkey_memory_bytes", "Memory that the online store uses", registry=registry
-        )
-        self._valkey_keys = Gauge(
-            "recsys_valkey_keys", "Keys in the online store", registry=registry
-        )
         self._healed = Counter(
             "recsys_healed", "Faults that were healed", ["fault"], registry=registry
         )
@@ -61,6 +57,8 @@ class WatchMetrics:
         )
         for kind in get_args(FaultKind):  # what has not happened is 0, not absent
             self._healed.labels(kind)
+        self._answered_once = False
+        self._probe_up.set(math.nan)
 
     def serve(self, port: int) -> None:
         """Answers Prometheus on 127.0.0.1 and `port`, until the process ends."""
@@ -72,29 +70,20 @@ class WatchMetrics:
         if seen.probe:
             self._probe_seconds.observe(seen.probe.seconds)
         answered = seen.probe is not None and seen.probe.outcome == "answered"
-        self._probe_up.set(answered)
+        self._answered_once |= answered
+        self._set_up(answered)
         self._probe_release.set((seen.probe and seen.probe.release) or 0)
         if seen.processes:
             living, wanted = seen.processes
             self._processes.set(living)
             self._processes_wanted.set(wanted)
 
-    def saw_store(self, url: str, answers: bool) -> None:
-        """Records how the online store is; while it is down, what it last held stands."""
-        self._valkey_up.set(answers)
-        if not answers:
-            return
-        try:
-            with redis.Redis.from_url(url, socket_timeout=_STORE_SECONDS) as store:
-                self._valkey_memory.set(store.info("memory")["used_memory"])
-                self._valkey_keys.set(store.dbsize())
-        except (redis.ConnectionError, redis.TimeoutError):
-            self._valkey_up.set(0)
-
     def saw_no_server(self) -> None:
         """Records that there was nothing to ask."""
-        self._probe_up.set(0)
+        self._set_up(False)
         self._probe_release.set(0)
+        self._processes.set(0)  # they went with it: that is no dead process beside a living one
+        self._processes_wanted.set(0)
 
     def wants(self, release: int) -> None:
         """Records what should answer, where that is not what the last look was about."""
@@ -107,3 +96,6 @@ class WatchMetrics:
     def could_not_heal(self) -> None:
         """Counts a look at a fault that stays."""
         self._unhealed.inc()
+
+    def _set_up(self, answered: bool) -> None:
+        self._probe_up.set(float(answered) if self._answered_once else math.nan)

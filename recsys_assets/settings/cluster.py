@@ -20,7 +20,9 @@ class Cluster:
 
     Every Triton pod has an agent beside it that brings it to the promoted release and says at
     `agents`, a headless service, which one it answers with. The pods of `canary_agents` are
-    brought to the newest release instead; `canary_grpc` asks it.
+    brought to the newest release instead. A pod that serves has `triton_memory` and, for models,
+    `triton_models` bytes of disk, as its manifest says. All pods together may take
+    `promotion_seconds` to get to a release, which is a download and a load.
     """
 
     namespace: str
@@ -34,7 +36,9 @@ class Cluster:
     spark_executors: int
     agents: str
     canary_agents: str
-    canary_grpc: str
+    triton_memory: int
+    triton_models: int
+    promotion_seconds: int
     region: str
 
     @classmethod
@@ -62,7 +66,9 @@ class Cluster:
             canary_agents=reading.address(
                 environ, "RECSYS_CANARY_AGENTS", "triton-canary-agents:8080"
             ),
-            canary_grpc=reading.address(environ, "RECSYS_CANARY_GRPC", "triton-canary:8001"),
+            triton_memory=reading.quantity(environ, "RECSYS_TRITON_MEMORY", "3Gi"),
+            triton_models=reading.quantity(environ, "RECSYS_TRITON_MODELS", "2Gi"),
+            promotion_seconds=reading.positive(environ, "RECSYS_PROMOTION_SECONDS", 600),
             region=environ.get("AWS_REGION") or REGION,
         )
 

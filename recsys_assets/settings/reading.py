@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 Environ = Mapping[str, str]
 
 _PREFIX, _FILE = "RECSYS_", "_FILE"
+_UNITS = {"Mi": 1 << 20, "Gi": 1 << 30}
 
 
 class InvalidSetting(ValueError):
@@ -86,6 +87,15 @@ def whole(environ: Environ, variable: str, default: int) -> int:
     if not value.isdecimal():
         raise InvalidSetting(variable, value, "give a whole number; 0 switches it off")
     return int(value)
+
+
+def quantity(environ: Environ, variable: str, default: str) -> int:
+    """Bytes, as Kubernetes writes them: `3Gi`, `512Mi`."""
+    value = environ.get(variable) or default
+    number, unit = value[:-2], value[-2:]
+    if not number.isdecimal() or unit not in _UNITS:
+        raise InvalidSetting(variable, value, f"give a number of {' or '.join(_UNITS)}: 3Gi")
+    return int(number) * _UNITS[unit]
 
 
 def k_of_n(environ: Environ, variable: str, default: str) -> tuple[int, int]:

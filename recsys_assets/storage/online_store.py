@@ -12,7 +12,9 @@ import redis
 from redis.cluster import RedisCluster
 from redis.exceptions import RedisClusterException
 
-_CLUSTER = "+cluster://"
+from recsys_assets.storage.named_hosts import NamedHost, NamedTlsHost
+
+_CLUSTER, _PLAIN, _TLS = "+cluster://", "redis://", "rediss://"
 
 
 def is_cluster(url: str) -> bool:
@@ -25,12 +27,15 @@ def open_store(url: str, **options: Any) -> redis.Redis:
 
     Args:
         url: of one of the four schemes.
-        options: redis-py's, such as `socket_timeout` in seconds.
+        options: redis-py's, such as `socket_timeout` in seconds; `socket_connect_timeout` holds for
+            looking the host up as well.
     """
-    if not is_cluster(url):
-        return redis.Redis.from_url(url, **options)
     plain = url.replace(_CLUSTER, "://", 1)
-    return cast("redis.Redis", LazyCluster(plain, options))
+    by_name = {"connection_class": NamedTlsHost if plain.startswith(_TLS) else NamedHost, **options}
+    if not is_cluster(url):
+        return redis.Redis.from_url(url, **by_name)
+    # redis-py would put its own kind of connection there for a URL with TLS.
+    return cast("redis.Redis", LazyCluster(plain.replace(_TLS, _PLAIN, 1), by_name))
 
 
 class LazyCluster:

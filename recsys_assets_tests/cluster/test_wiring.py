@@ -14,6 +14,7 @@ CHECKS = (
     wiring.scaling_findings,
     wiring.ending_findings,
     wiring.gpu_findings,
+    wiring.size_findings,
 )
 
 
@@ -87,6 +88,40 @@ def test_several_pods_without_a_budget_are_found() -> None:
     assert finding.object == "Deployment/triton"
 
 
+def _fix_the_number(of: Object) -> None:
+    of["spec"]["replicas"] = 2
+
+
+def test_a_number_of_pods_that_is_the_autoscalers_is_found() -> None:
+    (finding,) = wiring.scaling_findings(changed("Deployment", "events", _fix_the_number))
+    assert (finding.object, finding.field) == ("Deployment/events", "replicas")
+
+
+def _callers(overlay: str, policy: str, selector: Callable[[Object], Object]) -> set[str]:
+    (found,) = (
+        each for each in rendered(overlay).of_kind("NetworkPolicy") if _name(each) == policy
+    )
+    return set(selector(found["spec"])["matchExpressions"][0]["values"])
+
+
+def _name(of: Object) -> str:
+    return str(of["metadata"]["name"])
+
+
+def test_whoever_reaches_the_online_store_of_dev_reaches_that_of_eks() -> None:
+    dev = _callers("dev", "valkey", lambda spec: spec["ingress"][0]["from"][0]["podSelector"])
+    eks = _callers("eks", "to-valkey", lambda spec: spec["podSelector"])
+    assert dev == eks >= {"dagster-daemon", "exporter"}
+
+
+def test_a_killed_server_leaves_no_shared_memory_to_the_next_one() -> None:
+    for name in ("triton", "triton-canary"):
+        (found,) = (e for e in rendered().of_kind("Deployment") if _name(e) == name)
+        server = container(found)
+        (prefix,) = (each for each in server["args"] if "shm-region-prefix-name=" in each)
+        assert f"rm -f /dev/shm/{prefix.rpartition('=')[2]}*;" in server["command"][2]
+
+
 def _may_be_missing(of: Object) -> None:
     of["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] = "25%"
 
@@ -126,6 +161,16 @@ def test_a_server_that_does_not_use_its_gpu_is_found(
 ) -> None:
     (finding,) = wiring.gpu_findings(changed("Deployment", "triton-canary", change, "eks-gpu"))
     assert (finding.field, finding.remedy) == ("limits.nvidia.com/gpu", remedy)
+
+
+def _have_more_memory(of: Object) -> None:
+    container(of)["resources"]["limits"]["memory"] = "4Gi"
+
+
+def test_a_size_that_the_settings_do_not_know_is_found() -> None:
+    (finding,) = wiring.size_findings(changed("Deployment", "triton", _have_more_memory))
+    assert (finding.field, finding.value) == ("RECSYS_TRITON_MEMORY", "3Gi")
+    assert "the pods have 4Gi" in finding.remedy
 
 
 def test_an_operator_that_is_not_understood_is_refused() -> None:

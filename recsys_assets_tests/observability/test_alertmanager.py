@@ -33,6 +33,8 @@ def alternatives(pattern):
 def test_rules_of_silence_name_alerts_that_exist(rule):
     names = [alert["alert"] for alert in alerts()]
     for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+        if not matcher.startswith("alertname"):
+            continue
         for part in alternatives(re.search(r'"(.*)"', matcher)[1]):
             assert any(re.fullmatch(part, name) for name in names), part
 

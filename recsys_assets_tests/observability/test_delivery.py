@@ -168,11 +168,34 @@ def test_a_cause_keeps_back_what_follows_from_it(alertmanager, receivers, rule):
         for matcher in (rule["source_matchers"][0], rule["target_matchers"][0])
     )
     same = dict.fromkeys(rule.get("equal", ()), "one")
+    also = dict(re.findall(r'(\w+) = "(.*)"', " ".join(rule["target_matchers"][1:])))
     effects = [name for name in effects if name not in causes]
     fire(alertmanager, causes[0], **same)
-    fire(alertmanager, *effects, **same)
+    fire(alertmanager, *effects, **same, **also)
     found = states(alertmanager)
     assert found.pop(causes[0]) == "active"
     assert found == dict.fromkeys(effects, "suppressed")
     receivers.wait_for(f"/{RULES[causes[0]]['labels']['team']}-chat-url")
     assert not any(name in json.dumps(receivers.told) for name in effects)
+
+
+@pytest.mark.parametrize(
+    ("cause", "effect"),
+    [
+        # One server, or one workload, of many explains nothing of the others.
+        (("RecsysProbeFails", {"pod": "a"}), ("RecsysErrorBudgetBurnsFast", {})),
+        (("RecsysTritonDown", {"pod": "a"}), ("RecsysLatencyFarOverBudget", {})),
+        (("RecsysWorkloadDown", {"job": "grafana"}), ("RecsysServiceDown", {"job": "recommend"})),
+        # What the online store is not asked for.
+        (("RecsysValkeyDown", {}), ("RecsysErrorBudgetBurnsFast", {})),
+        (("RecsysValkeyDown", {}), ("RecsysHttpErrorBudgetBurnsFast", {"service": "recommend"})),
+        (
+            ("RecsysNoServerAnswers", {}),
+            ("RecsysHttpErrorBudgetBurnsFast", {"service": "events"}),
+        ),
+    ],
+)
+def test_what_explains_nothing_keeps_nothing_back(alertmanager, cause, effect):
+    for name, labels in (cause, effect):
+        fire(alertmanager, name, namespace="recsys", **labels)
+    assert states(alertmanager) == {cause[0]: "active", effect[0]: "active"}

@@ -1,11 +1,24 @@
 """What is listed as told is what the code tells."""
 
 import pytest
+import redis
 from prometheus_client import CollectorRegistry
 
+from recsys_assets.exporter.answers import UncollectedAnswers
 from recsys_assets.exporter.metrics import StoreMetrics
 from recsys_assets.exporter.reading import StoreReader
-from recsys_assets.observability.names import EVENTS, EXPORTER, HTTP, LANDING, named
+from recsys_assets.observability.names import (
+    AGENT,
+    EVENTS,
+    EXPORTER,
+    HTTP,
+    LANDING,
+    ONLINE_STORE,
+    named,
+    watched,
+)
+from recsys_assets.serving.online_store_metrics import OnlineStoreMetrics
+from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.exporter.made_up_store import small_store
 
 
@@ -20,9 +33,32 @@ def families(registry):
 
 
 def test_the_exporter(tmp_path):
-    metrics = StoreMetrics(StoreReader(small_store(tmp_path)))
+    nowhere = redis.Redis.from_url(f"redis://127.0.0.1:{free_port()}")
+    answers = UncollectedAnswers(nowhere, 1000)
+    metrics = StoreMetrics(StoreReader(small_store(tmp_path)), answers)
     metrics.look()
     assert samples(metrics.registry) == EXPORTER
+
+
+@pytest.mark.integration
+def test_who_watches_the_online_store(valkey_url):
+    registry = CollectorRegistry()
+    OnlineStoreMetrics(valkey_url, registry)
+    assert samples(registry) == ONLINE_STORE
+
+
+def test_an_agent_tells_of_its_server_alone(tmp_path):
+    from recsys_assets.serving.agent import Agent
+    from recsys_assets.serving.following import Following, promoted
+    from recsys_assets.serving.release import Releases
+    from recsys_assets.serving.switching import LiveServer
+    from recsys_assets.storage import Store
+
+    following = Following(Releases(Store(tmp_path.as_uri(), tmp_path)), promoted)
+    agent = Agent(following, LiveServer("127.0.0.1:1", tmp_path), 0.0)
+    told = samples(agent.metrics.registry)
+    assert told >= {*AGENT, *watched()}
+    assert not told & ONLINE_STORE
 
 
 def test_a_service():

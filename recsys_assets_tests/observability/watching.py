@@ -11,6 +11,7 @@ import yaml
 
 from recsys_assets.observability.names import named, rule_files
 from recsys_assets.settings import REPOSITORY
+from tools.setup.debian import PROGRAMS
 
 FOLDER = REPOSITORY / "observability"
 SCENARIOS = sorted((FOLDER / "tests").glob("*.yml"))
@@ -29,10 +30,11 @@ def alerts() -> list[dict[str, Any]]:
 
 
 def tool(name: str) -> str:
-    """Path of promtool, prometheus, amtool or prometheus-alertmanager."""
-    found = shutil.which(name, path=f"{Path(sys.executable).parent}:/usr/bin:/usr/local/bin")
-    package = "prometheus-alertmanager" if name in ("amtool", "prometheus-alertmanager") else ""
-    remedy = f"`apt-get install -y {package or 'prometheus'}`"
+    """Path of promtool, prometheus, amtool, prometheus-alertmanager or haproxy."""
+    folders = [Path(sys.executable).parent, "/usr/bin", "/usr/local/bin", "/usr/sbin"]
+    found = shutil.which(name, path=":".join(map(str, folders)))
+    (package,) = (package for package, names in PROGRAMS.items() if name in names)
+    remedy = f"`apt-get install -y {package}`"
     assert found, f"{name} is missing: run `make setup-test`, or {remedy}"
     return found
 

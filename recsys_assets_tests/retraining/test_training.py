@@ -2,10 +2,12 @@
 
 import json
 import shutil
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import numpy as np
@@ -32,6 +34,7 @@ pytestmark = pytest.mark.integration
 
 NEXT_DAY = (FIRST_DAY + timedelta(days=DAYS)).date().isoformat()
 NEW_USER, NEW_ITEM = "user-new", "item-new"
+ZONE = "Europe/Berlin"  # of the shop by now; the first training knew of none
 NEW_PRODUCT = {"item_id": NEW_ITEM, "category_l2": "category-new", "brand": "brand-new", "price": 9}
 NEW_ATTRIBUTES = {"age": ["ancient"], "income": ["high"]}
 TUNED = {"two_tower": "finetuned_query_tower", "dlrm": "finetuned_dlrm"}
@@ -49,7 +52,7 @@ def run(store, module, **extras):
         )
         return dg.Output(version)
 
-    models = ModelsSubprocess.from_settings(load_settings())
+    models = ModelsSubprocess.from_settings(replace(load_settings(), time_zone=ZONE))
     result = dg.materialize([trained], resources={"models": models})
     return store.artifact(artifact).fetch(result.output_for_node("trained"))
 
@@ -176,7 +179,20 @@ def test_a_retrain_writes_what_the_first_training_writes(shop, base, part, param
     assert metrics["trained_through"] == THROUGH
     assert metrics["finite_weights"]
     assert parameters.items() <= metrics["parameters"].items()
+    assert ModelEncoding.load(again / "encoding.json").time_zone == ZONE
+    if part == "two_tower":
+        by_clock, by_utc = (on_two_sundays(store, tower) for tower in (again, base[part]))
+        assert np.allclose(by_clock[0], by_clock[1])
+        assert not np.allclose(by_utc[0], by_utc[1])
     assert (part == "dlrm") == (again / RETRIEVAL / CANDIDATE_TOWER).exists()
+
+
+def on_two_sundays(store, tower):
+    """Queries of one user at noon before and after clocks are put forward, else alike."""
+    user = load_training_data(store, THROUGH).examples.take(np.array([0, 0])).user
+    user["last_event_at"] = np.full(2, np.nan)
+    noons = [datetime(2025, *day, 12, tzinfo=ZoneInfo(ZONE)) for day in ((3, 23), (4, 6))]
+    return QueryTower(tower).embed(user, np.array([int(noon.timestamp()) for noon in noons]))
 
 
 def test_a_fine_tune_has_all_files_of_its_base(base, tower, ranker):
@@ -216,6 +232,7 @@ def test_all_layers_of_the_ranker_learn(base, ranker):
 def test_new_ids_get_rows_behind_those_there_are(base, tower, ranker):
     known, extended = (ModelEncoding.load(f / "encoding.json") for f in (base["dlrm"], ranker))
 
+    assert extended.time_zone == known.time_zone == "UTC"
     assert extended.query.vocabularies["user_id"].values == (
         *known.query.vocabularies["user_id"].values,
         NEW_USER,

@@ -18,6 +18,7 @@ from tritonclient.utils import InferenceServerException
 
 from recsys_assets.serving.agents import Patience, Pods, PodState, ask
 from recsys_assets.serving.client import RecommendClient
+from recsys_assets.serving.fitting import PodSize
 from recsys_assets.serving.fleet import Fleet
 from recsys_assets.serving.triton import Triton
 from recsys_assets.settings import Settings
@@ -26,6 +27,7 @@ from recsys_assets_tests.serving.conftest import settings_in
 from recsys_assets_tests.serving.tiny_release import AT
 from recsys_assets_tests.waiting import LIMIT, ended
 
+LARGE = PodSize(memory=3 << 30, models=2 << 30)
 # Whether or not the command line knows the command.
 _AGENT = (
     "from recsys_assets.cli import main; from recsys_assets.serving.commands import agent; "
@@ -113,9 +115,9 @@ def fleet_of(pods: list[Pod], canary: list[Pod], seconds: float = 60.0) -> Fleet
     """The fleet of these pods, as promotion sees it; pods may join and leave the lists."""
     where = {"agents:1": pods, "canary:1": canary}
     return Fleet(
-        pods[0].settings.triton_grpc,
         Pods("agents:1", lambda service: [pod.address for pod in where[service]]),
         Pods("canary:1", lambda service: [pod.address for pod in where[service]]),
+        LARGE,
         Patience(seconds, 0.1),
     )
 
@@ -123,11 +125,12 @@ def fleet_of(pods: list[Pod], canary: list[Pod], seconds: float = 60.0) -> Fleet
 class Storefront:
     """Sends requests when they are due, each to one of the pods that are ready, in turn.
 
-    It finds out every tenth of a second which those are, as clients behind a service are told.
+    It finds out every tenth of a second which those are, as clients behind a service are told. Or
+    it leaves that to a `service`, and opens a connection for each request.
     """
 
-    def __init__(self, pods: list[Pod]) -> None:
-        self._pods = pods
+    def __init__(self, pods: list[Pod], service: str) -> None:
+        self._pods, self._service = pods, service
         self._ready: list[Pod] = []
         self._clients: dict[str, RecommendClient] = {}
         self._done = threading.Event()
@@ -151,17 +154,23 @@ class Storefront:
             sender.join()
 
     def send(self, number: int) -> None:
+        if self._service:
+            with RecommendClient(self._service, http=True, probe=True) as client:
+                self.ask(client)
+            return
         ready = self._ready
         if not ready:
             said = [pod.get("/ready")[1] for pod in self._pods]
             self.outcomes[f"no pod is ready: {said}"] += 1
             return
         address = ready[number % len(ready)].settings.triton_grpc
-        client = self._clients.setdefault(address, RecommendClient(address, probe=True))
+        self.ask(self._clients.setdefault(address, RecommendClient(address, probe=True)))
+
+    def ask(self, client: RecommendClient) -> None:
         try:
             answer = client.recommend("", AT)
-        except InferenceServerException as error:
-            self.outcomes[f"failed: {error.message()}"] += 1
+        except (InferenceServerException, OSError) as error:
+            self.outcomes[f"failed: {error}"] += 1
             return
         of_release = {int(item.split("-")[0]) for item in answer.item_ids}
         self.outcomes["sound" if of_release == {answer.release} else "mixed"] += 1
@@ -171,9 +180,11 @@ class Storefront:
 
 
 @contextmanager
-def storefront(pods: list[Pod], per_second: float = 40.0) -> Iterator[Counter[str]]:
+def storefront(
+    pods: list[Pod], per_second: float = 40.0, service: str = ""
+) -> Iterator[Counter[str]]:
     """Yields what came of the requests so far: "sound", or what went wrong."""
-    shop = Storefront(pods)
+    shop = Storefront(pods, service)
     shop.look()
     threads = [
         threading.Thread(target=shop.follow),

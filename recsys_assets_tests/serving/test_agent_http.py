@@ -95,6 +95,7 @@ def test_an_answer_counts_for_a_moment_however_many_ask(endpoints):
             "degraded": True,
             "error": "",
             "failed": False,
+            "grpc_port": 1,
         }
 
 
@@ -105,6 +106,7 @@ def test_what_hinders_is_said(endpoints):
         "degraded": False,
         "error": "no such model",
         "failed": False,
+        "grpc_port": 1,
     }
 
 

@@ -10,15 +10,24 @@ from recsys_assets.serving.agents import (
     Patience,
     Pods,
     PodState,
+    anyone,
     ask,
     everyone,
+    reachable,
     resolve,
     those_that_answer,
 )
 from recsys_assets.serving.changing import PromotionError
 from recsys_assets_tests.conftest import free_port
 
-WAITING = {"wanted": 2, "serving": 1, "degraded": False, "error": "", "failed": False}
+WAITING = {
+    "wanted": 2,
+    "serving": 1,
+    "degraded": False,
+    "error": "",
+    "failed": False,
+    "grpc_port": 8701,
+}
 FAILED = {**WAITING, "error": "release 2 is damaged", "failed": True}
 THERE = {**WAITING, "serving": 2}
 JOINING = {**WAITING, "serving": None, "error": "no Triton answers"}
@@ -61,8 +70,15 @@ def wait(addresses, seconds=20.0, counted=everyone):
 def test_what_an_agent_says(agent):
     address = agent(FAILED)
     state = ask(address)
-    assert state == PodState(address, 2, 1, False, "release 2 is damaged", failed=True)
+    assert state == PodState(
+        address, 2, 1, False, "release 2 is damaged", failed=True, grpc="127.0.0.1:8701"
+    )
     assert str(state) == f"{address} serves release 1 (release 2 is damaged)"
+
+
+def test_one_of_an_earlier_version_does_not_say_where_its_server_is(agent):
+    earlier = {name: value for name, value in THERE.items() if name != "grpc_port"}
+    assert ask(agent(earlier)).grpc == "127.0.0.1:8001"
 
 
 def test_one_that_does_not_answer_or_says_something_else(agent):
@@ -105,6 +121,15 @@ def test_one_that_answered_before_is(agent):
     there, lost = agent(THERE), agent(THERE, JOINING)
     counted = those_that_answer([ask(there), ask(lost)])
     assert wait([there, lost], 0.3, counted)[1][-1] == "1 of 2 pods answer with release 2"
+
+
+def test_one_that_cannot_be_asked_is_not_waited_for_where_only_the_others_are(agent):
+    nowhere = f"127.0.0.1:{free_port()}"
+    assert wait([agent(WAITING, THERE), nowhere], 1e9, reachable)[0] == [2, None]
+
+
+def test_for_the_first_one_the_others_are_not_waited_for(agent):
+    assert wait([agent(WAITING), agent(WAITING, WAITING, THERE)], 1e9, anyone)[0] == [1, 2]
 
 
 def test_that_nobody_counts_is_not_enough(agent):

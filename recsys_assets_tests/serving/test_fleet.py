@@ -26,7 +26,7 @@ from recsys_assets.serving.promotion import (
 from recsys_assets.serving.release import Reason
 from recsys_assets.serving.valkey import Valkey
 from recsys_assets_tests.serving.conftest import kill_processes, settings_in
-from recsys_assets_tests.serving.pods import Pod, fleet_of, storefront
+from recsys_assets_tests.serving.pods import LARGE, Pod, fleet_of, storefront
 from recsys_assets_tests.serving.tiny_release import AT, FAILS_FOR_USERS, publish_tiny_release
 from recsys_assets_tests.waiting import ended, until
 
@@ -110,7 +110,7 @@ class TestPromotion:
         assert (promoted.release, promoted.previous) == (release, before)
         assert [answering(pod) for pod in pods] == [release] * 2
         assert [pod.state() for pod in pods] == [
-            PodState(pod.address, wanted=release, serving=release) for pod in pods
+            PodState(pod.address, release, release, grpc=pod.settings.triton_grpc) for pod in pods
         ]
 
     @pytest.mark.slow
@@ -254,7 +254,7 @@ class TestFaults:
 class TestCanaryPods:
     def test_the_check_asks_them(self, canary, releases, shop):
         release = publish_tiny_release(releases)
-        pods = CanaryPods(canary.settings.triton_grpc, fleet_of([canary], [canary]).canary)
+        pods = CanaryPods(fleet_of([canary], [canary]).canary, LARGE)
         report = check_release(releases, release, pods, canaries({}), AT)
         assert report.faulty == ()
         assert report.latency["latency_ms_p50"] > 0

@@ -5,7 +5,7 @@ import pytest
 from recsys_assets.serving import following
 from recsys_assets.serving.following import Following, Wanted, newest, promoted
 from recsys_assets.serving.integrity import CorruptRelease
-from recsys_assets.serving.release import Releases
+from recsys_assets.serving.release import MANIFEST, Releases
 from recsys_assets.storage import Store
 from recsys_assets_tests.serving.tiny_release import publish_tiny_release
 
@@ -50,6 +50,16 @@ class TestMemory:
             after.look()
         assert after.wanted == Wanted(2, 1)
 
+    @pytest.mark.parametrize("damaged", ["", "{", "[]", '{"previous": 1}'])
+    def test_where_it_is_damaged_the_store_says_it(self, releases, tmp_path, damaged):
+        releases.record(2, (1,))
+        Following(releases, promoted).look()
+        (tmp_path / "agent/wanted.json").write_text(damaged)
+        after = Following(releases, promoted)
+        assert after.wanted is None
+        after.look()
+        assert after.wanted == Wanted(2, 1)
+
     def test_a_store_that_has_lost_its_record_changes_nothing(self, releases):
         releases.record(2, (1,))
         agent = Following(releases, promoted)
@@ -73,6 +83,17 @@ class TestFolders:
         with pytest.raises(CorruptRelease, match="has 0 bytes"):
             Following(releases, promoted).fetch(release)
         assert releases.fetch(release).is_dir()  # the store's own folder is nobody's to remove
+
+    def test_a_copy_with_a_damaged_manifest_is_fetched_anew(self, releases, tmp_path):
+        release = publish_tiny_release(releases)
+        copy = tmp_path / "agent/releases" / str(release)
+        copy.mkdir(parents=True)
+        (copy / MANIFEST).write_text("{")
+        agent = Following(releases, promoted)
+        with pytest.raises(CorruptRelease, match=r"manifest\.json cannot be read"):
+            agent.fetch(release)
+        assert not copy.exists()
+        assert agent.fetch(release) == releases.fetch(release)
 
     def test_local_copies_of_others_are_removed(self, releases, tmp_path):
         copies = tmp_path / "agent" / "releases"

@@ -3,9 +3,10 @@
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from recsys_assets.serving import canary
+from recsys_assets.serving import canary, guard
+from recsys_assets.serving.changing import Answering
 from recsys_assets.serving.client import Recommendation
-from recsys_assets.serving.guard import Guard, _Tally
+from recsys_assets.serving.guard import Guard, _Tally, watch_promotion
 from recsys_assets_tests.conftest import free_port
 
 RELEASE = 7
@@ -102,14 +103,57 @@ def test_a_first_failure_alone_does_not_end_the_watch():
     assert (report.requests, report.errors, report.tripped) == (61, 1, "")
 
 
-def test_servers_that_lag_behind_may_answer_with_what_was_live():
-    lagging = Guard(tolerated=frozenset({6}))
-    assert verdict(6, 6, RELEASE, guard=lagging) == ""
-    assert verdict(6, 5, RELEASE, guard=lagging) == "release 5 answers"
+class TestServers:
+    """Several of them, each asked by itself."""
 
+    @pytest.fixture
+    def watch(self, monkeypatch):
+        """Watches servers by their addresses; `watch.asked` counts what each was asked."""
 
-def test_a_release_must_have_answered_by_the_end():
-    tally, server = _Tally(RELEASE, Guard(tolerated=frozenset({6}))), Server(6)
-    tally.ask(server, "ann", 0)
-    assert tally.verdict() == ""
-    assert tally.report().tripped == "release 7 never answered"
+        class Client(Server):
+            def __init__(self, address, probe):
+                assert probe
+                super().__init__(*servers[address])
+                self._address = address
+
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *_):
+                pass
+
+            def recommend(self, user, timestamp):
+                watch.asked[self._address] += 1
+                return super().recommend(user, timestamp)
+
+        def watch(gone=(), **answers):
+            servers.update(answers)
+            watch.asked = dict.fromkeys(answers, 0)
+            answering = Answering(tuple(answers), gone.__contains__)
+            return watch_promotion(answering, RELEASE, Guard(seconds=5.0), 0)
+
+        servers = {}
+        monkeypatch.setattr(guard, "RecommendClient", Client)
+        return watch
+
+    def test_all_are_asked_alike(self, watch):
+        report = watch(a=[RELEASE], b=[RELEASE], c=[RELEASE])
+        assert (report.tripped, report.errors) == ("", 0)
+        assert max(watch.asked.values()) - min(watch.asked.values()) <= 1
+        assert report.requests == sum(watch.asked.values()) >= 90
+
+    def test_one_that_fails_speaks_against_the_release(self, watch):
+        assert "requests failed: the ranker is dead" in watch(a=[RELEASE], b=["error"]).tripped
+
+    def test_one_that_was_taken_away_does_not(self, watch):
+        report = watch(gone={"b"}, a=[RELEASE], b=[RELEASE, RELEASE, "error"])
+        assert (report.tripped, report.errors, watch.asked["b"]) == ("", 0, 3)
+
+    def test_one_that_has_failed_and_is_there_goes_on_being_asked(self, watch):
+        report = watch(a=[RELEASE], b=[*[RELEASE] * 40, "error", RELEASE])
+        assert (report.tripped, report.errors) == ("", 1)
+        assert watch.asked["b"] > 41
+
+    @pytest.mark.parametrize("answers", [{}, {"a": ["error"]}])
+    def test_somebody_must_have_answered(self, watch, answers):
+        assert watch(gone={"a"}, **answers).tripped == "release 7 never answered"

@@ -13,6 +13,7 @@ from tritonclient.utils import InferenceServerException
 from recsys_assets.serving import model_processes, services
 from recsys_assets.serving.client import RecommendClient
 from recsys_assets.serving.healing import heal, heal_services, watch
+from recsys_assets.serving.online_store_metrics import OnlineStoreMetrics
 from recsys_assets.serving.processes import ServiceError
 from recsys_assets.serving.promotion import promote
 from recsys_assets.serving.release import Reason
@@ -103,6 +104,7 @@ class TestOneOfTwoProcessesDies:
 
     def test_metrics_tell_of_it(self, running, second, server_pid):
         metrics, port = WatchMetrics(), free_port()
+        OnlineStoreMetrics(running.online_store_url, metrics.registry)
         metrics.serve(port)
         kill_one(server_pid, second)
         lines = watch(running, 0.0, lambda _: False, metrics)

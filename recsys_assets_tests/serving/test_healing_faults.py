@@ -1,5 +1,6 @@
 """What counts as a fault of a server, and what does not."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -98,16 +99,17 @@ class TestMetrics:
         assert self.sample(metrics, "recsys_model_processes") == 1
         assert self.sample(metrics, "recsys_model_processes_wanted") == 2
 
-    def test_no_server_and_no_store(self):
+    def test_no_server(self):
         metrics = WatchMetrics()
-        metrics.saw(Seen(None, ANSWERED), 7)
+        metrics.saw(Seen(None, ANSWERED, (1, 2)), 7)
         metrics.saw_no_server()
-        metrics.saw_store("redis://127.0.0.1:1/0", answers=False)
         assert self.sample(metrics, "recsys_probe_up") == 0
+        assert self.sample(metrics, "recsys_model_processes_wanted") == 0
         assert self.sample(metrics, "recsys_probe_release") == 0
-        assert self.sample(metrics, "recsys_valkey_up") == 0
 
-    def test_a_store_that_dies_while_it_is_asked(self):
+    def test_how_a_server_is_that_has_never_answered_is_not_known(self):
         metrics = WatchMetrics()
-        metrics.saw_store("redis://127.0.0.1:1/0", answers=True)
-        assert self.sample(metrics, "recsys_valkey_up") == 0
+        assert math.isnan(self.sample(metrics, "recsys_probe_up"))
+        metrics.saw_no_server()
+        metrics.saw(Seen(None), 7)
+        assert math.isnan(self.sample(metrics, "recsys_probe_up"))

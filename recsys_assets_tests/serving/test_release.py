@@ -17,6 +17,7 @@ from recsys_assets.serving.promotion import (
 )
 from recsys_assets.serving.release import MANIFEST, MissingRelease, Reason, Releases
 from recsys_assets.storage import Store
+from recsys_assets_tests.serving.tiny_release import publish_tiny_release
 
 BECAUSE = Reason("prices have changed", "drift_sensor")
 
@@ -149,7 +150,7 @@ def test_a_rejection_keeps_the_release_and_names_the_reason(releases):
 
 
 def test_promotion_without_a_server_says_how_to_start_it(releases, tmp_path):
-    release = publish(releases)
+    release = publish_tiny_release(releases)
     with pytest.raises(PromotionError, match=r"no Triton answers at 127\.0\.0\.1:1: start it"):
         promote(releases, LiveServer("127.0.0.1:1", tmp_path / "models"), release)
     assert releases.promoted() is None

@@ -5,7 +5,7 @@ import pytest
 
 from recsys_assets.serving import release_events
 from recsys_assets.serving.release import Promoted, Reason, Releases
-from recsys_assets.serving.release_events import ChangedMeanwhile
+from recsys_assets.serving.release_events import ChangedMeanwhile, UnreadableRecord
 from recsys_assets.storage import Store
 
 DRIFT = Reason("prices have changed", "drift_sensor")
@@ -142,3 +142,39 @@ def test_metadata_are_plain_values(releases):
         "by": "drift_sensor",
         "change": 1,
     }
+
+
+class TestDamaged:
+    @pytest.mark.parametrize("damaged", ["", "{", "[]", '{"release": 2}'])
+    def test_a_record_names_itself_and_the_remedy_and_nothing_replaces_it(
+        self, releases, folder, damaged
+    ):
+        first = releases.record(1, (), DRIFT)
+        (folder / "promoted.json").write_text(damaged)
+        for do in (releases.promoted, releases.history, lambda: releases.record(3, (1,), DRIFT)):
+            with pytest.raises(UnreadableRecord, match=r"promoted\.json cannot be read .*put back"):
+                do()
+        assert (folder / "promoted.json").read_text() == damaged
+        (folder / "promoted.json").write_text(json.dumps(asdict(first)))
+        assert releases.promoted() == first
+
+    def test_an_earlier_change_is_named(self, releases, folder):
+        releases.record(1, (), DRIFT)
+        releases.record(2, (1,), DRIFT)
+        (folder / "events/00000001.json").write_text("{")
+        assert releases.promoted().release == 2
+        with pytest.raises(UnreadableRecord, match=r"events/00000001\.json cannot be read"):
+            releases.history()
+
+    def test_a_rejection_is_named(self, releases, folder):
+        (folder / "rejected").mkdir(parents=True)
+        (folder / "rejected/2").write_text("{}")
+        with pytest.raises(UnreadableRecord, match="rejected/2 cannot be read"):
+            releases.rejection(2)
+
+
+def test_what_a_later_version_writes_beyond_it_is_left_alone(releases, folder):
+    first = releases.record(1, (), DRIFT)
+    (folder / "promoted.json").write_text(json.dumps({**asdict(first), "approved_by": "ann"}))
+    assert releases.promoted() == first
+    assert releases.record(2, (1,), DRIFT, expected=first).replaced == 1

@@ -82,6 +82,6 @@ def test_promotion_switches_the_fleet(settings):
     fleet, canary = resource.live_server(print), resource.canary()
     assert isinstance(fleet, Fleet)
     assert isinstance(canary, CanaryPods)
-    assert (fleet.grpc, fleet.pods.service) == ("triton:8001", "triton-agents:8080")
+    assert fleet.pods.service == "triton-agents:8080"
     assert fleet.canary == canary.pods
-    assert canary.grpc == "triton-canary:8001"
+    assert canary.pods.service == "triton-canary-agents:8080"

@@ -82,6 +82,11 @@ def publish_tiny_release(releases: Releases, broken: bool = False, code: str = "
             np.save(folder / "vectors.npy", vectors.astype(np.float32))
         write_identity(draft.path / "models", release)
         write_configs(draft.path / "templates", draft.path / "models", release)
-        manifest = {"release": release, "item_features_day": DAY, "files": digests(draft.path)}
+        manifest = {
+            "release": release,
+            "item_features_day": DAY,
+            "trained_through": DAY,
+            "files": digests(draft.path),
+        }
         (draft.path / MANIFEST).write_text(json.dumps(manifest))
     return release

@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 
+from recsys_assets.storefront.access import Tokens
 from recsys_assets.storefront.web import Gate, HttpMetrics, Service
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.storefront.fake_triton import FakeTriton
@@ -29,8 +30,8 @@ def service(reason="", broken=""):
     return Service(HttpMetrics("test"), ready, lambda: broken)
 
 
-def client_of(found, token=None):
-    app = found.app(token, None, "/v1/things")
+def client_of(found, tokens=None):
+    app = found.app(tokens, None, "/v1/things")
     app.add_api_route("/v1/things", lambda: 1 / 0)
     return TestClient(app, raise_server_exceptions=False)
 
@@ -57,7 +58,7 @@ class TestHealth:
 
 
 def test_every_request_is_counted_and_timed_even_one_that_fails():
-    client = client_of(service(), token="geheim")  # noqa: S106
+    client = client_of(service(), tokens=Tokens("geheim"))
     client.get("/v1/things", headers={"Authorization": "Bearer geheim"})
     client.get("/v1/things")
     client.get("/whatever")

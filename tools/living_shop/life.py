@@ -22,7 +22,10 @@ from tools.living_shop.deliveries import Deliveries
 from tools.living_shop.shop import RECSYS, Shop
 from tools.living_shop.summary import write_summary
 
-_SENSORS = tuple(sensor.name for sensor in SENSORS)
+_SOON_SECONDS = 10
+_SENSORS = tuple(
+    sensor.name for sensor in SENSORS if (sensor.minimum_interval_seconds or 0) <= _SOON_SECONDS
+)
 _RATE = 50.0  # requests a second
 
 _RELEASE_BEGINS = time_of_day(23, 58)  # so that midnight comes while it is made
@@ -145,7 +148,7 @@ class _Life:
         return LivedDay(day.isoformat(), len(answers), refused, run.run_id, run.is_success)
 
     def _settle(self) -> None:
-        """Waits until all sensors have looked at all that has ended, and nothing more follows."""
+        """Waits until all quick sensors have looked at all that ended, and nothing more follows."""
         ended = -1.0
         while (newest := self._last_end()) > ended:
             ended = newest

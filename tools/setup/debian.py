@@ -17,11 +17,14 @@ _PATIENCE = {
     "Acquire::https::Timeout": "180",
     "DPkg::Lock::Timeout": "600",
 }
-_PROGRAMS = {
+PROGRAMS = {
     "prometheus": ("promtool", "prometheus"),
     "prometheus-alertmanager": ("amtool", "prometheus-alertmanager"),
     "libfaketime": (),  # a library, which is loaded from where it is unpacked
+    "haproxy": ("haproxy",),
 }
+# What a program is linked to and a small system lacks: unpacked with it.
+_LIBRARIES = {"haproxy": ("liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1")}
 _LOCK_TRIES = 60
 # Debian's Alertmanager looks for its templates nowhere else.
 _TEMPLATES = Path("/usr/share/prometheus/alertmanager")
@@ -53,7 +56,7 @@ def unpack(commands: Commands, package: str, folder: Path, programs: Path) -> No
         folder: where it is unpacked; it appears whole or not at all.
         programs: folder that gets links to its programs.
     """
-    names = _PROGRAMS[package]
+    names, packages = PROGRAMS[package], (package, *_LIBRARIES.get(package, ()))
     if not folder.exists():
         started = time.monotonic()
         say(f"== {' for '.join([package, *names[:1]])}")
@@ -65,15 +68,16 @@ def unpack(commands: Commands, package: str, folder: Path, programs: Path) -> No
         new = folder.with_name(f"{folder.name}.new").absolute()
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
-        _say_size(commands, "download", package)
-        _apt(commands, f"downloading {package}", "download", "-qq", package, folder=new)
+        _say_size(commands, "download", *packages)
+        _apt(commands, f"downloading {package}", "download", "-qq", *packages, folder=new)
         for file in sorted(new.glob("*.deb")):
             commands.run(f"unpacking {file.name}", "dpkg-deb", "-x", file, new)
             file.unlink()
         new.rename(folder)
         _done(started)
     for name in names:
-        link, program = programs / name, (folder / "usr/bin" / name).absolute()
+        program = next(folder.glob(f"usr/*bin/{name}")).absolute()
+        link = programs / name
         if not link.exists():
             link.unlink(missing_ok=True)
             link.symlink_to(program)
