@@ -79,7 +79,7 @@ def test_it_does_not_go_back(clock):
     assert is_soon_after(clock.now, MOMENT)
 
 
-def test_a_shop_that_goes_on_finds_the_time_at_which_it_was(clock, tmp_path):
+def test_while_a_shop_is_stopped_its_clock_runs_on(clock, tmp_path):
     clock.advance_to(MOMENT + timedelta(days=3))
     told = clock.now
 
@@ -87,3 +87,12 @@ def test_a_shop_that_goes_on_finds_the_time_at_which_it_was(clock, tmp_path):
     again.begin(MOMENT)
 
     assert is_soon_after(again.now, told)
+
+
+def test_a_shop_that_was_stopped_for_long_has_lost_no_day(clock, tmp_path):
+    (tmp_path / "told").write_text((MOMENT - timedelta(days=9)).isoformat())
+
+    again = Clock(tmp_path)
+    again.begin(MOMENT)
+
+    assert is_soon_after(again.now, MOMENT - timedelta(days=9, hours=-1))

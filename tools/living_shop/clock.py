@@ -24,26 +24,30 @@ LIBRARY = Path(
 _BORNE = Path(__file__).parent / "faked"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (where the library puts it)
 _SHARED = "FAKETIME_SHARED"
+_RUNS_ON = timedelta(hours=1)
 _NOTICED_SECONDS = 3.0  # whole seconds are compared, so one becomes nearly two
 
 
 class Clock:
     """The clock of one shop, in two files of `folder`: its offset, and the time it last told.
 
-    A shop that goes on finds the time that it was stopped at.
+    While a shop is stopped its clock runs on, for an hour at most: no day is lost.
     """
 
     def __init__(self, folder: Path) -> None:
         self._offset, self._told = folder / "offset", folder / "told"
 
     def begin(self, moment: datetime) -> None:
-        """Sets the time of a shop that begins, or the last one told of a shop that goes on."""
-        self._set(datetime.fromisoformat(self._told.read_text()) if self._told.exists() else moment)
+        """Sets the time of a shop that begins; that of one that goes on has run on for an hour."""
+        if self._told.exists():
+            told = datetime.fromisoformat(self._told.read_text())
+            moment = min(self._running, told + _RUNS_ON)
+        self._set(moment)
 
     @property
     def now(self) -> datetime:
         """What the shop's processes take for the time, UTC; it is noted as told."""
-        now = datetime.now(UTC) + timedelta(seconds=float(self._offset.read_text()))
+        now = self._running
         write_atomically(self._told.as_uri(), now.isoformat().encode())
         return now
 
@@ -75,6 +79,10 @@ class Clock:
             semaphore, memory = (name.removeprefix("/") for name in shared)
             (SHARED_MEMORY / f"sem.{semaphore}").unlink(missing_ok=True)
             (SHARED_MEMORY / memory).unlink(missing_ok=True)
+
+    @property
+    def _running(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=float(self._offset.read_text()))
 
     def _set(self, moment: datetime) -> None:
         offset = (moment - datetime.now(UTC)).total_seconds()
