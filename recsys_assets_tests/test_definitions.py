@@ -242,7 +242,7 @@ def test_a_training_ends_in_the_gate_and_the_promotion(job, trained):
 def test_a_refresh_trains_nothing():
     names = {key.to_user_string() for key in keys_of("refresh_release")}
 
-    assert names == {"refreshed_release", "promoted_release"}
+    assert names == {"item_text_embeddings", "refreshed_release", "promoted_release"}
     assert "recsys/trains" not in defs.resolve_job_def("refresh_release").tags
 
 
