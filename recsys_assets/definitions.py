@@ -103,8 +103,6 @@ correct_days = dg.define_asset_job(
     tags=WORKS_ON_DAYS,
     description="Computes days again whose events have changed, with all days after them.",
 )
-# For live data; where days are closed by their source, `closed_day_sensor` starts the same job.
-daily_schedule = dg.build_schedule_from_partitioned_job(daily_loop, hour_of_day=1, minute_of_hour=0)
 
 
 def build_definitions(
@@ -128,7 +126,7 @@ def build_definitions(
             drain_answers,
             late_answers,
         ],
-        schedules=[daily_schedule, retention_schedule],
+        schedules=[retention_schedule],
         sensors=[*SENSORS, answers_sensor, late_answers_sensor],
         resources={**table.resources(settings), **(resources or {})},
         executor=table.executor(settings, work_by_step([*assets, *checks])),

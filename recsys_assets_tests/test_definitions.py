@@ -193,13 +193,6 @@ def test_every_sensor_starts_a_job_that_there_is():
     assert {target.job_name for sensor in defs.sensors for target in sensor.targets} <= jobs
 
 
-def test_the_daily_schedule_is_off_where_days_are_closed_by_their_source():
-    schedule, _retention = defs.schedules
-
-    assert schedule.job.name == "daily_loop"
-    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
-
-
 def keys_of(job):
     return defs.resolve_job_def(job).asset_layer.selected_asset_keys
 

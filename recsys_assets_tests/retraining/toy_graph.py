@@ -12,7 +12,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.retraining.resources import AlertHookResource, RetrainingPolicy
 from recsys_assets.retraining.sensors import SENSORS
 from recsys_assets.settings import load_settings
@@ -103,6 +103,7 @@ def resources() -> dict[str, dg.ConfigurableResource]:
     settings = load_settings()
     return {
         "store": StoreResource(url=settings.storage_url),
+        "run_days": RunDays.from_settings(settings),
         "retraining_policy": RetrainingPolicy.from_settings(settings),
         "alerts": AlertHookResource.from_settings(settings),
     }
