@@ -83,7 +83,7 @@ format: setup-check ## Format the code and mend what the linter can
 lock: setup ## Write the lock files anew; OPTIONS=--upgrade takes the newest versions
 	scripts/lock $(OPTIONS)
 
-bench: bench-serving bench-overload bench-faults bench-triton bench-soak bench-logging bench-slate bench-quantized bench-index bench-quality bench-storage bench-growth ## All benchmarks
+bench: bench-serving bench-overload bench-faults bench-triton bench-soak bench-logging bench-slate bench-quantized bench-index bench-quality bench-refresh bench-storage bench-growth ## All benchmarks
 
 bench-serving: setup ## Open-loop load on the demo's release, beside the case study's layouts and the floor
 	python -m recsys_assets.bench_serving
@@ -120,6 +120,9 @@ bench-logging: setup ## What the request log adds to an answer, logged and not i
 
 bench-quality: setup ## Spread of the evaluation over three seeds, on the demo's data
 	python -m recsys_assets.bench_quality
+
+bench-refresh: setup ## Newer data without training: a release refreshed nightly against the same frozen
+	python -m recsys_assets.replay.bench_refresh
 
 clean: ## Remove everything that was built (var/)
 	rm -rf var

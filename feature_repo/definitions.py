@@ -21,6 +21,7 @@ from recsys_assets.features.declarations import (
 )
 from recsys_assets.features.feature_store import local_or_url
 from recsys_assets.features.offline_copies import offline_store
+from recsys_assets.features.spark_tables import spark_url
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 
@@ -46,9 +47,11 @@ def source(table: str, *, daily: bool) -> DataSource:
     if SETTINGS.offline_store == "spark":
         from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
 
-        path = url.replace("s3://", "s3a://", 1)
         return SparkSource(
-            name=table, path=path, file_format="parquet", timestamp_field="event_timestamp"
+            name=table,
+            path=spark_url(url),
+            file_format="parquet",
+            timestamp_field="event_timestamp",
         )
     if SETTINGS.offline_store == "athena":
         from feast.infra.offline_stores.contrib.athena_offline_store.athena_source import (

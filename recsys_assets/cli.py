@@ -72,6 +72,8 @@ def demo(settings: Settings) -> None:
 
         try:
             run_demo(settings, screen)
+        except InvalidSetting as error:
+            raise click.ClickException(str(error)) from None
         except (RunFailed, services.ServiceError) as error:
             raise _failed(settings, "demo", error) from None
 

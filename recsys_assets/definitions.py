@@ -17,12 +17,18 @@ from recsys_assets.features import assets as features_assets
 from recsys_assets.features import checks as features_checks
 from recsys_assets.features import example_assets
 from recsys_assets.monitoring import assets as monitoring_assets
+from recsys_assets.monitoring.sensors import CORRECT_DAYS, CORRECTED, WORKS_ON_DAYS
 from recsys_assets.progress import progress_logger
 from recsys_assets.ranking import assets as ranking_assets
 from recsys_assets.ranking import checks as ranking_checks
 from recsys_assets.retraining import assets as retraining_assets
-from recsys_assets.retraining import candidate_assets
-from recsys_assets.retraining.jobs import fine_tune, full_retrain, rollback_release
+from recsys_assets.retraining import candidate_assets, refresh_assets
+from recsys_assets.retraining.jobs import (
+    fine_tune,
+    full_retrain,
+    refresh_release,
+    rollback_release,
+)
 from recsys_assets.retraining.sensors import SENSORS
 from recsys_assets.retrieval import assets as retrieval_assets
 from recsys_assets.retrieval import checks as retrieval_checks
@@ -45,6 +51,7 @@ ASSET_MODULES = (
     monitoring_assets,
     retraining_assets,
     candidate_assets,
+    refresh_assets,
 )
 CHECK_MODULES = (
     events_checks,
@@ -70,13 +77,24 @@ initial_pipeline = dg.define_asset_job(
     - dg.AssetSelection.assets("index_tuning"),
     description="Builds the recommender from raw events to a promoted release.",
 )
-# What a day that is over brings: its events and features, the online values made from them, what
-# became of its answers, and how far it has drifted. Sensors take it from there.
+# What a day that is over brings: its events and features, the online values made from them, the
+# catalogue's new texts, what became of its answers, and how far it has drifted. Sensors take it
+# from there.
 daily_loop = dg.define_asset_job(
     "daily_loop",
-    selection=dg.AssetSelection.assets("online_refresh", "daily_examples").upstream()
+    selection=dg.AssetSelection.assets(
+        "online_refresh", "daily_examples", "item_text_embeddings"
+    ).upstream()
     | dg.AssetSelection.groups("events", "monitoring"),
+    tags=WORKS_ON_DAYS,
     description="Ingests a day, refreshes the online store, and measures traffic and drift.",
+)
+# What a day brings once more when its events are put right, or some of them come late.
+correct_days = dg.define_asset_job(
+    CORRECT_DAYS,
+    selection=dg.AssetSelection.assets(*CORRECTED),
+    tags=WORKS_ON_DAYS,
+    description="Computes days again whose events have changed, with all days after them.",
 )
 # For live data; where days are closed by their source, `closed_day_sensor` starts the same job.
 daily_schedule = dg.build_schedule_from_partitioned_job(daily_loop, hour_of_day=1, minute_of_hour=0)
@@ -91,7 +109,16 @@ def build_definitions(
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
-        jobs=[initial_pipeline, daily_loop, fine_tune, full_retrain, rollback_release, retention],
+        jobs=[
+            initial_pipeline,
+            daily_loop,
+            refresh_release,
+            correct_days,
+            fine_tune,
+            full_retrain,
+            rollback_release,
+            retention,
+        ],
         schedules=[daily_schedule, retention_schedule],
         sensors=SENSORS,
         resources={**table.resources(settings), **(resources or {})},

@@ -8,7 +8,6 @@ import json
 import subprocess
 import time
 from dataclasses import asdict
-from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -18,10 +17,12 @@ import polars as pl
 
 from recsys_assets.definitions import build_definitions, initial_pipeline
 from recsys_assets.demo_summary import METRICS, show_summary
-from recsys_assets.instance import open_instance, run_tags
+from recsys_assets.features.backfill import days_between
+from recsys_assets.features.training_examples import VALIDATION_DAYS
+from recsys_assets.instance import open_instance, run_tags, source_tags
 from recsys_assets.interrupt import stopping_what_was_started
 from recsys_assets.narrated_run import run_narrated
-from recsys_assets.reuse import assets_to_materialize
+from recsys_assets.reuse import as_begun, assets_to_materialize
 from recsys_assets.serving import benchmark, client, services
 from recsys_assets.serving.history import purchased_items
 from recsys_assets.settings import Settings
@@ -47,15 +48,18 @@ def run_demo(settings: Settings, screen: Screen) -> None:
     """Builds what is missing, serves it, asks it, and shows and writes the summary.
 
     Raises:
+        InvalidSetting: history is too short to train and to measure.
         RunFailed: a step, or a check that blocks, has failed.
         ServiceError: a service does not start.
     """
+    settings.require_training_days(VALIDATION_DAYS + 1)
     began = time.monotonic()
     goes_on = ["`recsys demo` goes on from there: what is done is not done again"]
     with stopping_what_was_started(screen, partial(services.stop_those, settings), goes_on):
         _start_services(settings, screen)
         screen.doing("reading Dagster's log of what is up to date")
         with open_instance(settings) as instance:
+            settings = _as_begun(settings, instance, screen)
             _run_pipeline(settings, instance, screen)
             screen.doing("reading in Dagster's log what was made")
             metadata = _latest_metadata(instance)
@@ -89,6 +93,14 @@ def _start_services(settings: Settings, screen: Screen) -> None:
             screen.say(f"{what}: {', '.join(names)}")
 
 
+def _as_begun(settings: Settings, instance: dg.DagsterInstance, screen: Screen) -> Settings:
+    name, tags = initial_pipeline.name, source_tags(settings)
+    begun = as_begun(settings, name, instance, tags)
+    if begun.today != settings.today:
+        screen.say(f"goes on with what was begun yesterday: today is {begun.today}")
+    return begun
+
+
 def _run_pipeline(settings: Settings, instance: dg.DagsterInstance, screen: Screen) -> None:
     days = _days(settings)
     definitions, name = build_definitions(settings), initial_pipeline.name
@@ -98,20 +110,18 @@ def _run_pipeline(settings: Settings, instance: dg.DagsterInstance, screen: Scre
 
 
 def _days(settings: Settings) -> list[str]:
-    """Event days that the demo needs: history, and the week that the models are measured on."""
-    count = (settings.evaluation_through - settings.first_day).days + 1
-    return [(settings.first_day + timedelta(days=n)).isoformat() for n in range(count)]
+    """Event days that the demo needs: history, and the days that the models are measured on."""
+    return days_between(settings.first_day, settings.needed_through)
 
 
 def _visitors(settings: Settings) -> list[tuple[str, str]]:
     """Known users from the least to the most active, one that training never saw, and nobody."""
     interactions = Store(settings.storage_url).table("interactions")
-    days = _days(settings)
     history, after = (
-        pl.DataFrame(interactions.read(span, columns=["user_id"]))
+        pl.DataFrame(interactions.read(days_between(*span), columns=["user_id"]))
         for span in (
-            [day for day in days if day < settings.today.isoformat()],
-            [day for day in days if day >= settings.today.isoformat()],
+            (settings.first_day, settings.train_through),
+            (settings.evaluation_from, settings.evaluation_through),
         )
     )
     activity = history.group_by("user_id").len().sort("len", "user_id")["user_id"].to_list()
@@ -149,7 +159,7 @@ def _recommendations(settings: Settings) -> list[dict[str, Any]]:
 
 def _latency(settings: Settings) -> benchmark.Latency:
     """Latency of sequential requests by every household in turn."""
-    history = purchased_items(Store(settings.storage_url), settings.train_through.isoformat())
+    history = purchased_items(Store(settings.storage_url), settings.history_through.isoformat())
     moment = int(default_moment(settings).timestamp())
     return benchmark.measure(settings.triton_grpc, list(history), moment)
 

@@ -8,6 +8,7 @@ import dagster as dg
 import yaml
 from sqlalchemy import Engine, event
 
+from recsys_assets.resources import TODAY_TAG
 from recsys_assets.settings import REPOSITORY, InvalidSetting, Settings
 from recsys_assets.storage.filesystem import write_atomically
 
@@ -64,11 +65,20 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 def run_tags(settings: Settings) -> dict[str, str]:
     """Tags that say under which settings a run made its assets."""
     return {
+        **source_tags(settings),
+        TODAY_TAG: settings.today.isoformat(),
+        "recsys/evaluation_days": str(settings.evaluation_days),
+        "recsys/evaluation_from": settings.evaluation_from.isoformat(),
+        "recsys/skipped_days": ",".join(map(str, settings.skipped_days)) or "none",
+        "recsys/index": settings.index_kind,
+    }
+
+
+def source_tags(settings: Settings) -> dict[str, str]:
+    """Those of them that say on which data."""
+    return {
         "recsys/source": settings.source,
         "recsys/source_url": settings.source_url or "built-in",
-        "recsys/today": settings.today.isoformat(),
-        "recsys/evaluation_days": str(settings.evaluation_days),
-        "recsys/index": settings.index_kind,
     }
 
 
@@ -95,6 +105,17 @@ def _end_abandoned_runs(instance: dg.DagsterInstance) -> None:
         pid = run.tags.get(_PID)
         if pid is not None and not Path(f"/proc/{pid}").exists():
             instance.report_run_failed(run, f"The process {pid} that executed it is gone.")
+    _leave_pools(instance)
+
+
+def _leave_pools(instance: dg.DagsterInstance) -> None:
+    """Takes runs that have ended out of their pools, where no daemon does it: others would wait."""
+    pools = instance.event_log_storage
+    for pool in pools.get_concurrency_keys():
+        for run_id in pools.get_concurrency_info(pool).active_run_ids:
+            run = instance.get_run_by_id(run_id)
+            if run is None or run.is_finished:
+                pools.free_concurrency_slots_for_run(run_id)
 
 
 def _let_the_system_flush(connection: sqlite3.Connection, _: object) -> None:

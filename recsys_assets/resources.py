@@ -1,8 +1,15 @@
 """Resources that every stage uses. A stage's own resources live in its folder."""
 
-import dagster as dg
+from datetime import UTC, date, datetime
+from typing import Self
 
+import dagster as dg
+from pydantic import PrivateAttr
+
+from recsys_assets.settings import Days, InvalidSetting, Settings
 from recsys_assets.storage import Store
+
+TODAY_TAG = "recsys/today"
 
 
 class StoreResource(dg.ConfigurableResource):
@@ -13,3 +20,58 @@ class StoreResource(dg.ConfigurableResource):
     def get(self) -> Store:
         """The store; cheap, nothing is opened before it is used."""
         return Store(self.url)
+
+
+class RunDays(dg.ConfigurableResource):
+    """The days of a run (resource key `run_days`), as YYYY-MM-DD.
+
+    `today` is None where it follows the clock. A run's is then the day on which its first try was
+    created: each step may be a process or pod of its own, some of them begin after midnight, and
+    the process that holds the definitions stays for weeks. The tag `recsys/today` of a run says
+    it with priority; a command that has begun sets it.
+    """
+
+    first_day: str
+    last_day: str | None = None
+    today: str | None = None
+    evaluation_days: int
+    _today_of_run: str | None = PrivateAttr(default=None)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """What the settings fix."""
+        return cls(
+            first_day=settings.first_day.isoformat(),
+            last_day=settings.last_day.isoformat() if settings.last_day else None,
+            today=None if settings.today_follows_clock else settings.today.isoformat(),
+            evaluation_days=settings.evaluation_days,
+        )
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Finds what the run says."""
+        run, instance = context.run, context.instance
+        if run is not None and instance is not None:
+            self._today_of_run = run.tags.get(TODAY_TAG) or self.today or _created(run, instance)
+
+    def get(self) -> Days:
+        """The days of the run.
+
+        Raises:
+            InvalidSetting: the run's tag is no day after the first.
+        """
+        first, last = date.fromisoformat(self.first_day), self.last_day
+        value = self._today_of_run or self.today or datetime.now(UTC).date().isoformat()
+        try:
+            today = date.fromisoformat(value)
+        except ValueError:
+            raise InvalidSetting(TODAY_TAG, value, "give a day as YYYY-MM-DD") from None
+        if today <= first:
+            raise InvalidSetting(TODAY_TAG, value, f"give a day after the first, {first}")
+        return Days(first, date.fromisoformat(last) if last else None, today, self.evaluation_days)
+
+
+def _created(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
+    """The UTC day on which the first try of a run was created, of the run if that is deleted."""
+    tries = (instance.get_run_record_by_id(one) for one in (run.root_run_id, run.run_id) if one)
+    record = next(record for record in tries if record is not None)
+    return record.create_timestamp.astimezone(UTC).date().isoformat()

@@ -1,16 +1,21 @@
 """Which assets a pipeline has to materialize, and which are up to date.
 
 An asset is up to date when it is materialized for every day of the range by the code version of
-today, under the same settings, after everything it is made from, and no blocking check of it
-failed. `make demo` run twice, or again after a crash, then does only what is left; what a person
-or the daemon has promoted since then stays promoted.
+today, under the same settings, after everything it is made from, and its blocking checks passed:
+one that broke, or whose run was killed before it, did not. `make demo` run twice, or again after a
+crash, then does only what is left; what a person or the daemon has promoted since then stays
+promoted.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from recsys_assets.resources import TODAY_TAG
+from recsys_assets.settings import Settings
 
 _CODE_VERSION = "dagster/code_version"
 
@@ -49,11 +54,33 @@ def assets_to_materialize(
             and not any(parent in stale or newest[parent] > made for parent in upstream)
             and _made_alike(instance, latest, node.code_version, tags)
             and (not partitioned or _has_days(instance, key, days))
-            and not _blocked(instance, graph, key)
+            and _passed(instance, graph, key, latest)
         )
         if not current:
             stale.append(key)
     return stale
+
+
+def as_begun(
+    settings: Settings, job: str, instance: dg.DagsterInstance, tags: Mapping[str, str]
+) -> Settings:
+    """The settings, on live data with yesterday's today if a run of then is to be gone on with.
+
+    What a killed or failed run has made in the evening would else count for nothing after midnight.
+    Older ones are not gone on with: a first release should not begin its life days behind.
+
+    Args:
+        settings: of the deployment.
+        job: its name.
+        instance: where runs are recorded.
+        tags: of runs on the same data.
+    """
+    yesterday = settings.history_through
+    filters = dg.RunsFilter(job_name=job, tags={**tags, TODAY_TAG: yesterday.isoformat()})
+    last = next(iter(instance.get_runs(filters, limit=1)), None)
+    if not settings.today_follows_clock or last is None or last.is_success:
+        return settings
+    return replace(settings, today=yesterday, today_follows_clock=False)
 
 
 def _newest(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:
@@ -100,13 +127,27 @@ def _has_days(instance: dg.DagsterInstance, key: dg.AssetKey, days: Iterable[str
     return set(days) <= instance.get_materialized_partitions(key)
 
 
-def _blocked(instance: dg.DagsterInstance, graph: BaseAssetGraph, key: dg.AssetKey) -> bool:
+def _passed(
+    instance: dg.DagsterInstance,
+    graph: BaseAssetGraph,
+    key: dg.AssetKey,
+    latest: dg.EventLogEntry,
+) -> bool:
+    """Whether no blocking check failed, nor was left without a verdict by the run that made it.
+
+    A check that raised an error, or whose run was killed before it, stays planned for ever.
+    """
     checks = [
         check
         for check in graph.asset_check_keys
         if check.asset_key == key and graph.get(check).blocking
     ]
-    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(checks)
-    return any(
-        record.status == AssetCheckExecutionRecordStatus.FAILED for record in latest.values()
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(checks).values()
+    return not any(
+        record.status is AssetCheckExecutionRecordStatus.FAILED
+        or (
+            record.status is AssetCheckExecutionRecordStatus.PLANNED
+            and record.run_id == latest.run_id
+        )
+        for record in records
     )

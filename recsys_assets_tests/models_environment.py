@@ -11,15 +11,19 @@ import numpy as np
 import pyarrow as pa
 
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS, USER_FEATURES
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.retrieval.pipes import ModelsSubprocess
-from recsys_assets.retrieval.resources import TrainingSpan, VectorIndex
+from recsys_assets.retrieval.resources import VectorIndex
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 
 FIRST_DAY = datetime(2025, 1, 1, tzinfo=UTC)
 DAYS = 21
 THROUGH = (FIRST_DAY + timedelta(days=DAYS - 1)).date().isoformat()
+# A recording of some days more, so that the models learn from all of these.
+RUN_DAYS = RunDays(
+    first_day="2025-01-01", last_day="2025-02-28", today="2025-01-22", evaluation_days=7
+)
 USERS, ITEMS, TEXT = 24, 60, 8
 TWO_TOWER = {
     "epochs": 2,
@@ -116,7 +120,7 @@ def train_shop(folder: Path) -> TrainedShop:
         resources={
             "store": StoreResource(url=store.url),
             "models": ModelsSubprocess.from_settings(load_settings()),
-            "training_span": TrainingSpan(through=THROUGH),
+            "run_days": RUN_DAYS,
             "vector_index": VectorIndex(kind="hnsw"),
         },
         run_config={"ops": {"two_tower": {"config": TWO_TOWER}, "dlrm": {"config": DLRM}}},

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import dagster as dg
 import pytest
 
 from recsys_assets.definitions import defs
+from recsys_assets.serving.checks import canary_answers
 from recsys_assets_tests.deployments import eks
 
 # The last ones speak to a cluster or to S3.
@@ -36,6 +38,7 @@ TABLES = {
     "interactions",
     "quarantined_interactions",
     "items",
+    "catalogue_history",
     "users",
     "promotions",
     "user_features",
@@ -115,7 +118,7 @@ def test_every_asset_says_what_it_is(key):
     assert node.group_name != "default"
     assert node.owners
     assert node.kinds
-    assert node.code_version
+    assert re.fullmatch("[0-9a-f]{12}", node.code_version)  # of what it computes
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))
@@ -154,8 +157,10 @@ def test_the_jobs_are_known():
     assert {job.name for job in defs.jobs} == {
         "initial_pipeline",
         "daily_loop",
+        "correct_days",
         "fine_tune",
         "full_retrain",
+        "refresh_release",
         "retention",
         "rollback_release",
     }
@@ -165,10 +170,12 @@ def test_every_sensor_runs_without_being_switched_on():
     assert {sensor.name: sensor.default_status for sensor in defs.sensors} == dict.fromkeys(
         (
             "closed_day_sensor",
+            "corrected_days_sensor",
             "drift_sensor",
             "business_sensor",
             "business_guard",
             "retrain_sensor",
+            "refresh_sensor",
             "passed_over_sensor",
             "run_failure_alert",
         ),
@@ -203,9 +210,22 @@ def test_a_first_start_neither_measures_nor_retrains():
 
 
 def test_a_day_is_measured_and_trains_nothing():
-    assert {"monitoring", "events", "features"} <= groups_of("daily_loop")
+    assert {"monitoring", "events", "features", "content"} <= groups_of("daily_loop")
     assert not {"retraining", "retrieval", "ranking"} & groups_of("daily_loop")
     assert dg.AssetKey("promoted_release") not in keys_of("daily_loop")
+
+
+def test_the_online_store_has_one_writer_at_a_time():
+    writers = {
+        key.to_user_string() for key in KEYS if GRAPH.get(key).assets_def.op.pool == "online_store"
+    }
+
+    assert writers == {"online_features", "online_refresh", "seen_items"}
+
+
+def test_days_are_worked_on_by_one_run_at_a_time():
+    for job in ("daily_loop", "correct_days"):
+        assert defs.resolve_job_def(job).tags["recsys/works_on_days"] == "1"
 
 
 @pytest.mark.parametrize(
@@ -218,8 +238,21 @@ def test_a_day_is_measured_and_trains_nothing():
 def test_a_training_ends_in_the_gate_and_the_promotion(job, trained):
     names = {key.to_user_string() for key in keys_of(job)}
 
-    assert names == trained | {"release_candidate", "promoted_release"}
+    assert names == trained | {"item_text_embeddings", "release_candidate", "promoted_release"}
     assert defs.resolve_job_def(job).tags["recsys/trains"] == "1"
+
+
+def test_a_refresh_trains_nothing():
+    names = {key.to_user_string() for key in keys_of("refresh_release")}
+
+    assert names == {"refreshed_release", "promoted_release"}
+    assert "recsys/trains" not in defs.resolve_job_def("refresh_release").tags
+
+
+def test_what_is_served_before_it_is_live_takes_turns():
+    steps = [defs.resolve_assets_def(key) for key in ("release_candidate", "refreshed_release")]
+
+    assert {step.op.pool for step in [*steps, canary_answers]} == {"canary"}
 
 
 def test_every_check_blocks_but_those_that_are_known_to_warn():

@@ -1,6 +1,8 @@
-"""The whole path as a user runs it: `recsys demo` over a small shop, on real services.
+"""The whole path as a user runs it: `recsys demo` over a small live shop, on real services.
 
-Then the job that a drift sensor starts, on the evening of a later day.
+Of live data only what is over is known: the models are measured on the last days before today, and
+the first release knows these too. Then the job that a drift sensor starts, on the evening of a
+later day.
 """
 
 import json
@@ -40,7 +42,9 @@ OURS = (
     r"(latency of|features served against|next: |all figures: ).*",
 )
 METRICS = {"recall@10", "recall@100", "ndcg@10", "coverage@10"}
-EVENING = "2025-03-03"
+TODAY, EVENING = "2025-02-26", "2025-03-03"
+# What a day brings: the fine-tune learns from the days since today, and is judged on the newest.
+DAILY = "interactions,item_first_sold,user_features,item_features,daily_examples"
 TUNING = {
     # A machine that does other things too is no reason to refuse a candidate here.
     "resources": {"gate": {"config": {"attribution_hours": 24, "max_p50_ms": 10000.0}}},
@@ -56,7 +60,6 @@ def variables(folder, today):
         "RECSYS_SOURCE": "parquet",
         "RECSYS_SOURCE_URL": str(folder / "shop"),
         "RECSYS_FIRST_DAY": "2025-01-01",
-        "RECSYS_LAST_DAY": "2025-03-04",
         "RECSYS_TODAY": today,
         "RECSYS_ONLINE_STORE_URL": f"redis://127.0.0.1:{ports[0]}/0",
         "RECSYS_TRITON_HTTP": f"127.0.0.1:{ports[1]}",
@@ -70,7 +73,7 @@ def environment(tmp_path_factory):
     """A deployment over a shop; its services are stopped at the end."""
     folder = tmp_path_factory.mktemp("pipeline")
     write_shop(folder / "shop")
-    settings = variables(folder, "2025-02-26")
+    settings = variables(folder, TODAY)
     yield settings
     recsys(settings, "down")
 
@@ -80,7 +83,7 @@ def broken(tmp_path):
     """A deployment over a few days of a shop whose catalogue is no Parquet file."""
     write_shop(tmp_path / "shop", users=9, items=9, days=9)
     (tmp_path / "shop/items.parquet").write_text("item_id,text")
-    settings = variables(tmp_path, "2025-01-03")
+    settings = variables(tmp_path, "2025-01-17")
     yield settings
     recsys(settings, "down")
 
@@ -228,6 +231,24 @@ def test_the_summary_has_all_figures(summary):
     assert summary["versions"]["dagster"]
 
 
+def test_the_first_release_learns_before_the_days_it_is_measured_on_and_knows_them_too(
+    releases, summary
+):
+    manifest, tables = releases.manifest(1), releases.store
+    examples = tables.table("training_examples").read(columns=["timestamp", "split"])
+    splits = examples.group_by("split").aggregate([("timestamp", "min"), ("timestamp", "max")])
+    spans = {
+        row["split"]: (str(row["timestamp_min"].date()), str(row["timestamp_max"].date()))
+        for row in splits.to_pylist()
+    }
+
+    assert manifest["trained_through"] == spans["validation"][1] == "2025-02-18"
+    assert manifest["item_features_day"] == "2025-02-25"
+    assert spans["held_out"] == ("2025-02-19", "2025-02-25")
+    for table in ("interactions", "user_features", "item_features"):
+        assert tables.table(table).days()[-1] == "2025-02-25"
+
+
 def test_every_visitor_is_answered(summary):
     slates = summary["recommendations"]
 
@@ -298,9 +319,9 @@ def releases(environment):
 
 @pytest.fixture(scope="module")
 def fine_tuned(environment, summary):
-    """The run of `fine_tune` for an evening, after the first purchases that it learns from."""
-    days = "2025-02-26...2025-02-27"
-    learned = materialize(environment, "daily_examples", "--partition-range", days)
+    """The run of `fine_tune` for an evening, after the days since the first release."""
+    days = f"{TODAY}...2025-03-04"
+    learned = materialize(environment, DAILY, "--partition-range", days)
     assert learned.returncode == 0, learned.stderr
     tags = json.dumps({"dagster/partition": EVENING, "recsys/why": "prices rose"})
     config = Path(environment["RECSYS_HOME"]).parent / "fine_tune.json"

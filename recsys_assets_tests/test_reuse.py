@@ -1,15 +1,20 @@
 """Which assets of a small graph are made again, and why."""
 
+import uuid
+from datetime import timedelta
+
 import dagster as dg
 import pytest
 
-from recsys_assets.reuse import assets_to_materialize
+from recsys_assets.resources import TODAY_TAG
+from recsys_assets.reuse import as_begun, assets_to_materialize
+from recsys_assets.settings import load_settings
 
 DAYS = ["2017-01-01", "2017-01-02", "2017-01-03"]
 SETTINGS = {"recsys/today": "2017-01-04"}
 
 
-def graph(code_version="1", checks_pass=True):
+def graph(code_version="1", checks_pass=True, check_breaks=False):
     daily = dg.DailyPartitionsDefinition("2017-01-01", end_date="2017-02-01")
 
     @dg.asset(partitions_def=daily, backfill_policy=dg.BackfillPolicy.single_run())
@@ -26,6 +31,8 @@ def graph(code_version="1", checks_pass=True):
 
     @dg.asset_check(asset=model, blocking=True)
     def better() -> dg.AssetCheckResult:
+        if check_breaks:
+            raise ValueError("the check itself")
         return dg.AssetCheckResult(passed=checks_pass)
 
     return dg.Definitions(
@@ -134,6 +141,12 @@ def test_what_a_blocking_check_rejected_is_made_again(instance):
     assert names(graph(), instance) == ["model", "release"]
 
 
+def test_what_a_blocking_check_never_ruled_on_is_made_again(instance):
+    assert not run(graph(check_breaks=True), instance).success
+
+    assert names(graph(), instance) == ["model", "release"]
+
+
 def test_what_the_daemon_has_made_since_then_stands(instance):
     definitions = graph()
     run(definitions, instance)
@@ -151,3 +164,47 @@ def test_a_change_by_hand_stands_although_no_run_has_made_it(instance):
         instance.report_runless_asset_event(dg.AssetMaterialization(name))
 
     assert names(definitions, instance) == []
+
+
+LIVE = {
+    "RECSYS_SOURCE": "parquet",
+    "RECSYS_SOURCE_URL": "/shop",
+    "RECSYS_FIRST_DAY": "2017-01-01",
+}
+
+
+def recorded(instance, today, status):
+    """A run of yesterday's or another day, that has ended so."""
+    run = dg.DagsterRun(
+        job_name="all_assets",
+        run_id=str(uuid.uuid4()),
+        tags={TODAY_TAG: today.isoformat()},
+        status=status,
+    )
+    instance.run_storage.add_run(run)
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "status", "gone_on_with"),
+    [
+        (1, dg.DagsterRunStatus.FAILURE, True),
+        (1, dg.DagsterRunStatus.CANCELED, True),
+        (1, dg.DagsterRunStatus.SUCCESS, False),
+        (2, dg.DagsterRunStatus.FAILURE, False),
+    ],
+)
+def test_what_was_begun_before_midnight_is_gone_on_with(instance, days_ago, status, gone_on_with):
+    settings = load_settings(LIVE)
+    begun = settings.today - timedelta(days=days_ago)
+    recorded(instance, begun, status)
+
+    found = as_begun(settings, "all_assets", instance, {})
+
+    assert found.today == (begun if gone_on_with else settings.today)
+
+
+def test_a_today_that_is_set_stays(instance):
+    settings = load_settings(LIVE | {"RECSYS_TODAY": "2017-02-01"})
+    recorded(instance, settings.history_through, dg.DagsterRunStatus.FAILURE)
+
+    assert as_begun(settings, "all_assets", instance, {}) is settings

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from recsys_assets.events.catalogue_history import record
 from recsys_assets.events.contract import (
     DELIVERED_DAY,
     INTERACTIONS,
@@ -50,7 +51,9 @@ class Shop:
             {"item_id": item, "text": item, "category_l2": f"c{n % 50}"}
             for n, item in enumerate(self.item_ids)
         ]
-        store.table("items").write(pa.Table.from_pylist(items, schema=ITEMS.schema))
+        catalogue = pa.Table.from_pylist(items, schema=ITEMS.schema)
+        record(store, catalogue, FIRST_DAY)
+        store.table("items").write(catalogue)
         users = [{"user_id": f"user-{n}", "age": "18-25"} for n in range(self.users)]
         store.table("users").write(pa.Table.from_pylist(users))
         promotion = {

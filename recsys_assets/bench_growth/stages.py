@@ -126,7 +126,7 @@ def _item_features(world: World, days: list[str]) -> None:
 
 
 def _all_examples(world: World) -> None:
-    entities = example_entities(world.store, FIRST_DAY, world.settings.today)
+    entities = example_entities(world.store, world.settings)
     training_examples(world.feature_store, entities)
 
 
@@ -137,7 +137,8 @@ def _examples_of_a_day(world: World) -> None:
 
 def _send(world: World, today: date) -> None:
     url = world.settings.online_store_url
-    online.materialize(world.feature_store, url, FIRST_DAY, today, "unchanged")
+    contents = online.Contents.of(world.store)
+    online.materialize(world.feature_store, url, FIRST_DAY, today, contents)
 
 
 def _send_all(world: World) -> None:

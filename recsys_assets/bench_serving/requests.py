@@ -69,7 +69,7 @@ class Population:
 
 def population_of(settings: Settings, exponent: float = 1.0, k: int = 10) -> Population:
     """The visitors of the settings' shop: who bought something, on the day that counts as today."""
-    history = purchased_items(Store(settings.storage_url), settings.train_through.isoformat())
+    history = purchased_items(Store(settings.storage_url), settings.history_through.isoformat())
     moment = int(datetime.combine(settings.today, datetime.min.time(), UTC).timestamp())
     return Population(list(history), moment, exponent, k=k)
 

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from recsys_assets.code_version import code_version
 from recsys_assets.content.resources import TextEncoderResource
 from recsys_assets.pace import paced
 from recsys_assets.resources import StoreResource
@@ -28,7 +29,9 @@ _LINEAGE = dg.TableColumnLineage(
     group_name="content",
     owners=["team:ml"],
     kinds={"python", "onnx", "parquet"},
-    code_version="1",
+    code_version=code_version(
+        "recsys_assets.content.catalogue", "recsys_assets.content.sentence_bert"
+    ),
     deps=["items"],
     description=(
         "Sentence-BERT vector of every item's text. Each distinct text is encoded once; texts "

@@ -63,20 +63,21 @@ class EmbeddingFaults:
 
     not_finite: int
     not_unit_norm: int
+    repeated_items: int
     items_without_embedding: int
     unknown_items: int
     smallest_norm: float
     largest_norm: float
 
     @property
-    def any(self) -> bool:
+    def poison(self) -> bool:
         """Whether the table is unfit for use."""
-        return bool(
-            self.not_finite
-            or self.not_unit_norm
-            or self.items_without_embedding
-            or self.unknown_items
-        )
+        return bool(self.not_finite or self.not_unit_norm or self.repeated_items)
+
+    @property
+    def any(self) -> bool:
+        """Whether it is unfit, or not of the catalogue as it is now."""
+        return self.poison or bool(self.items_without_embedding or self.unknown_items)
 
 
 def embedding_faults(store: Store) -> EmbeddingFaults:
@@ -91,8 +92,9 @@ def embedding_faults(store: Store) -> EmbeddingFaults:
     return EmbeddingFaults(
         not_finite=int((~finite).sum()),
         not_unit_norm=int((finite & ~unit).sum()),
+        repeated_items=len(rows) - len(embedded),
         items_without_embedding=len(catalogue - embedded),
-        unknown_items=len(embedded - catalogue) + len(rows) - len(embedded),
+        unknown_items=len(embedded - catalogue),
         smallest_norm=float(norms.min(initial=np.inf)),
         largest_norm=float(norms.max(initial=-np.inf)),
     )

@@ -68,7 +68,10 @@ _BY_KIND = {
     "faiss": Work.MEMORY,  # all item vectors, and the index made of them
 }
 # Square matrices of items; slates of every household over the whole catalogue; a whole release.
-_HUNGRY = {"baselines", "evaluation", "release_candidate", "triton_model_repository"}
+_HUNGRY = {
+    *("baselines", "evaluation"),
+    *("release_candidate", "refreshed_release", "triton_model_repository"),
+}
 
 
 def work_of(step: dg.AssetsDefinition) -> Work:

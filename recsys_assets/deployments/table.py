@@ -23,15 +23,14 @@ import dagster as dg
 from recsys_assets.content.resources import TextEncoderResource
 from recsys_assets.deployments.executors import in_pods
 from recsys_assets.deployments.steps import Work
-from recsys_assets.evaluation.resources import EvaluationWindow
 from recsys_assets.events.resources import SourceResource
 from recsys_assets.monitoring.configuration import Attribution
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.retraining.configuration import CandidateGate
 from recsys_assets.retraining.resources import AlertHookResource, RetrainingPolicy
 from recsys_assets.retrieval.pipes import ModelsEnvironment, ModelsSubprocess
 from recsys_assets.retrieval.pipes_kubernetes import ModelsOnKubernetes
-from recsys_assets.retrieval.resources import TrainingSpan, VectorIndex
+from recsys_assets.retrieval.resources import VectorIndex
 from recsys_assets.serving.resources import ServingResource
 from recsys_assets.settings import Settings
 
@@ -59,9 +58,8 @@ def resources(settings: Settings) -> dict[str, Any]:
         "source": SourceResource.from_settings(settings),
         "text_encoder": TextEncoderResource.from_settings(settings),
         "models": DEPLOYMENTS[settings.deployment].models(settings),
-        "training_span": TrainingSpan.from_settings(settings),
+        "run_days": RunDays.from_settings(settings),
         "vector_index": VectorIndex.from_settings(settings),
-        "evaluation_window": EvaluationWindow.from_settings(settings),
         "serving": ServingResource.from_settings(settings),
         "attribution": Attribution.from_settings(settings),
         "gate": CandidateGate.from_settings(settings),

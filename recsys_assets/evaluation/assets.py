@@ -4,10 +4,11 @@ import time
 
 import dagster as dg
 
-from recsys_assets.evaluation.resources import EvaluationWindow
+from recsys_assets.code_version import code_version
 from recsys_assets.figures import as_markdown
 from recsys_assets.pace import paced
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource
+from recsys_assets.retrieval.resources import VectorIndex
 
 
 def _lineage(**columns: list[tuple[str, str]]) -> dg.TableColumnLineage:
@@ -36,7 +37,11 @@ _SLATES_LINEAGE = _lineage(
 @dg.asset(
     group_name="evaluation",
     owners=["team:ml"],
-    code_version="1",
+    code_version=code_version(
+        "recsys_assets.evaluation.baselines",
+        "recsys_assets.evaluation.slates",
+        "recsys_assets.evaluation.split",
+    ),
     kinds={"python", "parquet"},
     deps=["interactions", "items"],
     description=(
@@ -47,16 +52,16 @@ _SLATES_LINEAGE = _lineage(
     metadata={"dagster/column_schema": _SLATES, "dagster/column_lineage": _SLATES_LINEAGE},
 )
 def baselines(
-    context: dg.AssetExecutionContext,
-    store: StoreResource,
-    evaluation_window: EvaluationWindow,
+    context: dg.AssetExecutionContext, store: StoreResource, run_days: RunDays
 ) -> dg.MaterializeResult:
     """Fits the baselines and writes their slates to the table `baselines`."""
     from recsys_assets.evaluation.baselines import BASELINES
     from recsys_assets.evaluation.slate_table import to_arrow
     from recsys_assets.evaluation.slates import rank
+    from recsys_assets.evaluation.split import load_split
 
-    split = evaluation_window.split(store.get())
+    days = run_days.get()
+    split = load_split(store.get(), days)
     slates, seconds = {}, {}
     for name, baseline in BASELINES.items():
         started = time.monotonic()
@@ -77,8 +82,8 @@ def baselines(
             "catalogue": len(split.item_ids),
             "relevant_items": split.requests.relevant.nnz,
             "relevant_outside_catalogue": split.outside_catalogue,
-            "history": f"{evaluation_window.first_day} up to, not including, "
-            f"{evaluation_window.today}",
+            "history": f"{days.first_day} to {days.train_through}",
+            "evaluated": f"{days.evaluation_from} to {days.evaluation_through}",
             "seconds": dg.MetadataValue.json({k: round(v, 1) for k, v in seconds.items()}),
             "dagster/column_schema": _SLATES,
             "dagster/column_lineage": _SLATES_LINEAGE,
@@ -125,7 +130,11 @@ _TABLE_LINEAGE = _lineage(
 @dg.asset(
     group_name="evaluation",
     owners=["team:ml"],
-    code_version="1",
+    code_version=code_version(
+        "recsys_assets.evaluation.models",
+        "recsys_assets.evaluation.report",
+        "recsys_assets.evaluation.split",
+    ),
     kinds={"python", "parquet"},
     deps=[
         "interactions",
@@ -150,16 +159,18 @@ _TABLE_LINEAGE = _lineage(
 def evaluation(
     context: dg.AssetExecutionContext,
     store: StoreResource,
-    evaluation_window: EvaluationWindow,
+    run_days: RunDays,
+    vector_index: VectorIndex,
 ) -> dg.MaterializeResult:
     """Asks the exported models the evaluation's requests and measures every method."""
     from recsys_assets.evaluation import plot, report
     from recsys_assets.evaluation.models import model_slates
     from recsys_assets.evaluation.slate_table import from_arrow, to_arrow
+    from recsys_assets.evaluation.split import load_split
 
-    storage = store.get()
-    split = evaluation_window.split(storage)
-    models = model_slates(storage, split, evaluation_window.history, context.log.info)
+    storage, days = store.get(), run_days.get()
+    split = load_split(storage, days)
+    models = model_slates(storage, split, days, vector_index.kind, context.log.info)
     storage.table("model_slates").write(to_arrow(models.slates, split))
     slates = from_arrow(storage.table("baselines").read(), split) | models.slates
     table = report.evaluate(slates, split)
@@ -179,6 +190,7 @@ def evaluation(
             "ndcg_at_10": two_stage["ndcg_at_10"],
             "coverage_at_10": two_stage["coverage_at_10"],
             "households": len(split.requests),
+            "evaluated": f"{days.evaluation_from} to {days.evaluation_through}",
             "relevant_items": split.requests.relevant.nnz,
             "candidates_after_seen_items": dg.MetadataValue.json(models.candidates_left),
             "plot": dg.MetadataValue.md(as_markdown(png, "evaluation")),

@@ -2,8 +2,7 @@
 
 import dagster as dg
 
-from recsys_assets.evaluation.resources import EvaluationWindow
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource
 
 GATED = "two_stage"
 _GATES = ("recall_at_10", "ndcg_at_10")
@@ -16,12 +15,13 @@ def _figures(store: StoreResource) -> dict[str, dict[str, float]]:
 
 
 def _slates_keep_the_protocol(
-    store: StoreResource, window: EvaluationWindow, table: str
+    store: StoreResource, run_days: RunDays, table: str
 ) -> dg.AssetCheckResult:
     from recsys_assets.evaluation.slate_table import from_arrow
     from recsys_assets.evaluation.slates import slate_faults
+    from recsys_assets.evaluation.split import load_split
 
-    split = window.split(store.get())
+    split = load_split(store.get(), run_days.get())
     slates = from_arrow(store.get().table(table).read(), split)
     faults = {name: slate_faults(shown, split.requests.seen) for name, shown in slates.items()}
     return dg.AssetCheckResult(
@@ -35,11 +35,37 @@ def _slates_keep_the_protocol(
     blocking=True,
     description="No slate holds a seen item, an item twice or a gap; every household has one.",
 )
-def baselines_keep_the_protocol(
-    store: StoreResource, evaluation_window: EvaluationWindow
-) -> dg.AssetCheckResult:
+def baselines_keep_the_protocol(store: StoreResource, run_days: RunDays) -> dg.AssetCheckResult:
     """Blocks a comparison with baselines that played by other rules."""
-    return _slates_keep_the_protocol(store, evaluation_window, "baselines")
+    return _slates_keep_the_protocol(store, run_days, "baselines")
+
+
+@dg.asset_check(
+    asset="training_examples",
+    additional_deps=[
+        "baselines",
+        "item_text_embeddings",
+        "item_promotions",
+        "online_features",
+        "seen_items",
+    ],
+    blocking=True,
+    description="All else that a release needs is there, the baselines of the same requests among "
+    "it. Training takes the longest, so it begins last, and not in vain.",
+)
+def training_can_begin(store: StoreResource, run_days: RunDays) -> dg.AssetCheckResult:
+    """Blocks trainings whose models could be neither measured nor released."""
+    from recsys_assets.evaluation.slate_table import StaleSlates, from_arrow
+    from recsys_assets.evaluation.split import load_split
+
+    split = load_split(store.get(), run_days.get())
+    try:
+        baselines = from_arrow(store.get().table("baselines").read(), split)
+    except StaleSlates as error:
+        return dg.AssetCheckResult(passed=False, description=str(error))
+    return dg.AssetCheckResult(
+        passed=True, metadata={"households": len(split.requests), "baselines": list(baselines)}
+    )
 
 
 @dg.asset_check(
@@ -47,11 +73,9 @@ def baselines_keep_the_protocol(
     blocking=True,
     description="The models' slates hold no seen item, no item twice and no gap.",
 )
-def models_keep_the_protocol(
-    store: StoreResource, evaluation_window: EvaluationWindow
-) -> dg.AssetCheckResult:
+def models_keep_the_protocol(store: StoreResource, run_days: RunDays) -> dg.AssetCheckResult:
     """Blocks figures of models that were shown more than they may see."""
-    return _slates_keep_the_protocol(store, evaluation_window, "model_slates")
+    return _slates_keep_the_protocol(store, run_days, "model_slates")
 
 
 @dg.asset_check(

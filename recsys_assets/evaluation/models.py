@@ -1,18 +1,22 @@
-"""Opens the current models and asks them the evaluation's requests."""
+"""Opens the current models and asks them the evaluation's requests.
 
-import json
-from collections.abc import Callable
+Where the days after history are measured, item embeddings and index are the stored ones, as a
+release serves them. Where the last days of history are held out, those know what is asked; then
+both are made here as of the day before, in the same way.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 
-from recsys_assets.content.encoder import embeddings_from_arrow
 from recsys_assets.evaluation.slates import PADDING, rank
 from recsys_assets.evaluation.snapshot import user_columns
 from recsys_assets.evaluation.split import Split
 from recsys_assets.evaluation.two_stage import (
+    CandidateIndex,
     CandidateRanker,
     Queries,
     catalogue_rows,
@@ -20,7 +24,9 @@ from recsys_assets.evaluation.two_stage import (
     two_stage_slates,
 )
 from recsys_assets.pace import paced
-from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
+from recsys_assets.retrieval.item_tower import read_embeddings, read_item_ids
+from recsys_assets.retrieval.known import Known
+from recsys_assets.settings import Days
 from recsys_assets.storage import Store
 
 PARTS = ("two_tower", "item_embeddings", "item_index", "dlrm")
@@ -38,8 +44,18 @@ class ModelSlates:
     candidates_left: dict[str, float]
 
 
+@dataclass(frozen=True)
+class _Items:
+    """Item embeddings with their ids, and an index with its own, as of one moment."""
+
+    embeddings: np.ndarray
+    ids: list[str]
+    index: CandidateIndex
+    indexed_ids: list[str]
+
+
 def model_slates(
-    store: Store, split: Split, history: tuple[date, date], log: Callable[[str], object]
+    store: Store, split: Split, days: Days, index_kind: str, log: Callable[[str], object]
 ) -> ModelSlates:
     """Slates of the two-tower model alone (exact search) and of the two stages as served.
 
@@ -48,34 +64,41 @@ def model_slates(
     Args:
         store: holds features and the current version of each part.
         split: the requests.
-        history: first day of history and first day after it.
+        days: which of them history ends on, and the evaluation begins.
+        index_kind: of an index that is made here, as RECSYS_INDEX.
         log: takes lines of progress.
 
     Raises:
         MissingArtifact: a part has not been published.
         ValueError: the index does not hold exactly the catalogue.
     """
-    from recsys_assets.retrieval.index import ItemIndex
     from recsys_assets.retrieval.query_tower import QueryTower
 
     folders = {part: store.artifact(part).fetch() for part in PARTS}
     requests = split.requests
-    columns = user_columns(store, requests.user_id, *history) | {"device": requests.device}
+    known = Known.at(store, days.train_through.isoformat())
+    if days.evaluation_from == days.today:
+        items = _stored(folders)
+    else:
+        items = _as_known(store, folders["two_tower"], known, index_kind)
+        log(f"embedded and indexed {len(items.ids):,} items as of {known.day}")
+    columns = user_columns(store, requests.user_id, days.first_day, days.evaluation_from)
+    columns |= {"device": requests.device}
     tower = QueryTower(folders["two_tower"])
     embedded = tower.embed(columns, requests.timestamp)
     queries = Queries(embedded, columns, requests.timestamp)
 
-    embeddings = np.load(folders["item_embeddings"] / "embeddings.npy")
-    rows = catalogue_rows(_item_ids(folders["item_embeddings"]), split, "item_embeddings")
-    scorer = retrieval_scorer(queries, embeddings, rows)
+    rows = catalogue_rows(items.ids, split, "item_embeddings")
+    scorer = retrieval_scorer(queries, items.embeddings, rows)
     ranked = paced(log, "households ranked")
     slates = {"two_tower": rank(scorer, requests.seen, split.purchases, progress=ranked)}
     log(f"two_tower alone ranked {len(split.item_ids):,} items for {len(requests):,} households")
 
-    indexed = catalogue_rows(_item_ids(folders["item_index"]), split, "item_index")
-    ranker = _ranker(store, folders["dlrm"], split, indexed, history[1] - timedelta(days=1))
-    index = ItemIndex(folders["item_index"])
-    slates["two_stage"] = two_stage_slates(queries, index, ranker, indexed, split, progress=ranked)
+    indexed = catalogue_rows(items.indexed_ids, split, "item_index")
+    ranker = _ranker(folders["dlrm"], known, indexed)
+    slates["two_stage"] = two_stage_slates(
+        queries, items.index, ranker, indexed, split, progress=ranked
+    )
     log("two_stage ranked the candidates of every household")
     left = (slates["two_stage"] != PADDING).sum(axis=1)
     return ModelSlates(
@@ -85,22 +108,33 @@ def model_slates(
     )
 
 
-def _ranker(
-    store: Store, folder: Path, split: Split, indexed: np.ndarray, last_day: date
-) -> CandidateRanker:
-    """The ranker over item features of the end of `last_day`, rows as in the index."""
+def _stored(folders: Mapping[str, Path]) -> _Items:
+    from recsys_assets.retrieval.index import ItemIndex
+
+    embeddings, ids = read_embeddings(folders["item_embeddings"])
+    return _Items(
+        embeddings, ids, ItemIndex(folders["item_index"]), read_item_ids(folders["item_index"])
+    )
+
+
+def _as_known(store: Store, two_tower: Path, known: Known, index_kind: str) -> _Items:
+    from recsys_assets.retrieval import index, index_kinds
+    from recsys_assets.retrieval.index_tuning import parameters_for
+
+    embeddings, ids = known.embeddings(two_tower), known.history.item_ids.tolist()
+    parameters = parameters_for(store, index_kind, len(ids))
+    built = index_kinds.build(embeddings, parameters)
+    # Nobody asks for its recall: `item_index` measures the same kind.
+    description = index.IndexDescription(parameters.kind, len(ids), embeddings.shape[1], np.nan)
+    with tempfile.TemporaryDirectory() as folder:
+        index.write_index(Path(folder), built, ids, description)
+        return _Items(embeddings, ids, index.ItemIndex(Path(folder)), ids)
+
+
+def _ranker(folder: Path, known: Known, indexed: np.ndarray) -> CandidateRanker:
+    """The ranker over the items as known; `indexed` are catalogue rows by row of the index."""
     from recsys_assets.ranking.ranker import Ranker
 
-    day = last_day.isoformat()
-    history = ItemHistory.load(store, day)
-    items = history.snapshot(midnight_after(day))
-    table = store.table("item_text_embeddings").read()
-    rows = catalogue_rows(table["item_id"].to_pylist(), split, "item_text_embeddings")
-    vectors = embeddings_from_arrow(table["embedding"])[np.argsort(rows)]
-    columns = {name: values[indexed] for name, values in items.items()}
-    return Ranker(folder, columns, vectors[indexed], history.promotions.reordered(indexed))
-
-
-def _item_ids(folder: Path) -> list[str]:
-    item_ids: list[str] = json.loads((folder / "item_ids.json").read_text())
-    return item_ids
+    columns = {name: values[indexed] for name, values in known.columns.items()}
+    promotions = known.history.promotions.reordered(indexed)
+    return Ranker(folder, columns, known.text[indexed], promotions)

@@ -40,6 +40,9 @@ def rank(
 
     Returns:
         int32 [requests, k], padded with -1.
+
+    Raises:
+        ValueError: a score is not a number, or +inf.
     """
     n, items = excluded.shape
     position = np.empty(items, dtype=np.int64)  # in the order of the tie break
@@ -48,6 +51,7 @@ def rank(
     for start in range(0, n, _BLOCK):
         stop = min(start + _BLOCK, n)
         scores = scorer(start, stop)
+        require_ranked(scores, start)
         for row in range(start, stop):
             of_row = scores[row - start]
             of_row[excluded.indices[excluded.indptr[row] : excluded.indptr[row + 1]]] = -np.inf
@@ -55,6 +59,26 @@ def rank(
             slates[row, : len(best)] = best
         progress(stop, n)
     return slates
+
+
+def require_ranked(scores: np.ndarray, first: int) -> None:
+    """Refuses scores that have no place in an order: an item would be shown, or not, by chance.
+
+    Args:
+        scores: float [n, items].
+        first: number of the first of the n requests.
+
+    Raises:
+        ValueError: a score is not a number, or +inf.
+    """
+    unordered = ~(scores < np.inf)
+    if unordered.any():
+        request, item = np.argwhere(unordered)[0]
+        raise ValueError(
+            f"request {first + request}: item {item} of {scores.shape[1]} has the score "
+            f"{scores[request, item]}, which nothing can be ordered by: the method has diverged "
+            "or divides by 0; train or fit it again. Only -inf says that an item is not shown"
+        )
 
 
 def _best(scores: np.ndarray, position: np.ndarray, k: int) -> np.ndarray:

@@ -1,9 +1,11 @@
 """The protocol of the offline evaluation: who asks, what was known, what would have been right.
 
-History is every purchase before `today`. Each household with a first-time purchase in the days
-after makes one request, at the time and on the device of its first event in those days. Relevant
-is what it bought there for the first time. Every method ranks every row of the catalogue, except
-what the household had bought before; nothing is sampled.
+History is every purchase before the first evaluated day. Each household with a first-time purchase
+in the evaluated days makes one request, at the time and on the device of its first event in them.
+Relevant is what it bought there for the first time. Every method ranks every row of the catalogue,
+except what the household had bought before; nothing is sampled.
+
+Which days are evaluated, those from today on or the last that are over, is in `settings/days.py`.
 """
 
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ import polars as pl
 import pyarrow as pa
 from scipy import sparse
 
+from recsys_assets.settings import Days
 from recsys_assets.storage import Store
 
 COLUMNS = ["user_id", "item_id", "timestamp", "event", "device"]
@@ -45,8 +48,8 @@ class Split:
 
     `item_ids` is object [items], the catalogue in its own order; `history` 0/1 CSR
     [history users, items] of distinct pairs; `purchases` and `purchases_recent` int64 [items],
-    purchase events before `today` and in the 28 days before it; `requests` as above, with
-    `history_row` int64 [n], the request's row in `history` or -1 for an unseen household.
+    purchase events of history and of its last 28 days; `requests` as above, with `history_row`
+    int64 [n], the request's row in `history` or -1 for an unseen household.
     `outside_catalogue` counts relevant pairs dropped because the catalogue lacks the item.
     """
 
@@ -59,22 +62,26 @@ class Split:
     outside_catalogue: int
 
 
+class NothingToEvaluate(ValueError):
+    """History, or the evaluated days, hold no purchase that could be learned or measured."""
+
+
 def split_by_time(
-    interactions: pa.Table, item_ids: list[str], today: date, evaluation_days: int
+    interactions: pa.Table, item_ids: list[str], evaluation_from: date, evaluation_days: int
 ) -> Split:
-    """Splits events before `today` from those of the `evaluation_days` from `today` on.
+    """Splits events before `evaluation_from` from those of the `evaluation_days` from it on.
 
     Args:
         interactions: events with `COLUMNS`; later ones than the evaluated days are ignored.
         item_ids: the catalogue.
-        today: first day (UTC) that history does not hold.
+        evaluation_from: first day (UTC) that history does not hold.
         evaluation_days: number of days measured.
 
     Raises:
-        ValueError: nothing was bought before `today`, or no household bought anything for the
-            first time in the evaluated days.
+        NothingToEvaluate: nothing was bought before `evaluation_from`, or no household bought
+            anything for the first time in the evaluated days.
     """
-    start = datetime.combine(today, time(), UTC)
+    start = datetime.combine(evaluation_from, time(), UTC)
     end = start + timedelta(days=evaluation_days)
     events = pl.DataFrame(interactions.select(COLUMNS))
     catalogue = pl.DataFrame({"item_id": item_ids}).with_row_index("item")
@@ -83,7 +90,10 @@ def split_by_time(
     before = bought.filter(pl.col("timestamp") < start, pl.col("item").is_not_null())
     week = events.filter(pl.col("timestamp").is_between(start, end, closed="left"))
     if before.is_empty():
-        raise ValueError(f"interactions hold no purchase before {today}: nothing to learn from")
+        raise NothingToEvaluate(
+            f"interactions hold no purchase before {evaluation_from}: nothing to learn from; give "
+            "an earlier RECSYS_FIRST_DAY, a later RECSYS_TODAY, or deliver the days before"
+        )
     users = before.select("user_id").unique().sort("user_id").with_row_index("history_row")
     pairs = before.select("user_id", "item").unique().join(users, on="user_id")
     first_bought = (
@@ -95,9 +105,10 @@ def split_by_time(
     outside = first_bought["item"].null_count()  # of products, where the catalogue lacks them
     first_bought = first_bought.drop_nulls("item")
     if first_bought.is_empty():
-        raise ValueError(
+        raise NothingToEvaluate(
             f"no household bought anything for the first time in the {evaluation_days} days from "
-            f"{today}: nothing to measure; set RECSYS_TODAY or RECSYS_EVALUATION_DAYS"
+            f"{evaluation_from} on: nothing to measure; raise RECSYS_EVALUATION_DAYS, set "
+            "RECSYS_TODAY to a day with sales around it, or deliver these days"
         )
     items = len(item_ids)
     history = _incidence(pairs["history_row"], pairs["item"], len(users), items)
@@ -132,17 +143,18 @@ def split_by_time(
     )
 
 
-def load_split(store: Store, first_day: date, today: date, evaluation_days: int) -> Split:
-    """The split of what the store holds: `interactions` from `first_day` on, and `items`.
+def load_split(store: Store, days: Days) -> Split:
+    """The split of what the store holds: `interactions` from the first day on, and `items`.
 
     Raises:
         MissingPartition: a day of history or of the evaluated days has not been materialized.
+        NothingToEvaluate: as `split_by_time`.
     """
-    span = (today - first_day).days + evaluation_days
-    days = [(first_day + timedelta(days=day)).isoformat() for day in range(span)]
+    count = (days.evaluation_through - days.first_day).days + 1
+    read = [(days.first_day + timedelta(days=day)).isoformat() for day in range(count)]
     item_ids = store.table("items").read(columns=["item_id"])["item_id"].to_pylist()
-    interactions = store.table("interactions").read(days, columns=COLUMNS)
-    return split_by_time(interactions, item_ids, today, evaluation_days)
+    interactions = store.table("interactions").read(read, columns=COLUMNS)
+    return split_by_time(interactions, item_ids, days.evaluation_from, days.evaluation_days)
 
 
 def _incidence(rows: pl.Series, columns: pl.Series, n: int, m: int) -> sparse.csr_matrix:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from recsys_assets.evaluation.slates import DEPTH, PADDING, Scorer
+from recsys_assets.evaluation.slates import DEPTH, PADDING, Scorer, require_ranked
 from recsys_assets.evaluation.split import Split
 from recsys_assets.pace import Progress, silent, told
 from recsys_assets.retrieval.candidates import CANDIDATES, DEEPER, ENOUGH, RANKED
@@ -118,6 +118,7 @@ def two_stage_slates(
         user = {name: column[request : request + 1] for name, column in queries.columns.items()}
         first, rest = rows[:ranked], rows[ranked:]
         scores = ranker.score(user, int(queries.timestamps[request]), first)
+        require_ranked(scores[None], request)
         best = np.concatenate([first[np.argsort(-scores, kind="stable")], rest])[:DEPTH]
         slates[request, : len(best)] = item_rows[best]
     return slates

@@ -8,6 +8,8 @@ import dagster as dg
 import polars as pl
 import pyarrow as pa
 
+from recsys_assets.code_version import code_version
+from recsys_assets.events.catalogue_history import CATALOGUE_HISTORY, known_items, record
 from recsys_assets.events.contract import (
     INTERACTIONS,
     ITEMS,
@@ -30,7 +32,12 @@ from recsys_assets.storage import Store
 _GROUP = "events"
 _OWNERS = ["team:data-platform"]
 _KINDS = {"python", "polars", "parquet"}
-_CODE_VERSION = "1"
+_CODE_VERSION = code_version(
+    "recsys_assets.events.catalogue_history",
+    "recsys_assets.events.entities",
+    "recsys_assets.events.ingest",
+    "recsys_assets.events.sources",
+)
 _PLOT_FROM_DAYS = 14
 
 INTERACTIONS_KEY = dg.AssetKey("interactions")
@@ -69,8 +76,8 @@ def _table_schema(contract: Contract, delivered: pa.Schema | None = None) -> dg.
     return dg.TableSchema(columns)
 
 
-def _from_items(column: str) -> dg.TableColumnLineage:
-    item_id = dg.TableColumnDep(asset_key=dg.AssetKey("items"), column_name="item_id")
+def _from_catalogue(column: str) -> dg.TableColumnLineage:
+    item_id = dg.TableColumnDep(dg.AssetKey(CATALOGUE_HISTORY.table), column_name="item_id")
     return dg.TableColumnLineage({column: [item_id]})
 
 
@@ -82,13 +89,13 @@ def _from_items(column: str) -> dg.TableColumnLineage:
             "What users did: views, clicks, carts and purchases, validated against the contract, "
             "without repeated rows, by the UTC day on which they happened.",
             INTERACTIONS,
-            deps=["items"],
+            deps=["catalogue_history"],
         ),
         _spec(
             "quarantined_interactions",
             "Delivered rows that break the contract, as text, each with its reasons and file.",
             QUARANTINED_INTERACTIONS,
-            deps=["items"],
+            deps=["catalogue_history"],
         ),
     ],
     partitions_def=daily,
@@ -97,8 +104,8 @@ def _from_items(column: str) -> dg.TableColumnLineage:
         dg.AssetCheckSpec(
             "no_late_deliveries",
             asset="interactions",
-            description="Nothing was delivered with these days that belongs to earlier ones; "
-            "where something was, materialize the earlier days again.",
+            description="The days before these hold all that has been delivered of them by now; "
+            "else corrected_days_sensor materializes them again, and what follows from them.",
         )
     ],
 )
@@ -107,35 +114,47 @@ def ingest_interactions(
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Reads, validates and writes all days of the run."""
     tables = store.get()
-    known_items = pl.Series(tables.table("items").read(columns=["item_id"])["item_id"])
     days = [date.fromisoformat(key) for key in context.partition_keys]
     progress = paced(context.log.info, "days")
-    report = ingest(source.get(), tables, days, known_items, datetime.now(UTC), progress)
+    known = known_items(tables)
+    report = ingest(
+        source.get(),
+        tables,
+        days,
+        known,
+        datetime.now(UTC),
+        progress,
+        skipped=source.skipped(),
+    )
     _log(context, report)
     _add_metadata(context, tables, report)
     yield dg.MaterializeResult(
-        INTERACTIONS_KEY, metadata={"dagster/column_lineage": _from_items("item_id")}
+        INTERACTIONS_KEY, metadata={"dagster/column_lineage": _from_catalogue("item_id")}
     )
     yield dg.MaterializeResult(
-        QUARANTINED_KEY, metadata={"dagster/column_lineage": _from_items("item_id")}
+        QUARANTINED_KEY, metadata={"dagster/column_lineage": _from_catalogue("item_id")}
     )
     yield _late_deliveries(report)
 
 
 def _log(context: dg.AssetExecutionContext, report: IngestReport) -> None:
-    empty = [day.day.isoformat() for day in report.days if not day.rows]
+    empty = [day.day.isoformat() for day in report.days if not day.rows and day.skipped is None]
+    skipped = [f"{day.day} ({day.skipped} rows)" for day in report.days if day.skipped is not None]
     rows = sum(day.rows for day in report.days)
     quarantined = sum(day.quarantined for day in report.days)
     context.log.info(f"{len(report.days)} days: {rows} rows, {quarantined} quarantined")
     if empty:
         context.log.warning(f"days without a single event: {', '.join(empty)}")
+    if skipped:
+        context.log.warning(f"left out by RECSYS_SKIP_DAYS: {', '.join(skipped)}")
 
 
 def _add_metadata(context: dg.AssetExecutionContext, tables: Store, report: IngestReport) -> None:
     """Each day's figures on its own partition; the plot of a long run on its last."""
+    late = {"rows_for_earlier_days": _waiting(report)}
     for day in report.days:
         key = day.day.isoformat()
-        context.add_asset_metadata(_of_day(day, tables), INTERACTIONS_KEY, key)
+        context.add_asset_metadata({**_of_day(day, tables), **late}, INTERACTIONS_KEY, key)
         context.add_asset_metadata(_of_quarantine(day, tables), QUARANTINED_KEY, key)
     if len(report.days) >= _PLOT_FROM_DAYS:
         days = [day.day for day in report.days]
@@ -154,12 +173,14 @@ def _of_day(day: DayReport, tables: Store) -> Mapping[str, Any]:
     return {
         "dagster/partition_row_count": day.rows,
         "dagster/uri": tables.table("interactions").path(day.day.isoformat()),
+        "content": day.content,
         **times,
         "distinct_users": day.users,
         "distinct_items": day.items,
         "repeated_rows_removed": day.duplicates,
         "late_rows": day.late,
         "quarantined_rows": day.quarantined,
+        **({} if day.skipped is None else {"rows_left_out_with_the_day": day.skipped}),
     }
 
 
@@ -171,14 +192,19 @@ def _of_quarantine(day: DayReport, tables: Store) -> Mapping[str, Any]:
     }
 
 
+def _waiting(report: IngestReport) -> dict[str, int]:
+    return {day.isoformat(): rows for day, rows in report.out_of_date.items()}
+
+
 def _late_deliveries(report: IngestReport) -> dg.AssetCheckResult:
-    waiting = {day.isoformat(): rows for day, rows in sorted(report.for_other_days.items())}
+    waiting = _waiting(report)
+    again = f"materialize again: {', '.join(waiting)}" if waiting else None
     return dg.AssetCheckResult(
-        passed=not waiting,
+        passed=not waiting and report.unreadable is None,
         asset_key=INTERACTIONS_KEY,
         check_name="no_late_deliveries",
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"materialize again: {', '.join(waiting)}" if waiting else None,
+        description=report.unreadable or again,
         metadata={"rows_for_earlier_days": waiting},
     )
 
@@ -221,14 +247,35 @@ def _write_entities(
 
 @dg.multi_asset(
     name="ingest_items",
-    specs=_entity_specs("items", "The catalogue: every product that the shop sells.", ITEMS),
+    specs=[
+        *_entity_specs("items", "The catalogue: every product that the shop sells.", ITEMS),
+        _spec(
+            CATALOGUE_HISTORY.table,
+            "Every product that was ever catalogued, with its categories from the day on that they "
+            "were seen. It only grows: events of withdrawn products stay what they were.",
+            CATALOGUE_HISTORY,
+        ),
+    ],
 )
 def ingest_items(store: StoreResource, source: SourceResource) -> Iterator[dg.MaterializeResult]:
-    """Reads, validates and writes the catalogue."""
+    """Reads, validates and writes the catalogue, its history first."""
+    tables = store.get()
     good, bad = clean_items(source.get().items())
     catalogue = pl.DataFrame(pl.from_arrow(good))
+    history = record(tables, good, datetime.now(UTC).date())
+    ever = len(history["item_id"].unique())
+    yield dg.MaterializeResult(
+        CATALOGUE_HISTORY.table,
+        data_version=dg.DataVersion(digest(history)),
+        metadata={
+            "dagster/row_count": history.num_rows,
+            "dagster/uri": tables.table(CATALOGUE_HISTORY.table).path(),
+            "items": ever,
+            "withdrawn_items": ever - good.num_rows,
+        },
+    )
     yield from _write_entities(
-        store.get(),
+        tables,
         ITEMS,
         good,
         bad,
@@ -258,7 +305,7 @@ def ingest_users(store: StoreResource, source: SourceResource) -> Iterator[dg.Ma
         "Planned promotions: when, and in what share of stores, an item is on display or in the "
         "mailer. Known ahead of time; empty where the source has none.",
         PROMOTIONS,
-        deps=["items"],
+        deps=["catalogue_history"],
     ),
 )
 def ingest_promotions(
@@ -266,8 +313,7 @@ def ingest_promotions(
 ) -> Iterator[dg.MaterializeResult]:
     """Reads, validates and writes the promotions."""
     tables = store.get()
-    known_items = pl.Series(tables.table("items").read(columns=["item_id"])["item_id"])
-    good, bad = clean_promotions(source.get().promotions(), known_items)
+    good, bad = clean_promotions(source.get().promotions(), known_items(tables))
     planned = pl.DataFrame(pl.from_arrow(good))
     yield from _write_entities(
         tables,
@@ -276,7 +322,7 @@ def ingest_promotions(
         bad,
         distinct_items=planned["item_id"].n_unique(),
         time_range=f"{planned['valid_from'].min()!s} to {planned['valid_to'].max()!s}",
-        **{"dagster/column_lineage": _from_items("item_id")},
+        **{"dagster/column_lineage": _from_catalogue("item_id")},
     )
 
 

@@ -18,10 +18,12 @@ from recsys_assets.events.quality import (
     days_over,
     rows_per_day,
     unusual_days,
+    why_quarantined,
 )
+from recsys_assets.events.resources import SourceResource
 from recsys_assets.partitions import daily
-from recsys_assets.resources import StoreResource
-from recsys_assets.settings import load_settings
+from recsys_assets.resources import RunDays, StoreResource
+from recsys_assets.storage import Store
 
 # A partitioned check is marked as a preview in Dagster 1.13; without it, a check of one day would
 # be filed as one of the whole asset.
@@ -81,13 +83,14 @@ def interactions_keep_contract(
     partitions_def=daily,
     blocking=True,
     description=f"At most {MAX_QUARANTINED:.0%} of the delivered rows are in quarantine, for the "
-    f"run and for every day with {_ENOUGH_ROWS} rows or more.",
+    f"run and for every day with {_ENOUGH_ROWS} rows or more. Days that are skipped do not count.",
 )
 def quarantine_ratio(
-    context: dg.AssetCheckExecutionContext, store: StoreResource
+    context: dg.AssetCheckExecutionContext, store: StoreResource, source: SourceResource
 ) -> dg.AssetCheckResult:
     """Too many bad rows mean a broken delivery: features and models must not learn from it."""
-    days, tables = _days(context), store.get()
+    tables, skipped = store.get(), source.skipped()
+    days = [day for day in _days(context) if day not in skipped]
     accepted = rows_per_day(tables, "interactions", days)
     quarantined = rows_per_day(tables, "quarantined_interactions", days)
     over = days_over(accepted, quarantined, MAX_QUARANTINED, _ENOUGH_ROWS)
@@ -96,9 +99,29 @@ def quarantine_ratio(
     too_much = share > MAX_QUARANTINED and bad + good >= _ENOUGH_ROWS
     return dg.AssetCheckResult(
         passed=not over and not too_much,
-        description=f"too much in quarantine on {_named(over)}" if over else None,
-        metadata={"quarantined_rows": bad, "accepted_rows": good, "quarantined_share": share},
+        description=_remedy(tables, over, share, quarantined) if over or too_much else None,
+        metadata={
+            "quarantined_rows": bad,
+            "accepted_rows": good,
+            "quarantined_share": share,
+            "skipped_days": [day.isoformat() for day in _days(context) if day in skipped],
+        },
     )
+
+
+def _remedy(
+    tables: Store, over: Mapping[date, float], share: float, quarantined: Mapping[date, int]
+) -> str:
+    """What is wrong, with a line for each of the worst days, and what to do."""
+    if over:
+        worst = sorted(over)[:_NAMED]
+        what = f"too much in quarantine on {_named(over)}"
+        without = f", or go on without: RECSYS_SKIP_DAYS={','.join(map(str, sorted(over)))}"
+    else:
+        worst = sorted(sorted(quarantined, key=lambda day: -quarantined[day])[:_NAMED])
+        what, without = f"too much in quarantine: {share:.1%} of all rows, no day stands out", ""
+    why = [f"{day}: {why_quarantined(tables, day)}" for day in worst if quarantined[day]]
+    return "\n".join([what, *why, f"correct the delivery and materialize again{without}"])
 
 
 @dg.asset_check(
@@ -146,9 +169,9 @@ def volume_is_usual(
     asset="interactions",
     description="The newest stored day is the last one before today.",
 )
-def interactions_are_fresh(store: StoreResource) -> dg.AssetCheckResult:
+def interactions_are_fresh(store: StoreResource, run_days: RunDays) -> dg.AssetCheckResult:
     """Old data makes old recommendations; `RECSYS_TODAY` is what counts as today."""
-    today = load_settings().today
+    today = run_days.get().today
     days = store.get().table("interactions").days()
     newest = date.fromisoformat(days[-1]) if days else None
     behind = (today - timedelta(days=1) - newest).days if newest else None

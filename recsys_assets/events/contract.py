@@ -5,6 +5,7 @@ file against it. What does not: the check of single rows, which is `validation.p
 particular source gets its rows, which is `sources/`.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -12,7 +13,15 @@ import pyarrow.compute as pc
 
 EVENTS = ("view", "click", "add_to_cart", "purchase")
 MAX_ID_BYTES = 512
-"""Longest id, in bytes of UTF-8: ids are keys of the online store, of vocabularies and filters."""
+"""Longest id, in bytes of UTF-8: ids are keys of the online store, of vocabularies and filters.
+
+An id holds no NUL either: C strings and fixed-width arrays, which end there, would make one id of
+two.
+"""
+
+MAX_MONEY = 1e11
+"""Largest price, and largest price times quantity: sums of them in whole ten-thousandths, over a
+window and an entity, stay within 64 bits."""
 
 LATE_DAYS = 3
 """How many days after it happened an event may be delivered and still join its own day."""
@@ -78,8 +87,12 @@ class Contract:
         """Checks a file's schema before its rows are read.
 
         Raises:
-            BrokenInput: a required column is missing, or a column's type cannot be used.
+            BrokenInput: a required column is missing, a column's type cannot be used, or two
+                columns have one name, upper and lower case being the same to Spark and DuckDB.
         """
+        extra = self.extra_names(delivered)
+        carried = [name for name in delivered.names if name in self.names or name in extra]
+        _check_names(carried, self.names, file)
         for column in self.columns:
             if column.name in delivered.names:
                 _check_type(column, delivered.field(column.name).type, file)
@@ -90,7 +103,7 @@ class Contract:
                     "the column is missing",
                     f"deliver it as {column.type}; the file has {', '.join(delivered.names)}",
                 )
-        for name in self.extra_names(delivered):
+        for name in extra:
             _check_extra(self.extra, delivered.field(name), file)
 
     def extra_names(self, delivered: pa.Schema) -> list[str]:
@@ -103,17 +116,19 @@ class Contract:
         """The declared columns in the contract's types and order, then the extra ones.
 
         Timestamps without a time zone are taken as UTC; optional columns that the file lacks
-        are null.
+        are null, and so is text that is blank, unless the column is required.
 
         Raises:
-            BrokenInput: as `check`.
+            BrokenInput: as `check`, or a value does not fit the column's type.
         """
         self.check(rows.schema, file)
-        columns = {column.name: _conform(column, rows, file) for column in self.columns}
-        for name in self.extra_names(rows.schema):
-            kind = _extra_type(rows.schema.field(name).type)
-            columns[name] = rows.column(name).cast(kind)
-        return pa.table(columns)
+        extra = [
+            Column(name, _extra_type(rows.schema.field(name).type), "")
+            for name in self.extra_names(rows.schema)
+        ]
+        return pa.table(
+            {column.name: _conform(column, rows, file) for column in (*self.columns, *extra)}
+        )
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -139,6 +154,18 @@ def _fits(wanted: pa.DataType, delivered: pa.DataType) -> bool:
             or pa.types.is_decimal(delivered)
         )
     return _is_text(delivered)
+
+
+def _check_names(carried: list[str], declared: list[str], file: str) -> None:
+    counts = Counter(name.lower() for name in carried)
+    for name in carried:
+        if counts[name.lower()] > 1 or (name.lower() in declared and name not in declared):
+            raise BrokenInput(
+                file,
+                name,
+                "another column has that name; upper and lower case make no other one",
+                "give it a name of its own, or leave it out",
+            )
 
 
 def _check_type(column: Column, delivered: pa.DataType, file: str) -> None:
@@ -171,11 +198,16 @@ def _conform(column: Column, rows: pa.Table, file: str) -> pa.ChunkedArray:
     if pa.types.is_timestamp(values.type):
         return _microseconds(values)
     try:
-        return values.cast(column.type)
-    except pa.ArrowInvalid as error:
+        values = values.cast(column.type)
+        values.validate(full=True)  # text is UTF-8
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise BrokenInput(
             file, column.name, str(error), f"write the column as {column.type}"
         ) from error
+    if column.required or not pa.types.is_string(column.type):
+        return values
+    blank = pc.equal(pc.utf8_trim_whitespace(values), "")
+    return pc.if_else(blank, pa.scalar(None, column.type), values)
 
 
 def _microseconds(times: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import polars as pl
 import pyarrow as pa
 
-from recsys_assets.events.contract import MAX_ID_BYTES, QUARANTINED_ROWS
+from recsys_assets.events.contract import QUARANTINED_ROWS
+from recsys_assets.events.validation import blank, id_rules, too_large
 
 
 def clean_items(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -23,10 +24,11 @@ def clean_items(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
         filled,
         "item_id",
         {
-            **_id_rules("item_id"),
+            **_key_rules("item_id"),
             **_unique_rule("item_id"),
             "negative_price": price < 0,
             "price_not_finite": ~price.is_finite(),
+            "price_too_large": too_large(price),
         },
         rows.schema,
     )
@@ -34,7 +36,7 @@ def clean_items(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 def clean_users(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Users that keep the contract, and the quarantined rest; first row of an id wins."""
-    rules = {**_id_rules("user_id"), **_unique_rule("user_id")}
+    rules = {**_key_rules("user_id"), **_unique_rule("user_id")}
     return _split(_frame(rows), "user_id", rules, rows.schema)
 
 
@@ -48,7 +50,7 @@ def clean_promotions(rows: pa.Table, known_items: pl.Series) -> tuple[pa.Table, 
         _frame(rows),
         "item_id",
         {
-            **_id_rules("item_id"),
+            **_key_rules("item_id"),
             "missing_time": start.is_null() | end.is_null(),
             "ends_before_it_starts": end <= start,
             **shares,
@@ -66,16 +68,18 @@ def digest(rows: pa.Table) -> str:
     return hashlib.sha256(sink.getvalue()).hexdigest()[:16]
 
 
+def plain_frame(rows: pa.Table) -> pl.DataFrame:
+    """The rows of a table as a frame whose texts compare with those of any other."""
+    return pl.DataFrame(pl.from_arrow(rows)).with_columns(pl.col(pl.Categorical).cast(pl.String))
+
+
 def _frame(rows: pa.Table) -> pl.DataFrame:
     """The rows without identical repetitions, in their order."""
     return pl.DataFrame(pl.from_arrow(rows)).unique(keep="first", maintain_order=True)
 
 
-def _id_rules(name: str) -> dict[str, pl.Expr]:
-    return {
-        f"missing_{name}": pl.col(name).str.strip_chars().fill_null("") == "",
-        f"{name}_too_long": pl.col(name).str.len_bytes() > MAX_ID_BYTES,
-    }
+def _key_rules(name: str) -> dict[str, pl.Expr]:
+    return {f"missing_{name}": blank(name), **id_rules(name)}
 
 
 def _unique_rule(name: str) -> dict[str, pl.Expr]:
@@ -86,11 +90,12 @@ def _split(
     rows: pl.DataFrame, key: str, rules: Mapping[str, pl.Expr], schema: pa.Schema
 ) -> tuple[pa.Table, pa.Table]:
     broken = [pl.when(rule).then(pl.lit(reason)) for reason, rule in rules.items()]
-    judged = rows.with_columns(reason=pl.concat_str(broken, separator=",", ignore_nulls=True))
-    good = judged.filter(pl.col("reason") == "").drop("reason")
-    bad = judged.filter(pl.col("reason") != "").select(
+    # A shop's own column may be called `reason` as well.
+    reason = rows.select(pl.concat_str(broken, separator=",", ignore_nulls=True)).to_series()
+    bad = rows.filter(reason != "").select(
         pl.col(key).alias("id"),
-        "reason",
-        pl.struct(*rows.columns).struct.json_encode().alias("row"),
+        reason.filter(reason != "").alias("reason"),
+        pl.struct(rows.columns).struct.json_encode().alias("row"),
     )
+    good = rows.filter(reason == "")
     return good.to_arrow().cast(schema), bad.to_arrow().cast(QUARANTINED_ROWS.schema)

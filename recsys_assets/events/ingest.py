@@ -1,14 +1,20 @@
 """One pass over the days of a run: read, validate, write, and say what was found."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 
 import polars as pl
 import pyarrow as pa
 
-from recsys_assets.events.contract import INTERACTIONS, QUARANTINED_INTERACTIONS, Contract
+from recsys_assets.events.contract import (
+    INTERACTIONS,
+    LATE_DAYS,
+    QUARANTINED_INTERACTIONS,
+    BrokenInput,
+    Contract,
+)
+from recsys_assets.events.entities import digest, plain_frame
 from recsys_assets.events.sources import Source
 from recsys_assets.events.validation import DAY, Validated, reason_counts, validate
 from recsys_assets.pace import Progress, silent
@@ -20,9 +26,14 @@ _DAYS_AT_ONCE = 31
 
 @dataclass(frozen=True)
 class DayReport:
-    """What one day's partition holds, and what was kept out of it."""
+    """What one day's partition holds, and what was kept out of it.
+
+    `content` names its rows. `skipped` counts rows that keep the contract and are left out with
+    their day; None elsewhere.
+    """
 
     day: date
+    content: str
     rows: int
     users: int
     items: int
@@ -32,14 +43,20 @@ class DayReport:
     late: int
     quarantined: int
     reasons: dict[str, int]
+    skipped: int | None = None
 
 
 @dataclass
 class IngestReport:
-    """Reports of all days of a run, and how many rows came for days outside of it."""
+    """Reports of all days of a run, and what was found of the days before it.
+
+    `out_of_date` says by how many rows they would differ if they were read again; `unreadable`
+    why that cannot be said.
+    """
 
     days: list[DayReport] = field(default_factory=list)
-    for_other_days: Counter[date] = field(default_factory=Counter)
+    out_of_date: dict[date, int] = field(default_factory=dict)
+    unreadable: str | None = None
 
 
 def ingest(
@@ -49,14 +66,17 @@ def ingest(
     known_items: pl.Series,
     now: datetime,
     progress: Progress = silent,
+    *,
+    skipped: Collection[date] = (),
 ) -> IngestReport:
     """Writes the partitions of `interactions` and `quarantined_interactions` of the days.
 
     Each partition is replaced as a whole, so running a day again is harmless. Days without
-    events get an empty partition. `progress` counts days.
+    events get an empty partition, and so do the `skipped` ones, whose rows in quarantine are
+    kept: they show what is wrong with the day. `progress` counts days.
 
     Raises:
-        BrokenInput: a delivered file cannot be used; days before it in the run are written.
+        BrokenInput: a delivered file of the days cannot be used; those before it are written.
     """
     report = IngestReport()
     for some_days in _batches(sorted(days)):
@@ -66,14 +86,49 @@ def ingest(
         for day in some_days:
             good = accepted.get(day, validated.accepted.clear())
             bad = quarantined.get(day, validated.quarantined.clear())
+            left_out = good.height if day in skipped else None
+            good = good if left_out is None else good.clear()
             _write(store, INTERACTIONS, good, day)
             _write(store, QUARANTINED_INTERACTIONS, bad, day)
-            report.days.append(_describe(day, good, bad, validated))
+            report.days.append(replace(_describe(day, good, bad, validated), skipped=left_out))
             progress(len(report.days), len(days))
-        report.for_other_days.update(validated.for_other_days)
-    for day in days:
-        del report.for_other_days[day]
+    try:
+        report.out_of_date = out_of_date(source, store, min(days), known_items, now)
+    except BrokenInput as error:  # of a day before, which is as it was
+        report.unreadable = str(error)
     return report
+
+
+def out_of_date(
+    source: Source, store: Store, day: date, known_items: pl.Series, now: datetime
+) -> dict[date, int]:
+    """By how many rows the days before `day` would differ if they were read again.
+
+    Late files are looked for as far back as they are taken, and so are files that were replaced
+    and rows whose item has been catalogued since. A day of which no good row is delivered any
+    more stays as it is.
+
+    Raises:
+        BrokenInput: a file of those days cannot be used.
+    """
+    table = store.table(INTERACTIONS.table)
+    before = [day - timedelta(days=ago) for ago in range(LATE_DAYS, 0, -1)]
+    stored = [one for one in before if table.has(one.isoformat())]
+    if not stored:
+        return {}
+    read = _by_day(validate(source.interactions(stored), stored, known_items, now).accepted)
+    found = {}
+    for one, rows in sorted(read.items()):
+        there, delivered = (
+            plain_frame(table.read([one.isoformat()])),
+            plain_frame(_as_table(INTERACTIONS, rows)),
+        )
+        found[one] = _without(there, delivered).height + _without(delivered, there).height
+    return {one: rows for one, rows in found.items() if rows}
+
+
+def _without(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
+    return rows.join(others, on=rows.columns, how="anti", nulls_equal=True)
 
 
 def _batches(days: list[date]) -> Iterator[list[date]]:
@@ -86,14 +141,18 @@ def _by_day(rows: pl.DataFrame) -> dict[date, pl.DataFrame]:
 
 
 def _write(store: Store, contract: Contract, rows: pl.DataFrame, day: date) -> None:
-    table: pa.Table = rows.select(contract.names).to_arrow().cast(contract.schema)
-    store.table(contract.table).write(table, day.isoformat())
+    store.table(contract.table).write(_as_table(contract, rows), day.isoformat())
+
+
+def _as_table(contract: Contract, rows: pl.DataFrame) -> pa.Table:
+    return rows.select(contract.names).to_arrow().cast(contract.schema)
 
 
 def _describe(day: date, good: pl.DataFrame, bad: pl.DataFrame, validated: Validated) -> DayReport:
     times = good["timestamp"].dt.convert_time_zone("UTC")
     return DayReport(
         day=day,
+        content=digest(_as_table(INTERACTIONS, good)),
         rows=good.height,
         users=good["user_id"].n_unique(),
         items=good["item_id"].n_unique(),

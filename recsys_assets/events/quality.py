@@ -8,7 +8,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys_assets.events.contract import EVENTS, INTERACTIONS, MAX_ID_BYTES
+from recsys_assets.events.contract import (
+    EVENTS,
+    INTERACTIONS,
+    MAX_ID_BYTES,
+    QUARANTINED_INTERACTIONS,
+    SOURCE_FILE,
+)
+from recsys_assets.events.validation import reason_counts
 from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import open_file
 
@@ -87,3 +94,17 @@ def days_over(
         if bad + accepted.get(day, 0) >= least_rows and bad
     }
     return {day: share for day, share in shares.items() if share > limit}
+
+
+def why_quarantined(store: Store, day: date) -> str:
+    """Why rows of a day are in quarantine, the file that most of them are from, and where to look.
+
+    Raises:
+        MissingPartition: the day has not been materialized.
+    """
+    table = store.table(QUARANTINED_INTERACTIONS.table)
+    rows = table.read([day.isoformat()], columns=["reason", SOURCE_FILE])
+    frame = pl.DataFrame(pl.from_arrow(rows))
+    reasons = ", ".join(f"{name} {count:,}" for name, count in reason_counts(frame).items())
+    files = frame.group_by(SOURCE_FILE).len().sort("len", SOURCE_FILE, descending=[True, False])
+    return f"{reasons}; most from {files[SOURCE_FILE][0]}, see {table.path(day.isoformat())}"

@@ -4,7 +4,8 @@ How time is treated, on purpose:
 - An event belongs to the day on which it happened, in UTC, not to the day it was delivered.
   A time without a zone is taken as UTC (`contract.Contract.conform`).
 - A late row is taken into its own day, when that day is materialized again, as long as it was
-  delivered at most `LATE_DAYS` days after. The day of delivery reports which days have such rows.
+  delivered at most `LATE_DAYS` days after. Whoever ingests a day looks whether those before it
+  have such rows (`ingest.py`).
 - A row delivered later than that, before it happened, or with a time that cannot be (null,
   before 1970, after now) is quarantined on the day of its delivery.
 - Rows are put in order of time, whatever their order in the files.
@@ -27,6 +28,7 @@ from recsys_assets.events.contract import (
     INTERACTIONS,
     LATE_DAYS,
     MAX_ID_BYTES,
+    MAX_MONEY,
     QUARANTINED_INTERACTIONS,
     SOURCE_FILE,
 )
@@ -44,14 +46,13 @@ class Validated:
 
     `accepted` has the contract's columns, `quarantined` the same as strings with `reason` and
     `source_file`. `duplicates` counts removed rows by day, `late` the rows of a day that came
-    after it, and `for_other_days` rows delivered on these days that belong to earlier ones.
+    after it.
     """
 
     accepted: pl.DataFrame
     quarantined: pl.DataFrame
     duplicates: dict[date, int]
     late: dict[date, int]
-    for_other_days: dict[date, int]
 
 
 def validate(
@@ -61,7 +62,7 @@ def validate(
 
     Args:
         rows: the contract's columns, `source_file` and `delivered_day` (`Source.interactions`).
-        days: the partitions wanted; rows of other days are left out, and counted.
+        days: the partitions wanted; rows of other days are left out.
         known_items: ids of the catalogue.
         now: nothing can have happened after it.
     """
@@ -85,9 +86,6 @@ def validate(
         quarantined=_quarantine(judged.filter(bad & wanted)),
         duplicates=_difference(_count(accepted), _count(unique)),
         late=_count(unique.filter(late)),
-        for_other_days=_count(
-            judged.filter(good & ~wanted & pl.col(DELIVERED_DAY).is_in(list(days)))
-        ),
     )
 
 
@@ -105,12 +103,30 @@ def usable_time(now: datetime) -> pl.Expr:
     return pl.when(pl.col("timestamp").is_between(_EPOCH, now)).then("timestamp")
 
 
+def blank(column: str) -> pl.Expr:
+    """Whether a text is missing, or nothing but white space."""
+    return pl.col(column).str.strip_chars().fill_null("") == ""
+
+
+def too_large(money: pl.Expr) -> pl.Expr:
+    """Whether an amount is a number, and beyond what sums can hold."""
+    return money.is_finite() & (money > MAX_MONEY)
+
+
+def id_rules(name: str) -> dict[str, pl.Expr]:
+    """What no id may be, whatever table it is in; by reason. One that is missing keeps them."""
+    return {
+        f"{name}_too_long": pl.col(name).str.len_bytes() > MAX_ID_BYTES,
+        f"{name}_holds_nul": pl.col(name).str.contains("\0", literal=True),
+    }
+
+
 def _reasons(known_items: pl.Series, now: datetime) -> list[pl.Expr]:
     """One expression per rule: the reason where it is broken, null where it is kept."""
     rules = {
-        "missing_user_id": _blank("user_id"),
-        "missing_item_id": _blank("item_id"),
-        **{f"{name}_too_long": pl.col(name).str.len_bytes() > MAX_ID_BYTES for name in _IDS},
+        "missing_user_id": blank("user_id"),
+        "missing_item_id": blank("item_id"),
+        **{reason: rule for name in _IDS for reason, rule in id_rules(name).items()},
         "unknown_event": ~pl.col("event").is_in(EVENTS).fill_null(False),
         "missing_timestamp": pl.col("timestamp").is_null(),
         "before_1970": pl.col("timestamp") < _EPOCH,
@@ -120,14 +136,11 @@ def _reasons(known_items: pl.Series, now: datetime) -> list[pl.Expr]:
         "zero_quantity": (pl.col("quantity") == 0) & (pl.col("event") == "purchase"),
         **{f"{name}_not_finite": ~pl.col(name).is_finite() for name in _AMOUNTS},
         **{f"negative_{name}": pl.col(name) < 0 for name in _AMOUNTS},
+        "amount_too_large": too_large(pl.col("price") * pl.col("quantity").fill_null(1).clip(1)),
         "discount_above_price": pl.col("discount") > pl.col("price") * (1 + 1e-9) + 1e-9,
-        "unknown_item": ~_blank("item_id") & ~pl.col("item_id").is_in(known_items.implode()),
+        "unknown_item": ~blank("item_id") & ~pl.col("item_id").is_in(known_items.implode()),
     }
     return [pl.when(rule).then(pl.lit(reason)) for reason, rule in rules.items()]
-
-
-def _blank(column: str) -> pl.Expr:
-    return pl.col(column).str.strip_chars().fill_null("") == ""
 
 
 def _displaced() -> pl.Expr:

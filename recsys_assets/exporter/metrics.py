@@ -75,6 +75,11 @@ def _of(facts: Facts) -> Iterator[GaugeMetricFamily]:
             "Last day that it has learned from",
             release.trained_through,
         ),
+        (
+            "release_data_through_timestamp_seconds",
+            "Last day of the data that it answers from",
+            release.data_through,
+        ),
         ("drift_day_timestamp_seconds", "Day of the newest drift report, 0 if none", drift.day),
         ("drift_alarming", "1 if the newest drift report alarms", drift.alarming),
         ("business_day_timestamp_seconds", "Day of the newest figures, 0 if none", business.day),

@@ -29,12 +29,14 @@ class StoreAway(OSError):
 class ReleaseFacts:
     """The release that should answer; 0 everywhere before the first promotion.
 
-    `promoted_at` and `trained_through` (midnight that begins the day) are seconds since the epoch.
+    `promoted_at`, and the last days of its training and of its data (`trained_through` and
+    `data_through`, the midnight that begins the day), are seconds since the epoch.
     """
 
     number: int = 0
     promoted_at: float = 0.0
     trained_through: float = 0.0
+    data_through: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class StoreReader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._facts = Facts()
-        self._trained_through: tuple[int, float] = (0, 0.0)
+        self._release_read = ReleaseFacts()
 
     def read(self) -> tuple[Facts, dict[str, str]]:
         """The facts, and by part of them why it could not be read.
@@ -109,11 +111,12 @@ class StoreReader:
         promoted = releases.promoted()
         if promoted is None:
             return ReleaseFacts()
-        if self._trained_through[0] != promoted.release:
-            manifest = releases.manifest(promoted.release)
-            self._trained_through = promoted.release, _midnight(manifest["trained_through"])
         at = datetime.fromisoformat(promoted.promoted_at).timestamp()
-        return ReleaseFacts(promoted.release, at, self._trained_through[1])
+        if self._release_read.number != promoted.release:
+            manifest = releases.manifest(promoted.release)
+            days = (_midnight(manifest[name]) for name in ("trained_through", "item_features_day"))
+            self._release_read = ReleaseFacts(promoted.release, at, *days)
+        return replace(self._release_read, promoted_at=at)
 
     def _drift(self) -> ReportFacts:
         table = self._store.table("drift_report")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pyarrow.compute as pc
 
+from recsys_assets.code_version import code_version
 from recsys_assets.features.attributes import ATTRIBUTE_TABLES, attribute_rows, user_columns
 from recsys_assets.features.backfill import (
     Backfill,
@@ -25,8 +26,8 @@ from recsys_assets.features.declarations import (
 )
 from recsys_assets.features.lineage import Sources, column_sources
 from recsys_assets.pace import paced
-from recsys_assets.partitions import daily
-from recsys_assets.resources import StoreResource
+from recsys_assets.partitions import all_days_of, daily, days_of
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 _GROUP = "features"
 _OWNERS = ["team:data-platform"]
 _SINGLE_RUN = dg.BackfillPolicy.single_run()
+# Whatever writes the online store from history is in this pool, which holds one step of all runs.
+ONLINE_STORE_POOL = "online_store"
 VIEWS = [*ATTRIBUTE_TABLES, *(features.name for features in FEATURE_SETS)]
 _PARITY_ENTITIES = 1_000
 _FEW_DAYS = 7
@@ -56,23 +59,13 @@ def column_lineage(sources: Mapping[str, Sources]) -> dg.TableColumnLineage:
     )
 
 
-def _window(features: FeatureSet) -> dg.AssetDep:
-    """The event days that a day of features reads."""
-    return dg.AssetDep(
-        "interactions",
-        partition_mapping=dg.TimeWindowPartitionMapping(
-            start_offset=-features.lookback_days, allow_nonexistent_upstream_partitions=True
-        ),
-    )
-
-
 def _attribute_asset(name: str, entities: str) -> dg.AssetsDefinition:
     @dg.asset(
         name=name,
         group_name=_GROUP,
         owners=_OWNERS,
         kinds={"python", "parquet"},
-        code_version="1",
+        code_version=code_version("recsys_assets.features.attributes"),
         deps=[entities],
         description=f"Attributes of {entities}, valid from the first day of history: the columns "
         f"of `{entities}` that a model may use as they are, as Feast reads them.",
@@ -117,18 +110,18 @@ def _schema(features: FeatureSet) -> dg.TableSchema:
     group_name=_GROUP,
     owners=_OWNERS,
     kinds={"spark", "parquet"},
-    code_version="1",
+    code_version=code_version("recsys_assets.features.backfill"),
     partitions_def=daily,
     backfill_policy=_SINGLE_RUN,
     deps=["interactions"],
-    description="Items that were sold for the first time on the day. Each item stands here once, "
-    "so this is the whole state that a day needs of the history before its windows. A day needs "
-    "all days before it.",
+    description="When each item was first sold on the day, of the day's events alone. The least "
+    "time of all days is the item's first sale: the whole state that a day of features needs of "
+    "the history before its windows, and right again once a day has been put right.",
     metadata={
         "dagster/column_schema": dg.TableSchema(
             [
                 dg.TableColumn("item_id", "string", "Item"),
-                dg.TableColumn("first_time", "int64", "First purchase ever, epoch seconds"),
+                dg.TableColumn("first_time", "int64", "First purchase of the day, epoch seconds"),
             ]
         ),
         "dagster/column_lineage": column_lineage(
@@ -140,7 +133,7 @@ def _schema(features: FeatureSet) -> dg.TableSchema:
     },
 )
 def item_first_sold(context: dg.AssetExecutionContext, store: StoreResource) -> None:
-    """Finds items of the run's days that are in no earlier partition."""
+    """Finds each item's first sale on each of the run's days."""
     from recsys_assets.features.spark_progress import told_tasks
 
     work, days = _backfill(context, store), paced(context.log.info, "days written")
@@ -166,10 +159,10 @@ def _feature_asset(features: FeatureSet, deps: list[Any], description: str) -> d
         group_name=_GROUP,
         owners=_OWNERS,
         kinds={"spark", "parquet"},
-        code_version="1",
+        code_version=code_version("recsys_assets.features.backfill"),
         partitions_def=daily,
         backfill_policy=_SINGLE_RUN,
-        deps=[_window(features), *deps],
+        deps=[days_of("interactions", features.lookback_days), *deps],
         description=description,
         metadata={
             "dagster/column_schema": _schema(features),
@@ -193,13 +186,13 @@ def _feature_asset(features: FeatureSet, deps: list[Any], description: str) -> d
 
 user_features = _feature_asset(
     USER_FEATURES,
-    ["items"],
+    ["catalogue_history"],
     "What users did over 1, 7 and 28 days, as known at the end of each day. A row for each user of "
     "whom a value changed on the day.",
 )
 item_features = _feature_asset(
     ITEM_FEATURES,
-    ["item_first_sold"],
+    [all_days_of("item_first_sold")],
     "Price, discount, popularity over 1, 7 and 28 days and age of items, as known at the end of "
     "each day. A row for each item of which a value changed on the day.",
 )
@@ -209,7 +202,7 @@ item_features = _feature_asset(
     group_name=_GROUP,
     owners=_OWNERS,
     kinds={"python", "parquet"},
-    code_version="1",
+    code_version=code_version("recsys_assets.features.promotions"),
     deps=["promotions"],
     description="Display and mailer of items from the promotion plan: a row for each moment at "
     "which an item's value changes, valid until its next. Plans are made ahead, so models read "
@@ -264,7 +257,7 @@ def _record(
     group_name=_GROUP,
     owners=_OWNERS,
     kinds={"feast"},
-    code_version="1",
+    code_version=code_version("recsys_assets.features.feature_store", "feature_repo.definitions"),
     deps=list(ATTRIBUTE_TABLES),
     description="Feast's registry: entities, feature views and services of `feature_repo/`.",
 )
@@ -286,7 +279,8 @@ def feature_registry(store: StoreResource) -> dg.MaterializeResult:
     group_name=_GROUP,
     owners=_OWNERS,
     kinds={"feast", "valkey"},
-    code_version="1",
+    code_version=code_version("recsys_assets.features.online", "recsys_assets.features.parity"),
+    pool=ONLINE_STORE_POOL,
     deps=["feature_registry", *VIEWS],
     check_specs=[
         dg.AssetCheckSpec(
@@ -299,25 +293,26 @@ def feature_registry(store: StoreResource) -> dg.MaterializeResult:
         )
     ],
     description="The online store, brought to the values as of the end of history by Feast's "
-    "materialization.",
+    "materialization, or kept at the later moment that it has reached.",
 )
 def online_features(
-    context: dg.AssetExecutionContext, store: StoreResource
+    context: dg.AssetExecutionContext, store: StoreResource, run_days: RunDays
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Materializes, then compares a sample with the offline tables."""
     from recsys_assets.features.feature_store import open_feature_store
-    from recsys_assets.features.online import connect, fingerprint, materialize
+    from recsys_assets.features.online import Contents, connect, materialize
     from recsys_assets.features.parity import sampled_parity
     from recsys_assets.features.reader import OnlineUserFeatures
 
     settings, tables = deployment(store), store.get()
+    contents = Contents.of(tables)
     feature_store = open_feature_store(settings)
     sent = materialize(
         feature_store,
         settings.online_store_url,
         settings.first_day,
-        settings.today,
-        fingerprint(tables),
+        run_days.get().today,
+        contents,
         paced(context.log.info, "feature views sent"),
     )
     client = connect(settings.online_store_url)

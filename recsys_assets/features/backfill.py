@@ -14,12 +14,18 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from recsys_assets.events.catalogue_history import CATALOGUE_HISTORY
 from recsys_assets.features.declarations import (
     FeatureSet,
     FirstTime,
     WindowAggregate,
 )
-from recsys_assets.features.spark_batch import compute_snapshots, first_events
+from recsys_assets.features.spark_batch import (
+    CATEGORY,
+    compute_snapshots,
+    first_events,
+    with_categories,
+)
 from recsys_assets.features.spark_tables import SparkTables, spark_tables, spark_url
 from recsys_assets.pace import Progress, silent
 from recsys_assets.storage import Store
@@ -31,7 +37,6 @@ if TYPE_CHECKING:
 _ARROW = {"int64": pa.int64(), "float64": pa.float64(), "string": pa.string()}
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 _EPOCH = date(1970, 1, 1)
-_CATEGORY = "category_l2"  # the only column that declarations take from the catalogue
 
 
 @dataclass(frozen=True)
@@ -82,9 +87,8 @@ def backfill_features(
     """
     with spark_tables(spark, work.store) as tables:
         events = tables.read_days("interactions", work.event_days(features.lookback_days))
-        if any(f.expression == _CATEGORY for f in features.of(WindowAggregate)):
-            items = tables.read("items").select("item_id", _CATEGORY)
-            events = events.join(items, "item_id", "left")
+        if any(f.expression == CATEGORY for f in features.of(WindowAggregate)):
+            events = with_categories(events, tables.read(CATALOGUE_HISTORY.table))
         first_times = _first_times(tables, features, work)
         rows = compute_snapshots(features, events, work.epoch_days, first_times)
         try:
@@ -100,23 +104,19 @@ def backfill_first_times(
     work: Backfill,
     progress: Progress = silent,
 ) -> int:
-    """Publishes, for each day of a range, the entities whose first event is on that day.
+    """Publishes, for each day of a range, when each of its entities had its first event that day.
 
-    A day reads its own events and the state before it, in which each entity stands once.
-    `progress` counts published days.
+    A day reads its own events and nothing else, so whatever order days are computed or corrected
+    in, the least time of all days is the first. `progress` counts published days.
 
     Returns:
         Number of rows written.
 
     Raises:
-        MissingPartition: a day of the range has no interactions, or an earlier day no state.
+        MissingPartition: a day of the range has no interactions.
     """
     with spark_tables(spark, work.store) as tables:
         rows = first_events(key, feature, tables.read_days("interactions", list(work.days)))
-        before = _state_days(work, through=date.fromisoformat(work.days[0]) - timedelta(days=1))
-        if before:
-            known = tables.read_days(feature.state_table, before)
-            rows = rows.join(known, key, "left_anti")
         schema = pa.schema([(key, pa.string()), ("first_time", pa.int64())])
         return publish(rows, tables, feature.state_table, schema, work, progress)
 
@@ -164,15 +164,19 @@ def _is_there(filesystem: pa.fs.FileSystem, path: str) -> bool:
 
 
 def _first_times(tables: SparkTables, features: FeatureSet, work: Backfill) -> "DataFrame | None":
+    """Each entity's first event up to the end of the range: what is later than a row is not in it.
+
+    An entity whose first event is after a row's day has no earlier one, so one time serves all
+    rows of the range.
+    """
+    from pyspark.sql import functions as f
+
     declared = features.of(FirstTime)
     if not declared:
         return None
-    days = _state_days(work, date.fromisoformat(work.days[-1]))
-    return tables.read_days(declared[0].state_table, days)
-
-
-def _state_days(work: Backfill, through: date) -> list[str]:
-    return days_between(work.history_start, through) if through >= work.history_start else []
+    days = days_between(work.history_start, date.fromisoformat(work.days[-1]))
+    state = tables.read_days(declared[0].state_table, days)
+    return state.groupBy(features.key).agg(f.min("first_time").alias("first_time"))
 
 
 def _epoch_day(day: str | date) -> int:

@@ -132,7 +132,8 @@ class FirstTime:
     """Time of the first matching event of all history in whole epoch seconds.
 
     Of everything declared here, this alone looks back beyond the longest window. Its state is a
-    table that holds each entity once, on the day of its first event: `state_table`.
+    table that holds, of each day, the first event of each entity on it: `state_table`. The first
+    of all history is the least of them, also after a day has been put right.
     """
 
     name: str

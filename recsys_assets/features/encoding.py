@@ -16,10 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from recsys_assets.features.request_time import UTC
+
 Columns = Mapping[str, np.ndarray]
 
 UNKNOWN = 0  # the row of every vocabulary for missing and never seen values
 _FORMAT = 1
+_ROUNDING = 1e-12  # of a mean: a smaller spread is what floating point made of none
 _CLIP = 6.0  # standard deviations: beyond it a value says "very large", not how large
 
 
@@ -81,7 +84,8 @@ class Normaliser:
     """Standardises a number; a missing one becomes the mean, and is marked.
 
     A column that is never negative in training is skewed, as counts and money are, or small, as
-    shares are: both bear log1p, which is taken before standardising.
+    shares are: both bear log1p, which is taken before standardising. Of a constant column every
+    other value is as far off as it is in itself, or in its logarithm.
     """
 
     log: bool
@@ -96,7 +100,10 @@ class Normaliser:
             return cls(log=False, mean=0.0, std=1.0)
         log = bool(known.min() >= 0)
         scaled = np.log1p(known) if log else known
-        return cls(log, float(scaled.mean()), float(scaled.std()) or 1.0)
+        mean, std = float(scaled.mean()), float(scaled.std())
+        if std <= _ROUNDING * abs(mean):
+            return cls(log, float(scaled[0]), 1.0)
+        return cls(log, mean, std)
 
     def encode(self, values: np.ndarray) -> np.ndarray:
         """Float64 [n] of zero mean and unit variance, clipped to 6; missing is 0."""
@@ -237,15 +244,20 @@ class Encoding:
 
 @dataclass(frozen=True)
 class ModelEncoding:
-    """The two sides of a model: the request with its user (`query`), and the item (`item`)."""
+    """The two sides of a model: the request with its user (`query`), and the item (`item`).
+
+    `time_zone` is that of the clocks by which hour and weekday of a request were told in training,
+    and are whenever the model is asked.
+    """
 
     query: Encoding
     item: Encoding
+    time_zone: str = UTC
 
     def save(self, file: Path) -> None:
         """Writes JSON."""
         sides = {"query": self.query.to_dict(), "item": self.item.to_dict()}
-        file.write_text(json.dumps(sides), encoding="utf-8")
+        file.write_text(json.dumps({**sides, "time_zone": self.time_zone}), encoding="utf-8")
 
     @classmethod
     def load(cls, file: Path) -> "ModelEncoding":
@@ -255,7 +267,11 @@ class ModelEncoding:
             InvalidEncoding: the file holds something else; names the file.
         """
         try:
-            sides = json.loads(file.read_text(encoding="utf-8"))
-            return cls(Encoding.from_dict(sides["query"]), Encoding.from_dict(sides["item"]))
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            return cls(
+                Encoding.from_dict(stored["query"]),
+                Encoding.from_dict(stored["item"]),
+                stored.get("time_zone", UTC),  # of models from before there was another one
+            )
         except (json.JSONDecodeError, KeyError, TypeError, InvalidEncoding) as error:
             raise InvalidEncoding(f"{file}: {error}") from error

@@ -7,11 +7,13 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys_assets.code_version import code_version
 from recsys_assets.features.assets import VIEWS, column_lineage, deployment
-from recsys_assets.features.declarations import FEATURE_SETS
+from recsys_assets.features.attributes import ATTRIBUTE_TABLES
+from recsys_assets.features.declarations import DAILY_FEATURE_SETS, FEATURE_SETS, ITEM_PROMOTIONS
 from recsys_assets.features.plots import examples_per_week
-from recsys_assets.partitions import daily
-from recsys_assets.resources import StoreResource
+from recsys_assets.partitions import all_days_of, daily
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.storage import Store
 
 _GROUP = "features"
@@ -40,22 +42,24 @@ _SCHEMA = dg.TableSchema(
     group_name=_GROUP,
     owners=_OWNERS,
     kinds={"feast", "duckdb", "parquet"},
-    code_version="1",
+    code_version=code_version(
+        "recsys_assets.features.training_examples", "recsys_assets.features.asof_store"
+    ),
     deps=["interactions", "feature_registry", *VIEWS],
-    description="Each user's first purchase of each item in the training span, with all features "
-    "as of its own moment: joined point in time by Feast, so that no example knows of its own "
-    "event or a later one.",
+    description="Each user's first purchase of each item in history, with all features as of its "
+    "own moment: joined point in time by Feast, so that no example knows of its own event or a "
+    "later one. `split` says which of them the initial models neither learn from nor validate on.",
     metadata={"dagster/column_schema": _SCHEMA},
 )
 def training_examples(
-    context: dg.AssetExecutionContext, store: StoreResource
+    context: dg.AssetExecutionContext, store: StoreResource, run_days: RunDays
 ) -> dg.MaterializeResult:
     """Finds first purchases, joins features, writes the table."""
     from recsys_assets.features import training_examples as module
     from recsys_assets.features.feature_store import open_feature_store
 
     settings, tables = deployment(store), store.get()
-    entities = module.example_entities(tables, settings.first_day, settings.today)
+    entities = module.example_entities(tables, run_days.get())
     context.log.info(f"{entities.num_rows} first purchases; joining what was known at each")
     started = time.monotonic()
     examples = module.training_examples(open_feature_store(settings), entities)
@@ -68,10 +72,19 @@ def training_examples(
     group_name=_GROUP,
     owners=_OWNERS,
     kinds={"feast", "duckdb", "parquet"},
-    code_version="1",
+    code_version=code_version(
+        "recsys_assets.features.training_examples", "recsys_assets.features.asof_store"
+    ),
     partitions_def=daily,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    deps=["interactions", "feature_registry", *VIEWS],
+    deps=[
+        all_days_of("interactions"),
+        "feature_registry",
+        *ATTRIBUTE_TABLES,
+        ITEM_PROMOTIONS.name,
+        # What the day itself brings is known when it is over.
+        *(all_days_of(features.name, last=1) for features in DAILY_FEATURE_SETS),
+    ],
     description="First purchases of one day, joined as `training_examples` are: what a fine-tune "
     "learns from. A day needs the events and features of all days before it.",
     metadata={"dagster/column_schema": _SCHEMA},

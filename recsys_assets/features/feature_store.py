@@ -10,6 +10,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from recsys_assets.features.attributes import ATTRIBUTE_TABLES, require_own_names
 from recsys_assets.features.offline_copies import refresh_copies
 from recsys_assets.settings import REPOSITORY, Settings
 from recsys_assets.storage.filesystem import open_url, write_atomically
@@ -95,11 +96,18 @@ def repository_objects(settings: Settings) -> list[Any]:
 
     Raises:
         MissingPartition: the attribute tables, whose columns the views take, are not written yet.
+        BrokenInput: an attribute has the name of another column.
     """
     from feast import Entity, FeatureService, FeatureView
 
     names = runpy.run_path(
         str(FEATURE_REPO / "definitions.py"), init_globals={"SETTINGS": settings}
+    )
+    require_own_names(
+        {
+            entities: [field.name for field in names[view].features]
+            for view, entities in ATTRIBUTE_TABLES.items()
+        }
     )
     return [v for v in names.values() if isinstance(v, Entity | FeatureView | FeatureService)]
 

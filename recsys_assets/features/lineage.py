@@ -2,6 +2,7 @@
 
 import re
 
+from recsys_assets.events.catalogue_history import CATALOGUE_HISTORY
 from recsys_assets.events.contract import INTERACTIONS
 from recsys_assets.features.declarations import (
     Feature,
@@ -11,9 +12,9 @@ from recsys_assets.features.declarations import (
     Ratio,
     WindowAggregate,
 )
+from recsys_assets.features.spark_batch import CATEGORY
 
 Sources = list[tuple[str, str]]
-_CATALOGUE = {"category_l2"}
 _TEXT = re.compile(r"'[^']*'")
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 
@@ -55,5 +56,6 @@ def _sources(features: FeatureSet, feature: Feature) -> Sources:
     words = set(_WORD.findall(_TEXT.sub("", " ".join(expressions))))
     used = words & set(INTERACTIONS.names) | {features.key, "timestamp"}
     return sorted(
-        [("interactions", name) for name in used] + [("items", name) for name in words & _CATALOGUE]
+        [("interactions", name) for name in used]
+        + [(CATALOGUE_HISTORY.table, name) for name in words & {CATEGORY}]
     )

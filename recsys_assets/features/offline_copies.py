@@ -15,7 +15,7 @@ from recsys_assets.features.attributes import ATTRIBUTE_TABLES
 from recsys_assets.features.declarations import FEATURE_SETS
 from recsys_assets.settings import Settings
 from recsys_assets.storage import Store
-from recsys_assets.storage.filesystem import read_bytes, write_atomically
+from recsys_assets.storage.filesystem import open_url, read_bytes, write_atomically
 
 _TABLES = (*ATTRIBUTE_TABLES, *(features.name for features in FEATURE_SETS))
 _COPIED = ".copied.json"
@@ -41,7 +41,7 @@ def refresh_copies(settings: Settings) -> None:
     if copies.url == store.url:
         return
     for name in _TABLES:
-        folder = Path(copies.table(name).url.removeprefix("file://"))
+        folder = Path(open_url(copies.table(name).url)[1])
         _refresh(store.table(name).url, folder)
 
 

@@ -1,20 +1,32 @@
 """Brings the online store to the values as of a moment, through Feast.
 
 A marker in the online store says through which moment it is complete, and another one of which
-attributes and promotion plan. While they stand, a new day costs a day: only snapshots and
-promotions since are sent. An emptied or replaced store has no markers, so the next
+files of the offline store. While they stand, a new day costs a day: only snapshots and promotions
+since are sent. Where a day that was sent has been computed again, because a file came late, it and
+all after it are sent again. An emptied or replaced store has no markers, so the next
 materialization sends the last value of every entity, and heals it.
+
+It never goes back: a value is replaced by one of an earlier moment only where the later one has
+turned out not to be.
 """
 
 import hashlib
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import redis
 
 from recsys_assets.features.attributes import ATTRIBUTE_TABLES
-from recsys_assets.features.declarations import DAILY_FEATURE_SETS, ITEM_PROMOTIONS
+from recsys_assets.features.declarations import (
+    DAILY_FEATURE_SETS,
+    ITEM_PROMOTIONS,
+    USER_FEATURES,
+)
+from recsys_assets.features.online_rows import drop_rows, forget_times, without_time
+from recsys_assets.features.time_travel import KEYS, VIEWS
 from recsys_assets.pace import Progress, silent
 from recsys_assets.storage import MissingPartition, Store
 from recsys_assets.storage.filesystem import read_bytes
@@ -24,7 +36,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 MARKER = "recsys:online_features:through"
-_SOURCES = "recsys:online_features:sources"
+_SENT = "recsys:online_features:sent"
 _SECONDS = 60.0
 _EPOCH = datetime(1970, 1, 2, tzinfo=UTC)
 
@@ -49,6 +61,54 @@ class Materialization:
     complete: bool
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What the offline store holds: whatever of it changes has to be sent.
+
+    Attributes:
+        whole: digest of attributes and promotion plan, which are not written day by day.
+        days: of each day of the daily features, what tells its files from others.
+    """
+
+    whole: str
+    days: Mapping[str, str]
+
+    @classmethod
+    def of(cls, store: Store) -> "Contents":
+        """To be read before the tables are: what is replaced in between is then sent again.
+
+        Raises:
+            MissingPartition: attributes or promotion plan have not been materialized.
+        """
+        digest = hashlib.sha256()
+        for name in (*ATTRIBUTE_TABLES, ITEM_PROMOTIONS.name):
+            table = store.table(name)
+            content = read_bytes(table.path())
+            if content is None:
+                raise MissingPartition(name, None, table.url)
+            digest.update(hashlib.sha256(content).digest())
+        days: dict[str, str] = {}
+        for features in DAILY_FEATURE_SETS:
+            for day, version in store.table(features.name).versions().items():
+                days[day] = f"{days.get(day, '')}/{version}"
+        return cls(digest.hexdigest(), days)
+
+    @classmethod
+    def sent_to(cls, client: redis.Redis) -> "Contents | None":
+        """What the online store was made from; None while that is not known."""
+        stored = client.get(_SENT)
+        return cls(**json.loads(stored)) if isinstance(stored, bytes) else None
+
+    def through(self, end: datetime) -> "Contents":
+        """What is known at the moment."""
+        return Contents(self.whole, {day: v for day, v in self.days.items() if _known(day) <= end})
+
+    def first_changed(self, sent: "Contents") -> datetime | None:
+        """When the first day that is new, or another than was sent, becomes known."""
+        changed = [day for day, version in self.days.items() if sent.days.get(day) != version]
+        return _known(min(changed)) if changed else None
+
+
 def connect(url: str) -> redis.Redis:
     """A client for batch work: it waits as long as a batch may take."""
     return open_store(url, socket_connect_timeout=5.0, socket_timeout=_SECONDS)
@@ -60,70 +120,116 @@ def complete_through(client: redis.Redis) -> datetime | None:
     return datetime.fromisoformat(marker.decode()) if isinstance(marker, bytes) else None
 
 
-def fingerprint(store: Store) -> str:
-    """Names the content of attributes and promotion plan, which are not written day by day.
-
-    Raises:
-        MissingPartition: one of them has not been materialized.
-    """
-    digest = hashlib.sha256()
-    for name in (*ATTRIBUTE_TABLES, ITEM_PROMOTIONS.name):
-        table = store.table(name)
-        content = read_bytes(table.path())
-        if content is None:
-            raise MissingPartition(name, None, table.url)
-        digest.update(hashlib.sha256(content).digest())
-    return digest.hexdigest()
-
-
 def materialize(
     feature_store: "FeatureStore",
     url: str,
     history_start: date,
     today: date,
-    sources: str,
+    contents: Contents,
     progress: Progress = silent,
 ) -> Materialization:
-    """Sends the values as of `today` 00:00 UTC.
-
-    Going back to an earlier day sends all of history up to it; entities first seen after that
-    day then keep the values of the later one, for Feast has no deletion by time.
+    """Sends the values as of `today` 00:00 UTC, or of the moment that the store has reached.
 
     Args:
         feature_store: an opened store whose registry holds the views.
         url: of the online store.
         history_start: first day of history.
         today: the first day that history does not hold.
-        sources: `fingerprint` of the offline store; where it has changed, attributes and the
-            whole promotion plan are sent again.
+        contents: of the offline store, read before `feature_store` was opened.
         progress: counts feature views.
 
     Raises:
         OnlineStoreUnreachable: the store does not answer.
     """
-    end = _midnight(today)
     client = connect(url)
     try:
-        through = complete_through(client)
-        start = through if through and through <= end else _midnight(history_start)
-        known = client.get(_SOURCES)
-        unchanged = start == through and known == sources.encode()
+        through, sent = complete_through(client), Contents.sent_to(client)
+        end = max(_midnight(today), through or _EPOCH)
+        known, since = contents.through(end), _midnight(history_start)
+        if through is None or sent is None:
+            steps = _everything(since)
+        else:
+            steps = _what_changed(known, sent, since, through)
         # Until all is sent, the store is complete through no moment.
         client.delete(MARKER)
-        views = [] if unchanged else [(view, _midnight(history_start)) for view in ATTRIBUTE_TABLES]
-        # What is valid today may have begun before history did.
-        views.append((ITEM_PROMOTIONS.name, start if unchanged else _EPOCH))
-        views += [(features.name, start) for features in DAILY_FEATURE_SETS]
-        for number, (view, since) in enumerate(views, 1):
-            feature_store.materialize(since, end, feature_views=[view])
-            progress(number, len(views))
-        client.set(_SOURCES, sources)
+        sending = _Sending(feature_store, client, since, end)
+        for number, step in enumerate(steps, 1):
+            sending.send(step)
+            progress(number, len(steps))
+        client.set(_SENT, json.dumps(asdict(known)))
         client.set(MARKER, end.isoformat())
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise OnlineStoreUnreachable(url, error) from error
     finally:
         client.close()
-    return Materialization(start, end, complete=start != through)
+    daily = [step.since for step in steps if step.view == USER_FEATURES.name]
+    return Materialization(min(daily, default=end), end, complete=through is None or sent is None)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The rows of a view since a moment; `again` if the store may hold wrong ones of then."""
+
+    view: str
+    since: datetime
+    again: bool
+
+
+def _everything(history_start: datetime) -> list[_Step]:
+    return [
+        *_whole(history_start),
+        *(_Step(features.name, history_start, again=True) for features in DAILY_FEATURE_SETS),
+    ]
+
+
+def _whole(history_start: datetime) -> list[_Step]:
+    """Attributes and promotion plan; what is valid today may have begun before history did."""
+    attributes = [_Step(view, history_start, again=True) for view in ATTRIBUTE_TABLES]
+    return [*attributes, _Step(ITEM_PROMOTIONS.name, _EPOCH, again=True)]
+
+
+def _what_changed(
+    known: Contents, sent: Contents, history_start: datetime, through: datetime
+) -> list[_Step]:
+    plan = [_Step(ITEM_PROMOTIONS.name, through, again=False)]
+    steps = plan if known.whole == sent.whole else _whole(history_start)
+    changed = known.first_changed(sent)
+    if changed is not None:
+        again = changed <= through
+        steps += [_Step(features.name, changed, again) for features in DAILY_FEATURE_SETS]
+    return steps
+
+
+@dataclass(frozen=True)
+class _Sending:
+    """Sends views up to a moment."""
+
+    feature_store: "FeatureStore"
+    client: redis.Redis
+    history_start: datetime
+    end: datetime
+
+    def send(self, step: _Step) -> None:
+        """Sends the last row of every entity that has one since then.
+
+        What is sent again replaces what is there, also where the right row is older, or gone.
+        """
+        view = step.view
+        (key,) = (KEYS[entity] for entity, views in VIEWS.items() if view in views)
+        forgotten = forget_times(self.client, key, view, step.since) if step.again else []
+        self.feature_store.materialize(step.since, self.end, feature_views=[view])
+        older = without_time(self.client, forgotten, view)
+        if older and step.since > self.history_start:
+            self.feature_store.materialize(self.history_start, step.since, feature_views=[view])
+            older = without_time(self.client, older, view)
+        if older:
+            features = self.feature_store.get_feature_view(view).features
+            drop_rows(self.client, older, view, [feature.name for feature in features])
+
+
+def _known(day: str) -> datetime:
+    """When the features of a day are known."""
+    return _midnight(date.fromisoformat(day) + timedelta(days=1))
 
 
 def _midnight(day: date) -> datetime:

@@ -88,15 +88,14 @@ class OnlineUserFeatures:
 
 def entity_key(name: str, value: str) -> bytes:
     """Feast's serialized key (version 3) of an entity with one string join key."""
-    encoded_name, encoded_value = name.encode(), value.encode()
-    return b"".join(
-        (
-            struct.pack("<III", 1, _STRING_TYPE, len(encoded_name)),
-            encoded_name,
-            struct.pack("<II", _STRING_TYPE, len(encoded_value)),
-            encoded_value,
-        )
-    )
+    encoded = value.encode()
+    return key_prefix(name) + struct.pack("<II", _STRING_TYPE, len(encoded)) + encoded
+
+
+def key_prefix(name: str) -> bytes:
+    """What the keys of all entities with that join key begin with."""
+    encoded = name.encode()
+    return struct.pack("<III", 1, _STRING_TYPE, len(encoded)) + encoded
 
 
 def field_name(view: str, feature: str) -> bytes:

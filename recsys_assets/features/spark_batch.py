@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 DAY_SECONDS = 86_400
+CATEGORY = "category_l2"  # the only column that declarations take from the catalogue
 _RATIO_PARTS = ("numerator", "denominator")
 _SPARK = {"int64": "bigint", "float64": "double", "string": "string"}
 
@@ -70,13 +71,44 @@ def compute_snapshots(
     return rows.select(features.key, moment.alias("event_timestamp"), *columns, "epoch_day")
 
 
-def first_events(key: str, feature: FirstTime, events: "DataFrame") -> "DataFrame":
-    """Each entity's first matching event: key, `epoch_day` and `first_time` (epoch seconds)."""
+def with_categories(events: "DataFrame", history: "DataFrame") -> "DataFrame":
+    """Events with the category that their item was in on their day, as far as was seen by then.
+
+    What was seen first of an item also counts for the days before.
+
+    Args:
+        events: `item_id`, `epoch_day` and more.
+        history: the table `catalogue_history`.
+    """
+    from pyspark.sql import Window
     from pyspark.sql import functions as f
 
-    matching = events.where(feature.where)
+    ordered = Window.partitionBy("item_id").orderBy("seen_from")
+    seen = f.unix_date("seen_from")
+    spans = history.select(
+        "item_id",
+        CATEGORY,
+        f.when(f.row_number().over(ordered) > 1, seen).alias("_since"),
+        f.lead(seen).over(ordered).alias("_until"),
+    )
+    day = f.col("epoch_day")
+    known = (f.col("_since").isNull() | (f.col("_since") <= day)) & (
+        f.col("_until").isNull() | (f.col("_until") > day)
+    )
+    of_item = events["item_id"] == spans["item_id"]
+    joined = events.join(spans, of_item & known, "left").drop(spans["item_id"])
+    return joined.drop("_since", "_until")
+
+
+def first_events(key: str, feature: FirstTime, events: "DataFrame") -> "DataFrame":
+    """Each entity's first matching event of each day: key, `epoch_day` and `first_time` (seconds).
+
+    All of history in it is the least of these, whichever days have been put right since.
+    """
+    from pyspark.sql import functions as f
+
     seconds = f.unix_seconds(f.min("timestamp")).alias("first_time")
-    return matching.groupBy(key).agg(f.min("epoch_day").alias("epoch_day"), seconds)
+    return events.where(feature.where).groupBy(key, "epoch_day").agg(seconds)
 
 
 def _change_days(features: FeatureSet, events: "DataFrame", days: tuple[int, int]) -> "DataFrame":

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recsys_assets.storage import MissingPartition, Store, Table
-from recsys_assets.storage.filesystem import read_bytes
+from recsys_assets.storage.filesystem import local_path, open_url, read_bytes
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -86,14 +86,15 @@ def spark_tables(spark: "SparkSession", store: Store) -> Iterator[SparkTables]:
 
 
 def spark_url(url: str) -> str:
-    """The same address in the scheme that Spark's Hadoop file systems know."""
-    return url.replace("s3://", "s3a://", 1)
+    """The same address as Spark's Hadoop file systems know it, which decode no `%xx`."""
+    path = local_path(url)
+    return f"file://{path}" if path else url.replace("s3://", "s3a://", 1)
 
 
 def _copy(table: Table, near: Table, day: str | None) -> None:
     content = read_bytes(table.path(day))
     if content is None:
         raise MissingPartition(table.name, day, table.url)
-    target = Path(near.path(day).removeprefix("file://"))
+    target = Path(open_url(near.path(day))[1])
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)

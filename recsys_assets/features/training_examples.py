@@ -3,6 +3,9 @@
 The features of an example come from a point-in-time join: the last snapshot whose
 `event_timestamp` is not after the example's own time. Snapshots carry the midnight that follows
 their day, so an example sees events of days before its own and never itself.
+
+All of history is joined. Where its last days are held out to measure the initial models on, the
+column `split` says so, and training leaves them alone; later trainings learn from them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
     from feast import FeatureService, FeatureStore
 
+    from recsys_assets.settings import Days
     from recsys_assets.storage import Store
 
 VALIDATION_DAYS = 7
@@ -42,24 +46,34 @@ class RowsLost(RuntimeError):
         )
 
 
-def example_entities(store: "Store", first_day: date, today: date) -> pa.Table:
+def example_entities(store: "Store", span: "Days") -> pa.Table:
     """The rows to join features to, ordered by time: each user's first purchase of each item.
 
     Models draw their negatives themselves, anew in every epoch.
 
     Args:
         store: Holds `interactions`.
-        first_day: First event day.
-        today: First day that is not used; the last `VALIDATION_DAYS` before it validate.
+        span: History, and where training ends in it; the last `VALIDATION_DAYS` of that validate.
 
     Returns:
-        user_id, item_id, event_timestamp, device, split ("train" or "validation").
+        user_id, item_id, event_timestamp, device, split ("train", "validation" or "held_out").
+
+    Raises:
+        InvalidSetting: history is too short to train and to validate on.
     """
     import polars as pl
 
-    first = _first_purchases(store, first_day, today - timedelta(days=1))
-    is_validation = pl.col("event_timestamp") >= _midnight(today - timedelta(days=VALIDATION_DAYS))
-    split = pl.when(is_validation).then(pl.lit("validation")).otherwise(pl.lit("train"))
+    span.require_training_days(VALIDATION_DAYS + 1)
+    first = _first_purchases(store, span.first_day, span.history_through)
+    end = span.evaluation_from
+    time, validated = pl.col("event_timestamp"), end - timedelta(days=VALIDATION_DAYS)
+    split = (
+        pl.when(time >= _midnight(end))
+        .then(pl.lit("held_out"))
+        .when(time >= _midnight(validated))
+        .then(pl.lit("validation"))
+        .otherwise(pl.lit("train"))
+    )
     return first.with_columns(split=split).to_arrow().cast(_ENTITIES)
 
 

@@ -2,24 +2,31 @@
 
 import time
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
+from recsys_assets.code_version import code_version
 from recsys_assets.features.assets import column_lineage
 from recsys_assets.features.declarations import USER_FEATURES
 from recsys_assets.figures import as_markdown
 from recsys_assets.monitoring.configuration import Attribution
+from recsys_assets.monitoring.loading import LABELLED_DAYS, SERVED_DAYS
 from recsys_assets.monitoring.thresholds import BusinessThresholds, DriftThresholds
-from recsys_assets.partitions import daily
+from recsys_assets.partitions import all_days_of, daily, days_of
 from recsys_assets.resources import StoreResource
 from recsys_assets.retrieval.configuration import config_fields
 from recsys_assets.serving.resources import ServingResource
+from recsys_assets.settings import load_settings
 
 _GROUP = "monitoring"
 _OWNERS = ["team:ml-platform"]
 _SINGLE_RUN = dg.BackfillPolicy.single_run()
+# First and last day, before that of an outcome, of the answers whose window closes on it.
+_ATTRIBUTION = timedelta(hours=load_settings().attribution_hours)
+_ANSWERED_BEFORE = (-(-_ATTRIBUTION // timedelta(days=1)), _ATTRIBUTION // timedelta(days=1))
 
 
 _ANSWERED = ("request_id", "release", "user_id", "timestamp", "degraded", "item_ids", "scores")
@@ -79,7 +86,7 @@ def _declared_log() -> dict[str, Any]:
     group_name=_GROUP,
     owners=_OWNERS,
     kinds={"valkey", "parquet"},
-    code_version="1",
+    code_version=code_version("recsys_assets.monitoring.request_log"),
     partitions_def=daily,
     backfill_policy=_SINGLE_RUN,
     deps=["promoted_release"],
@@ -123,10 +130,13 @@ def _outcome_columns() -> dg.TableSchema:
     group_name=_GROUP,
     owners=_OWNERS,
     kinds={"python", "parquet"},
-    code_version="1",
+    code_version=code_version("recsys_assets.monitoring.outcomes"),
     partitions_def=daily,
     backfill_policy=_SINGLE_RUN,
-    deps=[request_log, "interactions"],
+    deps=[
+        days_of("request_log", *_ANSWERED_BEFORE),
+        all_days_of("interactions"),  # which tell a first purchase from a repeated one
+    ],
     description=(
         "What became of the answers whose attribution window closed on the day: what was bought, "
         "clicked and earned, and the slate's quality. So a partition speaks of earlier sessions."
@@ -158,10 +168,10 @@ def outcomes(
     group_name=_GROUP,
     owners=_OWNERS,
     kinds={"python"},
-    code_version="1",
+    code_version=code_version("recsys_assets.monitoring.business"),
     partitions_def=daily,
     backfill_policy=_SINGLE_RUN,
-    deps=[outcomes],
+    deps=[days_of("outcomes", BusinessThresholds().history_days)],
     config_schema=config_fields(BusinessThresholds),
     description=(
         "Conversion, revenue and quality of the sessions whose attribution window closed on the "
@@ -187,10 +197,18 @@ def business_metrics(
     group_name=_GROUP,
     owners=_OWNERS,
     kinds={"python", "evidently"},
-    code_version="1",
+    code_version=code_version(
+        "recsys_assets.monitoring.drift", "recsys_assets.monitoring.evidently_report"
+    ),
     partitions_def=daily,
     backfill_policy=_SINGLE_RUN,
-    deps=[request_log, outcomes, "interactions", "item_first_sold", "user_features"],
+    deps=[
+        days_of("request_log", SERVED_DAYS),
+        days_of("outcomes", LABELLED_DAYS),
+        "catalogue_history",
+        # The reference are the last days that the live release was trained on, whenever that was.
+        *map(all_days_of, ("interactions", "item_features", "user_features")),
+    ],
     config_schema=config_fields(DriftThresholds),
     description=(
         "How far a day's traffic is from the training span of the live release: PSI of every "

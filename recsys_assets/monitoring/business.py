@@ -4,7 +4,7 @@ All figures are sums of sessions' outcomes over other sums: revenue over session
 sessions, clicks over impressions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from recsys_assets.monitoring.outcomes import days_judged
 from recsys_assets.monitoring.plots import plot_business
 from recsys_assets.monitoring.states import FALLEN, OK, TOO_FEW
 from recsys_assets.monitoring.thresholds import BusinessThresholds
+from recsys_assets.serving.release import Releases
 from recsys_assets.storage import Store
 
 _COLUMNS = [
@@ -34,7 +35,7 @@ class BusinessMetrics:
 
     Attributes:
         day: when the last labels became known, YYYY-MM-DD; `about_day`, the sessions' day.
-        live_release: the release that gave most of the answers; 0 if there were none.
+        live_release: the release whose weights gave most of the answers; 0 if there were none.
         sessions: with a known outcome.
         figures: by name; one that cannot be had (no clicks recorded, no orders) is left out.
         state: `ok`, `fallen` or `too_few_samples`.
@@ -109,7 +110,7 @@ def measure(
     for known in days:
         rows = table.read([known], columns=_COLUMNS)
         history.append(business_metrics(rows, [], known, thresholds, attribution_hours))
-    rows = table.read([day], columns=_COLUMNS)
+    rows = _by_weights(table.read([day], columns=_COLUMNS), Releases(store).refreshes())
     metrics = business_metrics(rows, history, day, thresholds, attribution_hours)
     return BusinessReport(metrics, history)
 
@@ -158,6 +159,13 @@ def business_metrics(
         return metrics
     alerts = falls(metrics, sums, rows["user_id"], before, thresholds)
     return replace(metrics, state=FALLEN if alerts else OK, alerts=alerts)
+
+
+def _by_weights(outcomes: pa.Table, brought: Mapping[int, int]) -> pa.Table:
+    """With the release that brought its weights in the place of each refresh."""
+    releases = [brought.get(release, release) for release in outcomes["release"].to_pylist()]
+    column = outcomes.column_names.index("release")
+    return outcomes.set_column(column, "release", pa.array(releases, pa.int64()))
 
 
 def _main_release(rows: pl.DataFrame) -> int:

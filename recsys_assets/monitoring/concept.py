@@ -35,9 +35,9 @@ def concept(
     mean, means = _mean(rated["auc"].to_numpy(), households)
     floor = thresholds.auc_floor
     found = [_shortfall("auc_floor", floor - mean, floor - means, 0.0, thresholds, households)]
-    if earlier["day"].n_unique() < thresholds.min_labelled_days:
-        return found
     before = earlier.drop_nulls("auc")
+    if before["day"].n_unique() < thresholds.min_labelled_days:
+        return found
     earlier_households = Households.draw(before["user_id"], thresholds.resamples, rng)
     usual, usuals = _mean(before["auc"].to_numpy(), earlier_households)
     drop = _shortfall(

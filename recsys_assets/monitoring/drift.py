@@ -59,13 +59,15 @@ class DriftReport:
 
     Attributes:
         day: YYYY-MM-DD.
-        live_release: the release whose training span is the reference.
+        live_release: the release that brought the live weights, whose training span is the
+            reference.
         reference_span: first and last day of it.
         labels_about: days whose sessions the labels are about.
         judged: what was found.
         revenue: of the day.
         degraded_share: of the answers, given without the online store and left out.
         reference, current: the frames, for pictures of the distributions.
+        time_zone: in which the release tells the hour of a request.
     """
 
     day: str
@@ -77,6 +79,7 @@ class DriftReport:
     degraded_share: float
     reference: Traffic
     current: Traffic
+    time_zone: str
 
     def metadata(self) -> dict[str, Any]:
         """Plain values for the asset's metadata; sensors read nothing else."""
@@ -118,7 +121,7 @@ def measure(
     during `day`, against sessions of the same release that closed before.
 
     Args:
-        store: holds `request_log`, `outcomes`, `interactions` and `item_first_sold` of the day,
+        store: holds `request_log`, `outcomes`, `interactions` and `item_features` of the day,
             and the last two and `user_features` of the reference's days.
         releases: of which one is promoted.
         day: YYYY-MM-DD.
@@ -144,6 +147,7 @@ def measure(
         degraded_share=current.degraded,
         reference=reference,
         current=current.traffic,
+        time_zone=live.known.time_zone,
     )
 
 

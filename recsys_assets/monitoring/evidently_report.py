@@ -43,7 +43,7 @@ def write_report(store: Store, report: DriftReport) -> str:
     """
     usual = Usual.fit(report.reference.purchases)
     sides = (report.reference, report.current)
-    expected, actual = (_sample(traffic, usual, report.day) for traffic in sides)
+    expected, actual = (_sample(traffic, usual, report) for traffic in sides)
     shared = [name for name in expected.columns if name in actual.columns]
     artifact = store.artifact(f"drift_report/{report.day}")
     with artifact.new_version() as draft:
@@ -77,12 +77,12 @@ def _write_page(expected: "pd.DataFrame", actual: "pd.DataFrame", page: Path) ->
     Report([DataDriftPreset(method="psi")]).run(now, before).save_html(str(page))
 
 
-def _sample(traffic: Traffic, usual: Usual, day: str) -> "pd.DataFrame":
+def _sample(traffic: Traffic, usual: Usual, report: DriftReport) -> "pd.DataFrame":
     """Columns drawn from requests and from purchases: a row joins nothing across the two."""
     import pandas as pd
 
-    rng = np.random.default_rng(date.fromisoformat(day).toordinal())
-    requests = request_columns(traffic.requests)
+    rng = np.random.default_rng(date.fromisoformat(report.day).toordinal())
+    requests = request_columns(traffic.requests, report.time_zone)
     asked = {name: requests[name] for name in _REQUEST_COLUMNS if name in requests}
     bought = purchase_columns(traffic.purchases, usual)
     columns = {**_drawn(asked, rng), **_drawn(bought, rng)}

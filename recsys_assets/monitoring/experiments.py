@@ -67,7 +67,7 @@ def shock_day(store: Store, live: Live, thresholds: DriftThresholds) -> str:
     days = [day for day in table.days() if day > live.trained_through][:_SHOCK_WITHIN]
     for day in reversed(days):
         rows = pl.DataFrame(table.read([day], columns=["release", "auc"])).drop_nulls("auc")
-        if (rows["release"] == live.release).sum() >= thresholds.min_labelled:
+        if rows["release"].is_in(list(live.releases)).sum() >= thresholds.min_labelled:
             return day
     raise ValueError(
         f"release {live.release} has no day with {thresholds.min_labelled} labelled answers among "

@@ -1,8 +1,10 @@
 """Figures of a day that have fallen below those of the days before, beyond chance.
 
 A fall is relative to the mean of the days before; its lower bound comes from an upper bound of
-today's figure. What happens to a session or does not has an exact bound (Clopper and Pearson,
-Biometrika 26, 1934); others are bounded by a bootstrap of households.
+today's figure, by a bootstrap of households. What happens to a session or does not is rare on some
+days, so its bound is that of Clopper and Pearson (Biometrika 26, 1934). Sessions of a household
+are alike, and count as no more than as many independent ones as would vary as much from draw to
+draw (Korn and Graubard, Survey Methodology 24, 1998).
 """
 
 from collections.abc import Sequence
@@ -64,7 +66,9 @@ def falls(
             continue
         pair = [column[top], column[bottom]]
         if name in _EXACT:
-            high = _exact_high(total[pair[0]], total[pair[1]], thresholds.confidence)
+            trials = _independent(total[pair], draws[:, pair], len(households))
+            share = total[pair[0]] / total[pair[1]]
+            high = _exact_high(share * trials, trials, thresholds.confidence)
         else:
             high = factor * _bootstrap_high(draws[:, pair], thresholds.confidence)
         alerts.append(_fall(name, metrics, high, before, thresholds))
@@ -106,8 +110,24 @@ def _shortfall(name: str, metrics: "BusinessMetrics", usual: float, fall: float)
     return base * fall / max(1 - fall, _LEAST_LEFT)
 
 
+def _independent(total: np.ndarray, draws: np.ndarray, households: int) -> float:
+    """How many independent sessions say as much as these do about a share of them.
+
+    Args:
+        total: sessions in which it happened, and all.
+        draws: the same of each draw, [resamples, 2].
+        households: that the sessions are of; where it happened never or always, draws say nothing,
+            and a household counts as one session.
+    """
+    drawn = draws[draws[:, 1] > 0]
+    variance = float(np.var(drawn[:, 0] / drawn[:, 1]))
+    share = total[0] / total[1]
+    worth = share * (1 - share) / variance if variance > 0 else households
+    return float(min(worth, total[1]))
+
+
 def _exact_high(count: float, of: float, confidence: float) -> float:
-    """Upper bound of a probability from `count` of `of` independent trials."""
+    """Upper bound of a probability from `count` of `of` independent trials, whole or not."""
     from scipy.stats import beta
 
     return 1.0 if count >= of else float(beta.ppf(confidence, count + 1, of - count))

@@ -1,11 +1,11 @@
 """Reads what a day's drift is measured on: the live release, its reference, the day itself."""
 
-import json
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import polars as pl
 
+from recsys_assets.features.encoding import ModelEncoding
 from recsys_assets.monitoring.profile import Known
 from recsys_assets.monitoring.traffic import (
     ANSWER_KEYS,
@@ -25,7 +25,7 @@ REQUEST_LOG, OUTCOMES = "request_log", "outcomes"
 _ENCODING = "encoding.json"
 SERVED_DAYS = 28  # how far back a release's own earlier answers are looked for
 _SCORE_DAYS = 7  # of them, the first: a whole week, which later ones are compared with
-_LABELLED_DAYS = 14
+LABELLED_DAYS = 14
 _SCORE_COLUMNS = [*ANSWER_KEYS, "release", "answered_at", "degraded", "candidate_scores"]
 _LABEL_COLUMNS = ["release", "user_id", "timestamp", "degraded", "auc", "scores", "purchased"]
 _NOT_FEATURES = (
@@ -36,11 +36,19 @@ _NOT_FEATURES = (
 
 @dataclass(frozen=True)
 class Live:
-    """The live release: its number, the last day that its training knew, its vocabularies."""
+    """The live weights.
+
+    Attributes:
+        release: that brought them.
+        trained_through: the last day that their training knew, YYYY-MM-DD.
+        known: their vocabularies.
+        releases: that have answered with them: that one, and its refreshes with newer data.
+    """
 
     release: int
     trained_through: str
     known: Known
+    releases: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class Day:
 
 
 def live_release(releases: Releases) -> Live:
-    """The promoted release.
+    """The weights of the promoted release.
 
     Raises:
         MissingRelease: nothing is promoted.
@@ -67,18 +75,22 @@ def live_release(releases: Releases) -> Live:
 
 
 def as_live(releases: Releases, release: int) -> Live:
-    """A release as if it were the live one.
+    """The weights of a release as if it were the live one.
 
     Raises:
         MissingRelease: there is no such release.
         MissingArtifact: what it was made of is gone.
     """
-    encoding = json.loads((releases.part(release, "dlrm") / _ENCODING).read_text())
+    encoding = ModelEncoding.load(releases.part(release, "dlrm") / _ENCODING)
     known = Known(
-        users=frozenset(encoding["query"]["vocabularies"]["user_id"]),
-        items=frozenset(encoding["item"]["vocabularies"]["item_id"]),
+        users=frozenset(encoding.query.vocabularies["user_id"].values),
+        items=frozenset(encoding.item.vocabularies["item_id"].values),
+        time_zone=encoding.time_zone,
     )
-    return Live(release, releases.manifest(release)["trained_through"], known)
+    brought = releases.refreshes()
+    weights = brought.get(release, release)
+    same = {weights, *(n for n, of in brought.items() if of == weights)}
+    return Live(weights, releases.manifest(release)["trained_through"], known, frozenset(same))
 
 
 def reference_days(store: Store, live: Live, day: str, count: int) -> list[str]:
@@ -109,7 +121,7 @@ def reference_traffic(store: Store, live: Live, days: list[str], day: str) -> Tr
 
 
 def answered_traffic(
-    store: Store, live: Live, day: str, labelled_days: int = _LABELLED_DAYS
+    store: Store, live: Live, day: str, labelled_days: int = LABELLED_DAYS
 ) -> Traffic:
     """What is known of a release's answers before `day`, without requests and purchases.
 
@@ -132,18 +144,18 @@ def day_traffic(store: Store, live: Live, day: str) -> Day:
     Requests of anonymous visitors are left out: the reference consists of known households.
 
     Raises:
-        MissingPartition: `request_log`, `outcomes`, `interactions` or `item_first_sold` lacks
-            the day.
+        MissingPartition: `request_log`, `outcomes`, `interactions` or `item_features` lacks the
+            day.
     """
     log = pl.DataFrame(store.table(REQUEST_LOG).read([day])).filter(pl.col("user_id") != "")
     answered = answered_requests(log)
     labels = pl.DataFrame(store.table(OUTCOMES).read([day], columns=_LABEL_COLUMNS))
-    scored = answered.filter(pl.col("release") == live.release)
+    scored = _of(live, answered)
     traffic = Traffic(
         answered.drop(_NOT_FEATURES),
         purchases(store, [day]),
         scored.select(*SCORES_SCHEMA),
-        labels_of(labels.filter(pl.col("release") == live.release)),
+        labels_of(_of(live, labels)),
     )
     return Day(traffic, int(log["degraded"].sum()) / max(len(log), 1))
 
@@ -162,7 +174,12 @@ def _of_release(
     if not days:
         return None
     rows = pl.DataFrame(table.read(days, columns=columns))
-    return rows.filter(pl.col("release") == live.release, pl.col("user_id") != "")
+    return _of(live, rows).filter(pl.col("user_id") != "")
+
+
+def _of(live: Live, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of answers that were given with the live weights."""
+    return rows.filter(pl.col("release").is_in(list(live.releases)))
 
 
 def _first_days(answers: pl.DataFrame) -> pl.DataFrame:

@@ -9,6 +9,7 @@ days of the reference likewise (`resampling.py`).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import polars as pl
@@ -35,12 +36,31 @@ Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Judge:
-    """Compares counts with those of the reference's days that `days` selects."""
+    """Compares counts with those of the reference's days that `days` selects.
+
+    `day_draws` are draws of these, and `all_draws` of all its days.
+    """
 
     profile: Profile
     thresholds: DriftThresholds
     days: np.ndarray
     day_draws: np.ndarray
+    all_draws: np.ndarray
+
+    @classmethod
+    def of(
+        cls, profile: Profile, thresholds: DriftThresholds, day: date, rng: np.random.Generator
+    ) -> "Judge":
+        """For a day, which is compared with those like it."""
+        days, resamples = profile.like(day, thresholds), thresholds.resamples
+        (apart,) = rng.spawn(1)
+        return cls(
+            profile,
+            thresholds,
+            days,
+            draw_counts(len(days), resamples, rng),
+            draw_counts(len(profile.weekdays), resamples, apart),
+        )
 
     def histogram(
         self, reference: Histogram, bins: np.ndarray, households: Households
@@ -83,9 +103,15 @@ class Judge:
         )
 
     def reference(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Counts of the chosen days: of all, [bins], and of each draw, [resamples, bins]."""
-        chosen = counts[self.days].astype(np.float64)
-        return chosen.sum(axis=0), self.day_draws @ chosen
+        """Counts of the chosen days: of all, [bins], and of each draw, [resamples, bins].
+
+        Where they hold nothing, as a weekday on which the shop used to be closed, those of all
+        days are taken: against nothing a day would never differ.
+        """
+        chosen, draws = counts[self.days].astype(np.float64), self.day_draws
+        if not chosen.any():
+            chosen, draws = counts.astype(np.float64), self.all_draws
+        return chosen.sum(axis=0), draws @ chosen
 
     def rise(
         self, name: str, group: str, limit: float, counts: list[np.ndarray], samples: int
@@ -136,12 +162,11 @@ def measure_frames(
     """
     day = current.requests["day"][0]
     rng = np.random.default_rng(day.toordinal())
-    days = profile.like(day, thresholds)
-    judge = Judge(profile, thresholds, days, draw_counts(len(days), thresholds.resamples, rng))
+    judge = Judge.of(profile, thresholds, day, rng)
     asking = Households.draw(current.requests["user_id"], thresholds.resamples, rng)
     buying = Households.draw(current.purchases["user_id"], thresholds.resamples, rng)
     found: list[Measurement] = []
-    for name, column in request_columns(current.requests).items():
+    for name, column in request_columns(current.requests, profile.known.time_zone).items():
         reference = profile.requests[name]
         found += judge.histogram(reference, reference.bins.assign(column), asking)
     comparable = len(buying) and len(profile.usual.total)

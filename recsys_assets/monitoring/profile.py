@@ -13,6 +13,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 
+from recsys_assets.features.request_time import UTC
 from recsys_assets.monitoring.psi import Bins, NumberBins, fit_bins
 from recsys_assets.monitoring.sessions import values
 from recsys_assets.monitoring.thresholds import DriftThresholds
@@ -37,10 +38,11 @@ _THOUSANDTHS = 3  # of a price ratio: closer prices are the same price
 
 @dataclass(frozen=True)
 class Known:
-    """What the live release has learned: ids with a row of their own in its vocabularies."""
+    """What the live release has learned: ids with a row of their own, and the shop's time zone."""
 
     users: frozenset[str]
     items: frozenset[str]
+    time_zone: str = UTC
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ class Profile:
             weekdays=_weekdays(days),
             requests={
                 name: _histogram(name, _request_group(name), column, asked, len(days))
-                for name, column in request_columns(reference.requests).items()
+                for name, column in request_columns(reference.requests, known.time_zone).items()
             },
             purchases={
                 name: _histogram(name, _PURCHASE_GROUPS[name], column, bought, len(days))

@@ -6,6 +6,7 @@ c counts of n in one of K bins. All functions take counts whose last axis is the
 before it broadcast, so a thousand bootstrap replicates are one call.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,24 +67,36 @@ class NumberBins:
     def fit(cls, values: np.ndarray, count: int) -> "NumberBins":
         """Quantile bins of the reference, at most `count`, fewer where values repeat.
 
+        A smallest or largest value that fills a bin, as the only value of a constant column does,
+        has it to itself, and what the reference never went beyond has one more: there a column
+        moves that has not moved before.
+
         Args:
             values: float64 [n], NaN where missing.
-            count: bins wanted, beside the one of missing values.
+            count: bins wanted, beside those of missing values and beyond the ends.
         """
         known = values[~np.isnan(values)]
         if not len(known):
             return cls(np.empty(0))
         inner = np.arange(1, count) / count
         edges = np.unique(np.quantile(known, inner, method="inverted_cdf"))
-        return cls(edges[edges < known.max()])  # no bin that the reference leaves empty
+        ends = edges[(edges == known.min()) | (edges == known.max())]
+        return cls(np.unique(np.concatenate([edges, _just_below(ends)])))
 
     @property
     def labels(self) -> list[str]:
         """What each bin holds."""
-        texts = [f"{edge:.6g}" for edge in self.edges]
-        ranges = [f"<= {text}" for text in texts]
-        ranges.append(f"> {texts[-1]}" if texts else "(any)")
-        return [*ranges, MISSING]
+        if not len(self.edges):
+            return ["(any)", MISSING]
+        below = set(_just_below(self.edges).tolist())
+        ranges = []
+        for edge, following in zip(self.edges, [*self.edges[1:], np.inf], strict=True):
+            if edge in below:
+                ranges.append(f"< {following:.6g}")
+            else:
+                alone = _just_below(edge) in self.edges
+                ranges.append(f"{'=' if alone else '<='} {edge:.6g}")
+        return [*ranges, f"> {self.edges[-1]:.6g}", MISSING]
 
     def assign(self, values: np.ndarray) -> np.ndarray:
         """Bin of each value (float64 [n]), int64 [n]."""
@@ -106,8 +119,9 @@ class CategoryBins:
             values: object [n], "" where missing.
             count: values with a bin of their own.
         """
-        names, counts = np.unique(values[values != ""].astype(str), return_counts=True)
-        ordered = [str(name) for name in names[np.lexsort((names, -counts))]]
+        counts = Counter(values.tolist())
+        del counts[""]
+        ordered = sorted(counts, key=lambda name: (-counts[name], name))
         return cls(tuple(ordered[:count]), frozenset(ordered[count:]))
 
     @property
@@ -117,15 +131,19 @@ class CategoryBins:
 
     def assign(self, values: np.ndarray) -> np.ndarray:
         """Bin of each value (object [n]), int64 [n]."""
-        names, place = np.unique(values.astype(str), return_inverse=True)
         row_of = {name: row for row, name in enumerate(self.top)}
         row_of |= {name: len(self.top) for name in self.others} | {"": len(self.top) + 2}
         unknown = len(self.top) + 1
-        rows = np.array([row_of.get(str(name), unknown) for name in names], dtype=np.int64)
-        return rows[place] if len(values) else np.empty(0, dtype=np.int64)
+        bins = (row_of.get(value, unknown) for value in values.tolist())
+        return np.fromiter(bins, np.int64, len(values))
 
 
 Bins = NumberBins | CategoryBins
+
+
+def _just_below(values: np.ndarray) -> np.ndarray:
+    """The largest float64 smaller than each."""
+    return np.nextafter(values, -np.inf)
 
 
 def fit_bins(values: np.ndarray, numbers: int, categories: int) -> Bins:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from recsys_assets.distinct import distinct
 from recsys_assets.monitoring.profile import count_by
 
 
@@ -28,7 +29,7 @@ class Households:
         """Draws as many households as there are, with replacement."""
         own = pl.int_range(len(users), eager=True).cast(pl.String)
         name = pl.select(pl.when(users == "").then("anonymous " + own).otherwise("user " + users))
-        _, row = np.unique(name.to_series().to_numpy().astype(str), return_inverse=True)
+        _, row = distinct(name.to_series().to_numpy())
         return cls(row, draw_counts(int(row.max(initial=-1)) + 1, resamples, rng))
 
     def __len__(self) -> int:

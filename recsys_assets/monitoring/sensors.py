@@ -1,11 +1,29 @@
-"""The sensor that starts a day's work once the day is closed."""
+"""The sensors that start a day's work: once the day is closed, and again once it is put right."""
+
+from collections.abc import Iterator
 
 import dagster as dg
 
+from recsys_assets.features.corrections import Correction, Corrections, IngestReport
 from recsys_assets.monitoring.clock import closed_days
+from recsys_assets.monitoring.materializations import materializations_since, metadata_of
 from recsys_assets.resources import StoreResource
 
 DAILY_LOOP = "daily_loop"
+CORRECT_DAYS = "correct_days"
+# Of a run that works on days: `dagster.yaml` lets only one of them run at a time.
+WORKS_ON_DAYS = {"recsys/works_on_days": "1"}
+_EVENTS = ("interactions", "quarantined_interactions")
+_JUDGED = ("outcomes", "business_metrics")
+# What a correction makes again. Not the drift of the day: it is measured against the release that
+# is live by now, which was not the one that answered.
+CORRECTED = (
+    *_EVENTS,
+    *("item_first_sold", "user_features", "item_features", "daily_examples", "online_refresh"),
+    *_JUDGED,
+)
+# By these a day is out of date if they are older than the events.
+_DERIVED = ("user_features", "item_features", "daily_examples", "outcomes")
 
 _PREPARED = tuple(
     dg.AssetKey(name)
@@ -15,10 +33,12 @@ _FOLLOWING = tuple(
     dg.AssetKey(name)
     for name in ("online_refresh", "request_log", "outcomes", "business_metrics", "drift_report")
 )
+_INTERACTIONS = dg.AssetKey("interactions")
+# Made of all days at once, so in parts while it runs.
+_BUILDS = ("initial_pipeline", CORRECT_DAYS)
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-_IN_PROGRESS = dg.RunsFilter(
-    job_name=DAILY_LOOP, statuses=[status for status in dg.DagsterRunStatus if status not in _ENDED]
-)
+_ONGOING = [status for status in dg.DagsterRunStatus if status not in _ENDED]
+_IN_PROGRESS = dg.RunsFilter(job_name=DAILY_LOOP, statuses=_ONGOING)
 # A day's work is repeatable, and what it fails by (a store that restarts) passes.
 _RETRY = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "true"}
 
@@ -38,7 +58,7 @@ def closed_day_sensor(
     is closed late changes the number, and all days are looked through again.
     """
     instance, closed = context.instance, closed_days(store.get())
-    if instance.get_runs(_IN_PROGRESS, limit=1):
+    if is_working_on_a_day(instance):
         return dg.SkipReason("A day is being worked on.")
     through, _, count = (context.cursor or " 0").partition(" ")
     if sum(day <= through for day in closed) != int(count):
@@ -63,6 +83,11 @@ def closed_day_sensor(
     return dg.SkipReason("Every closed day was worked on.")
 
 
+def is_working_on_a_day(instance: dg.DagsterInstance) -> bool:
+    """Whether a run of the daily loop has not ended."""
+    return bool(instance.get_runs(_IN_PROGRESS, limit=1))
+
+
 def _what_is_left(instance: dg.DagsterInstance, day: str) -> list[dg.AssetKey] | None:
     """The assets that follow from a day's events and features, if a backfill has made those.
 
@@ -70,3 +95,74 @@ def _what_is_left(instance: dg.DagsterInstance, day: str) -> list[dg.AssetKey] |
     """
     made = (instance.get_materialized_partitions(key) for key in _PREPARED)
     return list(_FOLLOWING) if all(day in partitions for partitions in made) else None
+
+
+@dg.sensor(
+    job_name=CORRECT_DAYS,
+    minimum_interval_seconds=10,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Has days computed again of which rows came late, or whose events were put right, "
+    "with all days after them.",
+)
+def corrected_days_sensor(
+    context: dg.SensorEvaluationContext,
+) -> dg.RunRequest | dg.SkipReason:
+    """Judges reports of ingested days; the cursor holds all that they have said."""
+    instance = context.instance
+    if ongoing := _building(instance):
+        return dg.SkipReason(f"Days are being worked on: {ongoing}.")
+    known = Corrections.from_json(context.cursor)
+    known = known.with_reports(_ingest_reports(instance, known.seen))
+    context.update_cursor(known.to_json())
+    computed = {name: _computed(instance, name) for name in _DERIVED}
+    correction = known.due(computed)
+    if correction is None:
+        return dg.SkipReason("Everything is of the events that there are.")
+    return _request(context, correction, computed)
+
+
+def _building(instance: dg.DagsterInstance) -> str | None:
+    """A run that makes many days, whose parts are of different age until it ends."""
+    for run in instance.get_runs(dg.RunsFilter(statuses=_ONGOING)):
+        by_hand = _INTERACTIONS in (run.asset_selection or ())
+        if run.job_name in _BUILDS or "dagster/backfill" in run.tags or by_hand:
+            return f"{run.job_name} {run.run_id}"
+    return None
+
+
+def _ingest_reports(instance: dg.DagsterInstance, seen: int) -> Iterator[IngestReport]:
+    for record in materializations_since(instance, _INTERACTIONS, seen):
+        if record.partition_key is not None:
+            yield IngestReport.read(record.storage_id, record.partition_key, metadata_of(record))
+
+
+def _computed(instance: dg.DagsterInstance, name: str) -> dict[str, int]:
+    """Days of an asset, each with the storage id of its latest materialization."""
+    return dict(
+        instance.get_latest_storage_id_by_partition(
+            dg.AssetKey(name), dg.DagsterEventType.ASSET_MATERIALIZATION
+        )
+    )
+
+
+def _request(
+    context: dg.SensorEvaluationContext,
+    correction: Correction,
+    computed: dict[str, dict[str, int]],
+) -> dg.RunRequest:
+    """Everything again but events that are right, and outcomes of days that had no answers yet."""
+    context.log.info(f"{correction.first} to {correction.last}: event {correction.cause}")
+    left_out: tuple[str, ...] = () if correction.ingest else _EVENTS
+    if correction.first not in computed["outcomes"]:
+        left_out += _JUDGED
+    return dg.RunRequest(
+        run_key=f"{correction.first}:{correction.last}:{correction.cause}",
+        job_name=CORRECT_DAYS,
+        tags={
+            "dagster/asset_partition_range_start": correction.first,
+            "dagster/asset_partition_range_end": correction.last,
+            "recsys/requested_by": context.sensor_name,
+            **_RETRY,
+        },
+        asset_selection=[dg.AssetKey(name) for name in CORRECTED if name not in left_out],
+    )

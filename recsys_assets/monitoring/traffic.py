@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from recsys_assets.events.catalogue_history import last_seen
+from recsys_assets.features.declarations import ITEM_FEATURES
+from recsys_assets.features.request_time import DAY_SECONDS, local_seconds
 from recsys_assets.monitoring.sessions import KEYS, sessions_of, values
 from recsys_assets.storage import Store
 
@@ -21,7 +24,6 @@ PURCHASE_COLUMNS = (
     "device",
 )
 _NOT_FEATURES = {*KEYS, "day", "last_event_at"}
-_SECONDS_A_DAY = 86_400.0
 SCORES_SCHEMA = pl.Schema(
     {"day": pl.Date(), "user_id": pl.String(), "candidate_scores": pl.List(pl.Float32())}
 )
@@ -88,14 +90,14 @@ def purchases(store: Store, days: Sequence[str]) -> pl.DataFrame:
     """Purchased lines of some days with their department, and whether the item is new.
 
     Raises:
-        MissingPartition: a day of `interactions` or `item_first_sold`, or `items`, is not there.
+        MissingPartition: a day of `interactions` or `item_features`, or `catalogue_history`, is
+            not there.
     """
     events = pl.DataFrame(store.table("interactions").read(days, columns=list(PURCHASE_COLUMNS)))
     bought = with_day(events.filter(pl.col("event") == "purchase")).drop("event")
-    items = pl.DataFrame(store.table("items").read(columns=["item_id", "category_l1"]))
     return (
         bought.with_columns(pl.col("device").cast(pl.String).fill_null(""))
-        .join(items, on="item_id", how="left", maintain_order="left")
+        .join(last_seen(store, ["category_l1"]), on="item_id", how="left", maintain_order="left")
         .join(_first_sold(store, days), on=["item_id", "day"], how="left", maintain_order="left")
         .with_columns(pl.col("new").fill_null(False))
     )
@@ -131,22 +133,26 @@ def with_day(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(day=pl.col("timestamp").dt.date())
 
 
-def request_columns(requests: pl.DataFrame) -> dict[str, np.ndarray]:
+def request_columns(requests: pl.DataFrame, time_zone: str) -> dict[str, np.ndarray]:
     """Values of everything that is watched in requests.
 
     The moment of the last event becomes the days since it, for a moment only ever grows.
 
+    Args:
+        requests: of `Traffic`.
+        time_zone: of the live release, in which it tells the hour.
+
     Returns:
-        `hour` (UTC), `device`, `recency_days` where `last_event_at` is known, then every feature:
+        `hour` (local), `device`, `recency_days` where `last_event_at` is known, then every feature:
         object [n] with "" for missing, or float64 [n] with NaN.
     """
     moment = requests["timestamp"].dt.epoch("s").to_numpy()
     columns = {
-        "hour": np.floor(moment % _SECONDS_A_DAY / 3600),
+        "hour": np.floor(local_seconds(moment, time_zone) % DAY_SECONDS / 3600),
         "device": values(requests["device"]),
     }
     if "last_event_at" in requests.columns:
-        columns["recency_days"] = (moment - values(requests["last_event_at"])) / _SECONDS_A_DAY
+        columns["recency_days"] = (moment - values(requests["last_event_at"])) / DAY_SECONDS
     for name in requests.columns:
         if name not in _NOT_FEATURES:
             columns[name] = values(requests[name])
@@ -154,7 +160,12 @@ def request_columns(requests: pl.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _first_sold(store: Store, days: Sequence[str]) -> pl.DataFrame:
-    """`item_id`, `day`, `new` of items first sold on one of the days."""
-    rows = pl.DataFrame(store.table("item_first_sold").read(days))
-    day = pl.from_epoch("first_time", "s").dt.date()
-    return rows.select("item_id", day=day, new=pl.lit(True))
+    """`item_id`, `day`, `new` of items first sold on one of the days.
+
+    An item has a row of features for each day on which it is sold.
+    """
+    columns = ["item_id", "event_timestamp", "first_sold_at"]
+    rows = pl.DataFrame(store.table(ITEM_FEATURES.name).read(days, columns))
+    first = pl.from_epoch("first_sold_at", "s").dt.date()
+    known = pl.col("event_timestamp").dt.date() - pl.duration(days=1)
+    return rows.filter(first == known).select("item_id", day=first, new=pl.lit(True))

@@ -30,10 +30,14 @@ _ROWS: dict[str, list[Plot]] = {
             {"promoted": _age("recsys_release_promoted_timestamp_seconds")},
         ),
         Plot(
-            "What the live release has not learned",
+            "What the live release does not know",
             "s",
-            {"events": _behind("recsys_release_trained_through_timestamp_seconds")},
-            "How much younger the newest events are than its training; two weeks alarm.",
+            {
+                "its weights": _behind("recsys_release_trained_through_timestamp_seconds"),
+                "its data": _behind("recsys_release_data_through_timestamp_seconds"),
+            },
+            "How much younger the newest events are than its training, two weeks of which alarm, "
+            "and than the data that it answers from, which are refreshed every day.",
         ),
     ],
     "Drift": [

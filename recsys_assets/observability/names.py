@@ -49,6 +49,7 @@ EXPORTER = frozenset(
         "recsys_promoted_release",
         "recsys_release_promoted_timestamp_seconds",
         "recsys_release_trained_through_timestamp_seconds",
+        "recsys_release_data_through_timestamp_seconds",
         "recsys_drift_day_timestamp_seconds",
         "recsys_drift_alarming",
         "recsys_drift_psi",

@@ -4,18 +4,18 @@ from dataclasses import asdict
 
 import dagster as dg
 
+from recsys_assets.code_version import code_version
 from recsys_assets.ranking.hyperparameters import DlrmParameters
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.retrieval.configuration import config_fields
 from recsys_assets.retrieval.pipes import ModelsEnvironment, train
-from recsys_assets.retrieval.resources import TrainingSpan
 
 
 @dg.asset(
     group_name="ranking",
     owners=["team:ml"],
     kinds={"tensorflow", "python", "onnx"},
-    code_version="1",
+    code_version=code_version("recsys_assets.ranking.train"),
     deps=[
         "training_examples",
         "interactions",
@@ -37,16 +37,17 @@ def dlrm(
     context: dg.AssetExecutionContext,
     store: StoreResource,
     models: ModelsEnvironment,
-    training_span: TrainingSpan,
+    run_days: RunDays,
 ) -> dg.MaterializeResult:
     """Trains in the models environment and publishes the artifact `dlrm`."""
     from recsys_assets.ranking.plots import calibration_plot
 
     parameters = DlrmParameters(**context.op_execution_context.op_config)
-    extras = {"through": training_span.through, "parameters": asdict(parameters)}
+    through = run_days.get().train_through.isoformat()
+    extras = {"through": through, "parameters": asdict(parameters)}
     trained = train(context, store, models, "recsys_assets.ranking.train", extras)
     return trained.result(
-        training_span.through,
+        through,
         curves=("auc",),
         more={
             "validation_examples": trained.metrics["validation_examples"],

@@ -1,6 +1,6 @@
 """The ranker at work: scores of candidates for one request. Runs in both environments."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ class Ranker:
         promotions: of the items, around the moments to come.
         threads: of onnxruntime.
         device: that requests are computed on.
+        tastes_of: as for `QueryTower`, of both models.
 
     Raises:
         FileNotFoundError: a file of the artifact is missing.
@@ -50,17 +51,19 @@ class Ranker:
         promotions: Changes,
         threads: int = 1,
         device: Device = CPU,
+        tastes_of: Callable[[Path], Tastes] = Tastes.load,
     ) -> None:
         encoding = ModelEncoding.load(folder / "encoding.json")
         self._query, self._item = encoding.query, encoding.item
-        self._tastes = Tastes.load(folder)
+        self._time_zone = encoding.time_zone
+        self._tastes = tastes_of(folder)
         self._session = device.open_session(folder / "ranker.onnx", threads)
         self._ids = self._item.encode_ids(item_columns)
         self._numbers = ItemNumbers(self._item, item_columns, promotions)
         self._text = text_embeddings
         self._scoring = Scoring.load(folder)
         self._correction = self._scoring.correction(item_columns["popularity_28d"])
-        self._tower = QueryTower(folder / RETRIEVAL, threads, device)
+        self._tower = QueryTower(folder / RETRIEVAL, threads, device, tastes_of)
         self._vectors = item_vectors(folder / RETRIEVAL, item_columns, text_embeddings, threads)
 
     def score(self, user_columns: Columns, timestamp: int, rows: np.ndarray) -> np.ndarray:
@@ -100,7 +103,7 @@ class Ranker:
         if not len(candidates):
             return [np.empty(0, dtype=np.float32) for _ in rows]
         owner = np.repeat(np.arange(len(rows)), lengths)
-        query = self._query.transform(with_request(user_columns, timestamps))
+        query = self._query.transform(with_request(user_columns, timestamps, self._time_zone))
         ids = self._ids[candidates]
         log_odds = self._session.run(
             None,

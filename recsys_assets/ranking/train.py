@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dagster_pipes import PipesContext
 
 
-def fit_encoding(data: TrainingData, parameters: DlrmParameters) -> ModelEncoding:
+def fit_encoding(data: TrainingData, parameters: DlrmParameters, time_zone: str) -> ModelEncoding:
     """Vocabularies and normalisers from the purchases of the training span."""
     bought = data.examples
     recent = bought.timestamp >= bought.timestamp.max() - parameters.half_life_days * DAY_SECONDS
@@ -45,7 +45,7 @@ def fit_encoding(data: TrainingData, parameters: DlrmParameters) -> ModelEncodin
     )
     return ModelEncoding(
         query=Encoding.fit(
-            with_request(bought.user, bought.timestamp),
+            with_request(bought.user, bought.timestamp, time_zone),
             query.categorical,
             query.numeric,
             vocabularies={
@@ -53,6 +53,7 @@ def fit_encoding(data: TrainingData, parameters: DlrmParameters) -> ModelEncodin
             },
         ),
         item=Encoding(vocabulary.vocabularies, numbers.normalisers),
+        time_zone=time_zone,
     )
 
 
@@ -75,10 +76,10 @@ def add_retrieval(folder: Path, two_tower: Path, parameters: DlrmParameters) -> 
 
 
 def train(
-    data: TrainingData, parameters: DlrmParameters, folder: Path, channel: Channel
+    data: TrainingData, parameters: DlrmParameters, time_zone: str, folder: Path, channel: Channel
 ) -> dict[str, Any]:
     """Trains and writes the DLRM's files into `folder`; returns what `metrics.json` holds."""
-    trainer = Trainer(data, fit_encoding(data, parameters), parameters)
+    trainer = Trainer(data, fit_encoding(data, parameters, time_zone), parameters)
     validation, label = trainer.validation()
     report = EpochReport(channel)
     probability = np.empty(0)
@@ -123,12 +124,12 @@ def _train(pipes: "PipesContext", store: Store, folder: Path) -> None:
     data = load_training_data(store, pipes.get_extra("through"))
     parameters = DlrmParameters(**pipes.get_extra("parameters"))
     two_tower = store.artifact("two_tower").fetch()
-    train(data, parameters, folder, pipes)
+    train(data, parameters, pipes.get_extra("time_zone"), folder, pipes)
     add_retrieval(folder, two_tower, parameters)
 
 
 def main() -> None:
-    """Entry point of the Pipes process; extras: `store`, `through`, `parameters`."""
+    """Entry point of the Pipes process; extras: `store`, `through`, `time_zone`, `parameters`."""
     publish(_artifact, _train)
 
 

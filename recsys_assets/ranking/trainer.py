@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recsys_assets.distinct import distinct
 from recsys_assets.features.encoding import UNKNOWN, Encoding, ModelEncoding
 from recsys_assets.pace import Progress, silent, told
 from recsys_assets.ranking import dlrm
@@ -54,8 +55,8 @@ class Trainer:
         self.purchases = Purchases.from_table(data.purchases, encoding, data.history)
         self.tastes = TasteHistory(self.purchases)
         self.distribution = NegativeDistribution(parameters.exponent, parameters.uniform_share)
-        names, self.sampler = _sampler(data, self.distribution)
-        self.users = np.searchsorted(names, self.bought.user["user_id"].astype(str))
+        numbers, self.sampler = _sampler(data, self.distribution)
+        self.users = np.array([numbers[user] for user in self.bought.user["user_id"]], np.int64)
         self.model = dlrm.build(encoding, parameters)
 
     def epoch(self, *, with_validation: bool, progress: Progress = silent) -> float:
@@ -243,10 +244,12 @@ def _known(arrays: dict[str, np.ndarray], encoding: Encoding) -> np.ndarray:
 
 def _sampler(
     data: TrainingData, distribution: NegativeDistribution
-) -> tuple[np.ndarray, NegativeSampler]:
-    """The names of users by number, sorted, and a sampler that knows what each user bought."""
+) -> tuple[dict[str, int], NegativeSampler]:
+    """The number of each user, and a sampler that knows what each has bought."""
     bought = data.examples
-    names, users = np.unique(bought.user["user_id"].astype(str), return_inverse=True)
-    keys = users.astype(np.int64) * len(data.history.item_ids) + bought.item
+    names, users = distinct(bought.user["user_id"])
+    keys = users * len(data.history.item_ids) + bought.item
     order = np.argsort(keys)
-    return names, NegativeSampler(data.history, distribution, keys[order], bought.timestamp[order])
+    numbers = {name: number for number, name in enumerate(names)}
+    sampler = NegativeSampler(data.history, distribution, keys[order], bought.timestamp[order])
+    return numbers, sampler

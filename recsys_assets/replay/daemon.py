@@ -18,8 +18,15 @@ from recsys_assets.waiting import WaitedTooLong, wait_for
 
 T = TypeVar("T")
 
-DECIDING = ("drift_sensor", "business_sensor", "business_guard", "retrain_sensor")
-CHANGING = ("fine_tune", "full_retrain", "rollback_release")
+DECIDING = (
+    "drift_sensor",
+    "business_sensor",
+    "business_guard",
+    "retrain_sensor",
+    "refresh_sensor",
+)
+ACTING_ON_REPORTS = ("fine_tune", "full_retrain", "rollback_release")
+CHANGING = (*ACTING_ON_REPORTS, "refresh_release")
 # How much longer than a state work may take: a day's run, trainings, a tick of all sensors.
 _DAY, _CHANGE, _TICK = 15, 60, 2
 _EXIT_SECONDS = 120.0

@@ -17,18 +17,14 @@ from recsys_assets.settings import Settings
 from recsys_assets.storage import Store
 from recsys_assets.terminal.screen import Screen
 
-# Each group in a run of its own, of the days that lack one of its tables: what the demo has made
-# of the first days stays as it is.
-_RECORDED = (
-    (
-        "interactions",
-        "quarantined_interactions",
-        "item_first_sold",
-        "user_features",
-        "item_features",
-    ),
-    ("daily_examples",),
+FEATURES = (
+    "interactions",
+    "quarantined_interactions",
+    "item_first_sold",
+    "user_features",
+    "item_features",
 )
+_EXAMPLES = ("daily_examples",)
 
 
 class NotPrepared(RuntimeError):
@@ -41,14 +37,24 @@ def prepare(
     first_day: date,
     last_day: date,
     screen: Screen,
+    groups: Sequence[Sequence[str]] = (FEATURES, _EXAMPLES),
 ) -> None:
     """Makes events and features of the days from `first_day` to `last_day` that are missing.
+
+    Args:
+        settings: of the deployment.
+        instance: of its runs.
+        first_day: of the days that are asked for.
+        last_day: likewise.
+        screen: shows what is done.
+        groups: tables to make, each group in a run of its own, of the days that lack one of its
+            tables: what the demo has made of the first days stays as it is.
 
     Raises:
         NotPrepared: a run failed.
     """
     store, days = Store(settings.storage_url), days_between(first_day, last_day)
-    for tables in _RECORDED:
+    for tables in groups:
         missing = _missing(store, tables, days)
         if missing:
             job = build_definitions(settings).resolve_job_def(daily_loop.name)

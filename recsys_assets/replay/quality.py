@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from recsys_assets.distinct import distinct
 from recsys_assets.evaluation.metrics import bootstrap
 from recsys_assets.replay.record import METHODS, read_slates
 from recsys_assets.retraining.comparison import METRICS, quality
@@ -54,8 +55,15 @@ def _of_day(store: Store, day: str, relevant: dict[tuple[str, int], frozenset[st
     return DayQuality(day, np.array([user for user, _ in keys], dtype=object), values)
 
 
-def by_week(days: Sequence[DayQuality]) -> dict[str, dict[str, Any]]:
-    """Means over households and paired differences by week (its first day), and of all days."""
+def by_week(
+    days: Sequence[DayQuality], methods: tuple[str, str] = METHODS
+) -> dict[str, dict[str, Any]]:
+    """Means over households and paired differences by week (its first day), and of all days.
+
+    Args:
+        days: in order.
+        methods: whose values are compared; the difference is the first less the second.
+    """
     if not days:
         return {}
     first = date.fromisoformat(days[0].day)
@@ -64,25 +72,24 @@ def by_week(days: Sequence[DayQuality]) -> dict[str, dict[str, Any]]:
         age = (date.fromisoformat(day.day) - first).days
         start = first + timedelta(days=age - age % _WEEK)
         weeks.setdefault(start.isoformat(), []).append(day)
-    return {week: _compared(of_week) for week, of_week in {**weeks, "all": list(days)}.items()}
+    spans = {**weeks, "all": list(days)}
+    return {week: _compared(of_week, methods) for week, of_week in spans.items()}
 
 
-def _compared(days: Sequence[DayQuality]) -> dict[str, Any]:
-    households, owner = np.unique(
-        np.concatenate([day.users for day in days]).astype(str), return_inverse=True
-    )
+def _compared(days: Sequence[DayQuality], methods: tuple[str, str]) -> dict[str, Any]:
+    households, owner = distinct(np.concatenate([day.users for day in days]))
     counts = np.bincount(owner)
     compared: dict[str, Any] = {"sessions": len(owner), "households": len(households)}
     for metric in METRICS:
-        live, frozen = (
+        one, other = (
             np.bincount(owner, np.concatenate([day.values[method, metric] for day in days]))
             / counts
-            for method in METHODS
+            for method in methods
         )
-        difference = bootstrap(live - frozen)
+        difference = bootstrap(one - other)
         compared[metric] = {
-            "live": float(live.mean()),
-            "frozen": float(frozen.mean()),
+            methods[0]: float(one.mean()),
+            methods[1]: float(other.mean()),
             "difference": difference.mean,
             "interval": [difference.low, difference.high],
         }

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from recsys_assets.replay import experiments, plot
-from recsys_assets.replay.daemon import CHANGING
+from recsys_assets.replay.daemon import ACTING_ON_REPORTS
 from recsys_assets.replay.quality import by_week, labelled_quality
 from recsys_assets.replay.record import read_days
 from recsys_assets.serving.release import Releases
@@ -88,7 +88,7 @@ def _daily(instance: dg.DagsterInstance, asset: str) -> dict[str, dict[str, Any]
 
 
 def _triggers(settings: Settings, instance: dg.DagsterInstance) -> Iterator[dict[str, Any]]:
-    for job in CHANGING:
+    for job in ACTING_ON_REPORTS:
         for run in instance.get_runs(dg.RunsFilter(job_name=job)):
             if run.is_complete_and_waiting_to_retry:
                 continue

@@ -10,24 +10,27 @@ from typing import Any
 
 import dagster as dg
 
-from recsys_assets.partitions import daily
+from recsys_assets.code_version import code_version
+from recsys_assets.partitions import all_days_of, daily
+from recsys_assets.ranking.hyperparameters import DlrmParameters
 from recsys_assets.resources import StoreResource
 from recsys_assets.retraining.configuration import CandidateGate
 from recsys_assets.retraining.hyperparameters import DlrmTuning, QueryTowerTuning
 from recsys_assets.retrieval.configuration import config_fields
+from recsys_assets.retrieval.hyperparameters import TwoTowerParameters
 from recsys_assets.retrieval.pipes import ModelsEnvironment, train
 
 _GROUP = "retraining"
 _OWNERS = ["team:ml"]
 # A training that fails must not take those of other days with it.
 _A_RUN_A_DAY = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
-_LEARNED_FROM = [
+_LEARNED_FROM: list[str | dg.AssetDep] = [
     "training_examples",
-    "daily_examples",
-    "interactions",
-    "item_features",
+    *map(all_days_of, ("daily_examples", "interactions", "item_features")),
     "item_promotions",
     "item_text_embeddings",
+    "items",
+    "users",
 ]
 _BASE = {
     "base_release": dg.Field(
@@ -72,7 +75,7 @@ def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
     group_name=_GROUP,
     owners=_OWNERS,
     kinds={"tensorflow", "python", "onnx"},
-    code_version="1",
+    code_version=code_version("recsys_assets.retraining.query_tower"),
     partitions_def=daily,
     backfill_policy=_A_RUN_A_DAY,
     deps=_LEARNED_FROM,
@@ -108,7 +111,7 @@ def finetuned_query_tower(
     group_name=_GROUP,
     owners=_OWNERS,
     kinds={"tensorflow", "python", "onnx"},
-    code_version="1",
+    code_version=code_version("recsys_assets.retraining.dlrm"),
     partitions_def=daily,
     backfill_policy=_A_RUN_A_DAY,
     deps=[finetuned_query_tower, *_LEARNED_FROM],
@@ -135,7 +138,7 @@ def finetuned_dlrm(
     return _train(context, store, models, "recsys_assets.retraining.dlrm", extras)
 
 
-def _retrained(part: str, deps: list[Any]) -> dg.AssetsDefinition:
+def _retrained(part: str, parameters: type[Any], deps: list[Any]) -> dg.AssetsDefinition:
     name = f"retrained_{part}"
 
     @dg.asset(
@@ -143,10 +146,11 @@ def _retrained(part: str, deps: list[Any]) -> dg.AssetsDefinition:
         group_name=_GROUP,
         owners=_OWNERS,
         kinds={"tensorflow", "python", "onnx"},
-        code_version="1",
+        code_version=code_version("recsys_assets.retraining.full"),
         partitions_def=daily,
         backfill_policy=_A_RUN_A_DAY,
         deps=[*deps, *_LEARNED_FROM],
+        config_schema=config_fields(parameters),
         description=f"The artifact `{part}` trained from scratch on everything up to the newest "
         "labelled days of the partition, which the gate judges on.",
     )
@@ -156,11 +160,15 @@ def _retrained(part: str, deps: list[Any]) -> dg.AssetsDefinition:
         models: ModelsEnvironment,
         gate: CandidateGate,
     ) -> dg.MaterializeResult:
-        extras = {"through": gate.spans(context.partition_key).through, "stage": part}
+        extras = {
+            "through": gate.spans(context.partition_key).through,
+            "stage": part,
+            "parameters": asdict(parameters(**context.op_execution_context.op_config)),
+        }
         return _train(context, store, models, "recsys_assets.retraining.full", extras)
 
     return retrained
 
 
-retrained_two_tower = _retrained("two_tower", [])
-retrained_dlrm = _retrained("dlrm", [retrained_two_tower])
+retrained_two_tower = _retrained("two_tower", TwoTowerParameters, [])
+retrained_dlrm = _retrained("dlrm", DlrmParameters, [retrained_two_tower])

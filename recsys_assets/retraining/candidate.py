@@ -1,84 +1,84 @@
-"""A release candidate: fine-tuned or retrained models, first judged, then made ready to serve.
+"""Weights over data: what a release candidate, or a refresh of the live one, is made of.
 
-Judged it is as of the last day it has learned from, so that nothing in it knows the days it is
-judged on. What is rendered are the same weights over what is known by now: purchase counts,
-activity of the items, their embeddings and the index, as the initial pipeline makes them.
+Weights are what training has made. Data are what is known at the end of a day: purchase counts,
+the catalogue, activity of the items, their embeddings and the index. Weights are judged over data
+of the day before those that they are judged on, so that nothing in them knows the outcome, and
+rendered over what is known by now.
 """
 
-import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from recsys_assets.features.encoding import ModelEncoding
-from recsys_assets.ranking.scoring import RETRIEVAL
 from recsys_assets.retrieval import index, index_kinds
 from recsys_assets.retrieval.index_tuning import parameters_for
-from recsys_assets.retrieval.item_history import Columns, ItemHistory, midnight_after
-from recsys_assets.retrieval.item_tower import ItemTower, write_embeddings
-from recsys_assets.retrieval.tastes import Purchases, Tastes
-from recsys_assets.retrieval.training_data import text_embeddings
+from recsys_assets.retrieval.item_tower import read_embeddings, write_embeddings
+from recsys_assets.retrieval.known import Known
+from recsys_assets.retrieval.tastes import Tastes, counted
+from recsys_assets.retrieval.training_data import interactions
 from recsys_assets.serving.offline import OfflineRelease
 from recsys_assets.serving.rank_stage import RankStage, most_popular
-from recsys_assets.serving.rendering import PARTS, Parts, ServingConfig
+from recsys_assets.serving.release import Releases
+from recsys_assets.serving.rendering import Parts, ServingConfig
 from recsys_assets.storage import Store
 
+WEIGHTS = ("two_tower", "dlrm")  # the parts of a release that are trained
 _EXACT = "flat"
 _SAMPLE_QUERIES = "sample_queries.npy"
-# The mark of a complete version is written last, or an upload cut short would count as one.
-_NOT_COPIED = shutil.ignore_patterns("_COMPLETE")
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of the catalogue at the end of a day."""
+class Data(Known):
+    """What weights are laid over: what is known of the catalogue, and what users have done.
 
-    day: str
-    history: ItemHistory
-    columns: Columns
-    text: np.ndarray
+    `events` are rows of `interactions`: user_id, item_id, timestamp and event.
+    """
+
+    events: pa.Table
 
     @classmethod
-    def at(cls, store: Store, day: str) -> "Known":
-        """Reads it.
+    def at(cls, store: Store, day: str) -> "Data":
+        """Reads it as of the end of a day, YYYY-MM-DD.
 
         Raises:
             MissingPartition: a table has not been materialized.
         """
-        history = ItemHistory.load(store, day)
-        columns = history.snapshot(midnight_after(day))
-        return cls(day, history, columns, text_embeddings(store, history.item_ids))
+        known = Known.at(store, day)
+        return cls(day, known.history, known.columns, known.text, interactions(store, day))
 
-    def embeddings(self, two_tower: Path) -> np.ndarray:
-        """Of every item, float32 [items, d], in catalogue order."""
-        return ItemTower(two_tower).embed(self.columns, self.text, midnight_after(self.day))
+    def tastes_of(self, model: Path) -> Tastes:
+        """Counts the purchases, for the vocabularies of the model in a folder."""
+        return counted(model, self.events, self.history)
 
 
-def offline_candidate(
-    two_tower: Path, dlrm: Path, known: Known, config: ServingConfig
+def offline_release(
+    weights: Mapping[str, Path], data: Data, config: ServingConfig
 ) -> OfflineRelease:
-    """The models as they would answer at the end of `known.day`, searched exactly."""
+    """Weights as they would answer over data, searched exactly.
+
+    Args:
+        weights: folders of the trained parts, by name.
+        data: that they are laid over.
+        config: how candidates are found and arranged.
+    """
     from recsys_assets.ranking.ranker import Ranker
     from recsys_assets.retrieval.query_tower import QueryTower
 
-    ids = known.history.item_ids
-    embeddings = known.embeddings(two_tower)
-    with tempfile.TemporaryDirectory() as folder:
-        description = index.IndexDescription(_EXACT, len(ids), embeddings.shape[1], 1.0)
-        built = index.build(embeddings, _EXACT)
-        index.write_index(Path(folder), built, ids.tolist(), description)
-        exact = index.ItemIndex(Path(folder))
+    ids, two_tower = data.history.item_ids, weights["two_tower"]
+    ranker = Ranker(
+        weights["dlrm"], data.columns, data.text, data.history.promotions, tastes_of=data.tastes_of
+    )
     return OfflineRelease(
-        QueryTower(two_tower),
-        exact,
+        QueryTower(two_tower, tastes_of=data.tastes_of),
+        exact_index(data.embeddings(two_tower), ids),
         RankStage(
-            Ranker(dlrm, known.columns, known.text, known.history.promotions),
-            known.text,
-            most_popular(known.columns["popularity_28d"]),
+            ranker,
+            data.text,
+            most_popular(data.columns["popularity_28d"]),
             config.diversity,
             config.sampling,
         ),
@@ -87,50 +87,54 @@ def offline_candidate(
     )
 
 
+def served_release(releases: Releases, release: int) -> OfflineRelease:
+    """A release as it was rendered, over the data of then, searched exactly.
+
+    Raises:
+        MissingRelease: there is no such release.
+        MissingArtifact: its item embeddings are gone.
+    """
+    embeddings, ids = read_embeddings(releases.part(release, "item_embeddings"))
+    served = OfflineRelease.load(releases.fetch(release), release)
+    return replace(served, index=exact_index(embeddings, np.array(ids, dtype=object)))
+
+
+def exact_index(embeddings: np.ndarray, item_ids: np.ndarray) -> index.ItemIndex:
+    """An index that misses nothing, over float32 [items, d] and object [items]."""
+    with tempfile.TemporaryDirectory() as folder:
+        description = index.IndexDescription(_EXACT, len(item_ids), embeddings.shape[1], 1.0)
+        built = index.build(embeddings, _EXACT)
+        index.write_index(Path(folder), built, item_ids.tolist(), description)
+        return index.ItemIndex(Path(folder))
+
+
 def serving_parts(
-    store: Store, trained: Mapping[str, Path], known: Known, index_kind: str
+    store: Store, weights: Parts, known: Known, index_kind: str, names: Mapping[str, str]
 ) -> tuple[Parts, float]:
-    """Publishes what a release of trained models is made of, as of `known.day`.
+    """Publishes embeddings and index of what is known, made by given weights.
 
     Args:
         store: to publish to.
-        trained: folders of the trained `two_tower` and `dlrm`, those that were judged.
+        weights: the trained parts: those that were judged.
         known: the catalogue.
         index_kind: flat, hnsw, ivfpq, or auto for what `index_tuning` has chosen.
+        names: of the artifacts to publish, for `item_embeddings` and `item_index`.
 
     Returns:
-        The parts, and the index's recall at 100 against exact search.
+        All parts of a release, and the index's recall at 100 against exact search.
     """
-    names = {part: f"candidate_{part}/{known.day}" for part in PARTS}
-    events = _events(store, known.day)
-    for part in ("two_tower", "dlrm"):
-        with store.artifact(names[part]).new_version() as draft:
-            shutil.copytree(trained[part], draft.path, ignore=_NOT_COPIED, dirs_exist_ok=True)
-            for folder in (draft.path, draft.path / RETRIEVAL):
-                if folder.exists():
-                    _renew_tastes(events, folder, known)
-    two_tower = store.artifact(names["two_tower"]).fetch()
+    two_tower = weights.folders["two_tower"]
     embeddings = known.embeddings(two_tower)
     ids = known.history.item_ids
-    with store.artifact(names["item_embeddings"]).new_version() as draft:
-        write_embeddings(draft.path, embeddings, ids)
+    with store.artifact(names["item_embeddings"]).new_version() as embedded:
+        write_embeddings(embedded.path, embeddings, ids)
     parameters = parameters_for(store, index_kind, len(ids))
     built = index_kinds.build(embeddings, parameters)
     queries = np.load(two_tower / _SAMPLE_QUERIES, allow_pickle=False)
     recall = index.recall_at(built, embeddings, queries)
-    with store.artifact(names["item_index"]).new_version() as draft:
+    with store.artifact(names["item_index"]).new_version() as indexed:
         description = index.IndexDescription(parameters.kind, len(ids), embeddings.shape[1], recall)
-        index.write_index(draft.path, built, ids.tolist(), description)
-    return Parts.current(store, names), recall
-
-
-def _events(store: Store, through: str) -> pa.Table:
-    table = store.table("interactions")
-    days = [day for day in table.days() if day <= through]
-    return table.read(days, ["user_id", "item_id", "timestamp", "event"])
-
-
-def _renew_tastes(events: pa.Table, folder: Path, known: Known) -> None:
-    """Counts the purchases through `known.day`, for the vocabularies of the model in `folder`."""
-    encoding = ModelEncoding.load(folder / "encoding.json")
-    Tastes.of(Purchases.from_table(events, encoding, known.history)).save(folder)
+        index.write_index(indexed.path, built, ids.tolist(), description)
+    versions = {"item_embeddings": embedded.version, "item_index": indexed.version}
+    made = {part: (names[part], version) for part, version in versions.items()}
+    return Parts.of(store, weights.named() | made), recall

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from recsys_assets.partitions import daily
+from recsys_assets.code_version import code_version
+from recsys_assets.partitions import all_days_of, daily
 from recsys_assets.resources import StoreResource
 from recsys_assets.retraining.assets import (
     finetuned_dlrm,
@@ -17,7 +18,10 @@ from recsys_assets.retraining.assets import (
 from recsys_assets.retraining.configuration import CandidateGate
 from recsys_assets.retrieval.resources import VectorIndex
 from recsys_assets.serving.assets import online_refresh
-from recsys_assets.serving.resources import ServingResource
+from recsys_assets.serving.resources import CANARY_POOL, ServingResource
+
+if TYPE_CHECKING:
+    from recsys_assets.retraining.making import Workshop
 
 
 class Models(Enum):
@@ -39,20 +43,49 @@ class Candidate(dg.Config):
     models: Models = Models.FINETUNED
 
 
+def workshop(
+    context: dg.AssetExecutionContext,
+    store: StoreResource,
+    serving: ServingResource,
+    vector_index: VectorIndex,
+    gate: CandidateGate,
+) -> "Workshop":
+    """What a run makes a release with."""
+    from recsys_assets.retraining.making import Workshop
+
+    return Workshop(
+        store.get(),
+        serving.canary(),
+        serving.triton_grpc,
+        serving.online_store_url,
+        vector_index.kind,
+        gate.rules(),
+        gate.attribution_hours,
+        context.run.run_id,
+        context.run.tags.get("recsys/why", "started by hand"),
+    )
+
+
 @dg.asset(
     group_name="retraining",
     owners=["team:ml"],
     kinds={"python", "triton"},
-    code_version="1",
+    code_version=code_version("recsys_assets.retraining.making"),
     partitions_def=daily,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+    pool=CANARY_POOL,
     deps=[
         finetuned_query_tower,
         finetuned_dlrm,
         retrained_two_tower,
         retrained_dlrm,
         online_refresh,
+        # What it is judged on, and what it holds of the catalogue.
+        *map(all_days_of, ("interactions", "item_features", "user_features")),
+        "item_promotions",
+        "item_text_embeddings",
         "items",
+        "users",
     ],
     check_specs=[
         dg.AssetCheckSpec(
@@ -66,8 +99,9 @@ class Candidate(dg.Config):
             "beats_live",
             asset="release_candidate",
             blocking=True,
-            description="Better than the live release on the newest labelled days, not worse than "
-            "allowed on older ones, and above popularity, with intervals.",
+            description="Weights better than the live ones over the same data on the newest "
+            "labelled days, not worse than allowed on older ones, and above popularity, with "
+            "intervals.",
         ),
     ],
     description=(
@@ -85,23 +119,13 @@ def release_candidate(
     gate: CandidateGate,
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Judges, renders and asks the candidate of the run's day."""
-    from recsys_assets.retraining.making import Workshop, make_candidate
+    from recsys_assets.retraining.making import make_candidate
     from recsys_assets.serving.release import Releases
 
-    workshop = Workshop(
-        store.get(),
-        serving.canary(),
-        serving.triton_grpc,
-        serving.online_store_url,
-        vector_index.kind,
-        gate.rules(),
-        gate.attribution_hours,
-        context.run.run_id,
-        context.run.tags.get("recsys/why", "started by hand"),
-    )
     day = context.partition_key
     artifacts = {part: f"{name}/{day}" for part, name in _ARTIFACTS[config.models].items()}
-    made = make_candidate(workshop, day, artifacts, context.log.info)
+    place = workshop(context, store, serving, vector_index, gate)
+    made = make_candidate(place, day, artifacts, context.log.info)
     judged: dict[str, Any] = {
         "release": made.release,
         "reason": made.verdict.reason,

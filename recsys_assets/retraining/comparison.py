@@ -1,11 +1,13 @@
-"""A candidate against the live release and against popularity, on the same labelled sessions."""
+"""One release against another and against popularity, on the same labelled sessions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from recsys_assets.distinct import distinct
 from recsys_assets.evaluation.metrics import Estimate, bootstrap, ndcg, recall
+from recsys_assets.retraining.gate import DATA, NEWEST, OLDER
 from recsys_assets.retraining.labelled import LabelledDay
 
 K = 10
@@ -29,7 +31,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All metrics over one span of days. `span` says which: "newest" or "older"."""
+    """All metrics over one span of days. `span` says which, and what differs: see `gate.py`."""
 
     span: str
     days: tuple[str, ...]
@@ -72,7 +74,7 @@ def compare(
     users = np.concatenate([day.sessions.user_id for day in days]) if days else np.empty(0)
     if not len(users):
         raise ValueError(f"no labelled session in the {span} days: nothing to compare on")
-    households, owner = np.unique(users.astype(str), return_inverse=True)
+    households, owner = distinct(users)
     found = {
         name: _by_household(answerer, days, owner)
         for name, answerer in (("candidate", candidate), ("live", live), ("popular", popularity))
@@ -134,15 +136,24 @@ def _first_unseen(ranked: np.ndarray, seen: frozenset[str]) -> np.ndarray:
     return few[[item not in seen for item in few]][:K]
 
 
+# What a comparison holds against what: its title, then the two sides.
+_SHOWN = {
+    NEWEST: ("weights alone", "candidate", "live weights, same data"),
+    OLDER: ("weights alone, older days", "candidate", "live weights, same data"),
+    DATA: ("data alone", "live weights, fresh data", "live as served"),
+}
+
+
 def as_markdown(comparisons: Sequence[Comparison]) -> str:
     """A table a span, means and differences with their 95 % intervals."""
     lines = []
     for one in comparisons:
+        title, candidate, live = _SHOWN[one.span]
         lines += [
-            f"**{one.span}**: {', '.join(one.days)}; {one.sessions:,} sessions of "
+            f"**{title}**: {', '.join(one.days)}; {one.sessions:,} sessions of "
             f"{one.households:,} households",
             "",
-            "| metric | candidate | live | popularity | over live | over popularity |",
+            f"| metric | {candidate} | {live} | popularity | difference | over popularity |",
             "|---|---|---|---|---|---|",
         ]
         lines += [

@@ -24,6 +24,7 @@ class CandidateGate(dg.ConfigurableResource):
     min_households: int = _DEFAULTS.min_households
     max_loss: float = _DEFAULTS.max_loss
     max_forgetting: float = _DEFAULTS.max_forgetting
+    max_withdrawn: float = _DEFAULTS.max_withdrawn
     max_p50_ms: float = _DEFAULTS.max_p50_ms
     max_slowdown: float = _DEFAULTS.max_slowdown
 

@@ -91,6 +91,7 @@ def _with_new_ids(data: TrainingData, encoding: ModelEncoding) -> ModelEncoding:
     return ModelEncoding(
         encoding.query.extended({"user_id": bought.user["user_id"]}),
         encoding.item.extended({"item_id": items}),
+        encoding.time_zone,
     )
 
 

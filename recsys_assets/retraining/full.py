@@ -5,7 +5,7 @@ initial trainings do the same; this one is of a day, and leaves their artifacts 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recsys_assets.ranking import train as ranking
 from recsys_assets.ranking.hyperparameters import DlrmParameters
@@ -40,25 +40,21 @@ def _train(pipes: "PipesContext", store: Store, folder: Path) -> None:
 
 
 def _two_tower(pipes: "PipesContext", store: Store, folder: Path) -> None:
+    parameters = TwoTowerParameters(**pipes.get_extra("parameters"))
     data = load_training_data(store, pipes.get_extra("through"))
-    retrieval.train(data, TwoTowerParameters(**_parameters(pipes)), folder, pipes)
+    retrieval.train(data, parameters, pipes.get_extra("time_zone"), folder, pipes)
 
 
 def _dlrm(pipes: "PipesContext", store: Store, folder: Path) -> None:
-    parameters = DlrmParameters(**_parameters(pipes))
+    parameters = DlrmParameters(**pipes.get_extra("parameters"))
     two_tower = store.artifact(f"retrained_two_tower/{pipes.get_extra('day')}").fetch()
     data = load_training_data(store, pipes.get_extra("through"))
-    ranking.train(data, parameters, folder, pipes)
+    ranking.train(data, parameters, pipes.get_extra("time_zone"), folder, pipes)
     ranking.add_retrieval(folder, two_tower, parameters)
 
 
-def _parameters(pipes: "PipesContext") -> dict[str, Any]:
-    """Hyperparameters that are not the defaults."""
-    return dict(pipes.extras.get("parameters", {}))
-
-
 def main() -> None:
-    """Entry point; extras: `stage`, `store`, `day`, `through`, and `parameters` if any.
+    """Entry point; extras: `stage`, `store`, `day`, `through`, `time_zone`, `parameters`.
 
     Stage "dlrm" takes the two-tower model that was retrained for the same day.
     """

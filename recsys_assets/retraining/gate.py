@@ -1,7 +1,9 @@
 """Which candidates may be promoted: rules, and the verdict with its reason.
 
-A candidate must be better than the live release on the newest labelled days, must not have
-forgotten the older ones, must beat popularity, and must answer well and in time.
+The weights of a candidate must be better than the live ones over the same data on the newest
+labelled days, must not have forgotten the older ones, must beat popularity, and must answer well
+and in time. A refresh, which has no weights of its own, must not have lost what the live release
+knows.
 """
 
 from collections.abc import Sequence
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
     from recsys_assets.evaluation.metrics import Estimate
     from recsys_assets.retraining.comparison import Comparison
 
-NEWEST, OLDER = "newest", "older"
+# Weights alone on the newest and on older days, and data alone on the newest.
+NEWEST, OLDER, DATA = "newest", "older", "data"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class GateRules:
     min_households: int = parameter(100, "Households below which nothing can be judged")
     max_loss: float = parameter(0.1, "Largest loss that the newest days' interval may include")
     max_forgetting: float = parameter(0.1, "Largest loss on the older span, unless by chance")
+    max_withdrawn: float = parameter(0.2, "Largest share of live's items that a refresh may lack")
     max_p50_ms: float = parameter(25.0, "Median latency that is always good enough, milliseconds")
     max_slowdown: float = parameter(2.0, "Median latency over that of live, beyond it")
 
@@ -72,9 +76,14 @@ def spans(day: str, rules: GateRules, attribution_hours: int) -> Spans:
     """
     last = date.fromisoformat(day) - timedelta(days=-(-attribution_hours // 24))
     newest = _days_to(last, rules.judged_days)
-    before = date.fromisoformat(newest[0]) - timedelta(days=1)
-    older = _days_to(before - timedelta(days=rules.older_age_days), rules.older_days)
-    return Spans(before.isoformat(), newest, older)
+    through = day_before(newest[0])
+    last_older = date.fromisoformat(through) - timedelta(days=rules.older_age_days)
+    return Spans(through, newest, _days_to(last_older, rules.older_days))
+
+
+def day_before(day: str) -> str:
+    """The day before a day, YYYY-MM-DD."""
+    return (date.fromisoformat(day) - timedelta(days=1)).isoformat()
 
 
 def unknown_to(days: Sequence[str], known_through: str) -> tuple[str, ...]:
@@ -88,7 +97,7 @@ def judge(
     p50_ms: tuple[float, float],
     rules: GateRules,
 ) -> Verdict:
-    """Holds a candidate to the rules.
+    """Holds a candidate to the rules. What fresh data alone are worth does not count.
 
     Args:
         comparisons: over the newest days and, where there are such, over the older ones.
@@ -98,20 +107,62 @@ def judge(
             higher percentiles of a hundred requests tell more of the machine than of either.
         rules: see there.
     """
-    reasons = [f"canary: {fault}" for fault in faults]
-    of_candidate, of_live = p50_ms
-    allowed = max(rules.max_p50_ms, rules.max_slowdown * of_live)
-    if of_candidate > allowed:
-        reasons.append(f"p50 latency is {of_candidate:.1f} ms, at most {allowed:.1f} are allowed")
+    reasons = _against_answers(faults, p50_ms, rules)
     newest = [one for one in comparisons if one.span == NEWEST]
     if not newest:
-        reasons.append("no labelled day that the live release does not know: wait for one")
+        reasons.append(
+            "no labelled day that neither it nor the live release has learned from: wait for one"
+        )
     for one in newest:
         reasons += _against_newest(one, rules)
     for one in comparisons:
         if one.span == OLDER:
             reasons += _against_older(one, rules)
     return Verdict(tuple(reasons))
+
+
+def judge_refresh(
+    gain: "Comparison | None",
+    withdrawn: float,
+    faults: Sequence[str],
+    p50_ms: tuple[float, float],
+    rules: GateRules,
+) -> Verdict:
+    """Holds the live weights over newer data to the rules.
+
+    Args:
+        gain: of fresh data alone, where that could be measured.
+        withdrawn: share of the live release's items that are in the catalogue no more.
+        faults: as for `judge`.
+        p50_ms: likewise.
+        rules: see there.
+    """
+    reasons = _against_answers(faults, p50_ms, rules)
+    if withdrawn > rules.max_withdrawn:
+        reasons.append(
+            f"{withdrawn:.1%} of the live release's items are in the catalogue no more, at most "
+            f"{rules.max_withdrawn:.1%} are allowed: look at the table items, and raise "
+            "max_withdrawn if that is meant"
+        )
+    if gain is not None and gain.households >= rules.min_households:
+        ndcg = gain.metric("ndcg_at_10")
+        if ndcg.over_live.high < 0 and ndcg.over_live.mean < -rules.max_loss * ndcg.live:
+            reasons.append(
+                f"NDCG@10 over fresh data fell by more than {rules.max_loss:.0%} of "
+                f"{ndcg.live:.4f}: {_shown(ndcg.over_live)}"
+            )
+    return Verdict(tuple(reasons))
+
+
+def _against_answers(
+    faults: Sequence[str], p50_ms: tuple[float, float], rules: GateRules
+) -> list[str]:
+    reasons = [f"canary: {fault}" for fault in faults]
+    of_candidate, of_live = p50_ms
+    allowed = max(rules.max_p50_ms, rules.max_slowdown * of_live)
+    if of_candidate > allowed:
+        reasons.append(f"p50 latency is {of_candidate:.1f} ms, at most {allowed:.1f} are allowed")
+    return reasons
 
 
 def _against_newest(one: "Comparison", rules: GateRules) -> list[str]:

@@ -1,4 +1,4 @@
-"""From trained models to a judged release: judge, render, ask, decide, record."""
+"""From trained weights to a judged release: judge, render, ask, decide, record."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from recsys_assets.features.online import complete_through, connect
-from recsys_assets.retraining.candidate import Known, serving_parts
+from recsys_assets.retraining.candidate import serving_parts
 from recsys_assets.retraining.comparison import Comparison, as_markdown
 from recsys_assets.retraining.gate import NEWEST, GateRules, Verdict, judge, spans
 from recsys_assets.retraining.judging import judge_models
 from recsys_assets.retrieval.item_history import midnight_after
+from recsys_assets.retrieval.known import Known
 from recsys_assets.serving.benchmark import measure
 from recsys_assets.serving.canary import CanaryServer, canaries, check_release
 from recsys_assets.serving.client import is_live
 from recsys_assets.serving.history import purchased_items
 from recsys_assets.serving.release import MissingRelease, Releases
-from recsys_assets.serving.rendering import Origin, ServingConfig, render
+from recsys_assets.serving.rendering import Origin, Parts, ServingConfig, render
 from recsys_assets.storage import Store
 
 _METRICS = "metrics.json"
@@ -112,25 +113,42 @@ def make_candidate(
     releases, rules = Releases(workshop.store), workshop.rules
     base = live_release(releases)
     of = spans(day, rules, workshop.attribution_hours)
-    folders = {part: workshop.store.artifact(name).fetch() for part, name in artifacts.items()}
-    of = replace(of, through=_learned_through(folders))
-    comparisons = judge_models(
-        releases,
-        base,
-        (folders["two_tower"], folders["dlrm"]),
-        of,
-        rules,
-        workshop.attribution_hours,
-    )
+    trained = Parts.current(workshop.store, artifacts)
+    of = replace(of, through=_learned_through(trained.folders))
+    hours = workshop.attribution_hours
+    comparisons = judge_models(releases, base, trained.folders, of, rules, hours)
     log(_summary(comparisons))
     known = Known.at(workshop.store, day)
-    parts, recall = serving_parts(workshop.store, folders, known, workshop.index_kind)
+    names = {part: f"candidate_{part}/{day}" for part in ("item_embeddings", "item_index")}
+    parts, recall = serving_parts(workshop.store, trained, known, workshop.index_kind, names)
     origin = Origin(of.through, workshop.run_id, base, workshop.cause)
-    release = render(releases, parts, day, origin, ServingConfig())
+    release = render(releases, parts, day, origin, ServingConfig.of(releases, base))
     log(f"rendered release {release}, index recall@100 {recall:.3f}")
+    answered = ask(workshop, release, day)
+    verdict = judge(comparisons, answered.faults, answered.p50_ms, rules)
+    settle(releases, release, verdict)
+    return Made(
+        release, base, verdict, tuple(comparisons), answered.faults, answered.latency, recall
+    )
+
+
+@dataclass(frozen=True)
+class Answered:
+    """How a release that is not live yet answered.
+
+    `p50_ms` is its median latency, and that of the live release in the same minute.
+    """
+
+    faults: tuple[str, ...]
+    latency: Mapping[str, float]
+    p50_ms: tuple[float, float]
+
+
+def ask(workshop: Workshop, release: int, day: str) -> Answered:
+    """Has a release of what is known at the end of a day served, and asks it."""
     purchased = purchased_items(workshop.store, _online_through(workshop, day))
     report = check_release(
-        releases,
+        Releases(workshop.store),
         release,
         workshop.canary,
         canaries(dict(islice(purchased.items(), _KNOWN_USERS))),
@@ -139,12 +157,15 @@ def make_candidate(
     faults = tuple(fault for finding in report.faulty for fault in finding.faults)
     p50_ms = report.latency.get("latency_ms_p50", 0.0)
     live_p50_ms = _live_p50_ms(workshop, list(purchased), midnight_after(day))
-    verdict = judge(comparisons, faults, (p50_ms, live_p50_ms), rules)
+    return Answered(faults, report.latency, (p50_ms, live_p50_ms))
+
+
+def settle(releases: Releases, release: int, verdict: Verdict) -> None:
+    """Approves a release, or rejects it with the reasons."""
     if verdict.better:
         releases.approve(release)
     else:
         releases.reject(release, verdict.reason)
-    return Made(release, base, verdict, tuple(comparisons), faults, report.latency, recall)
 
 
 def _learned_through(folders: Mapping[str, Path]) -> str:

@@ -4,12 +4,13 @@ The item tower takes part as the base's ONNX file, so nothing can train it.
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recsys_assets.features.encoding import UNKNOWN, ModelEncoding
+from recsys_assets.features.encoding import UNKNOWN
 from recsys_assets.retraining.base import Base, grown
 from recsys_assets.retraining.hyperparameters import QueryTowerTuning
 from recsys_assets.retraining.spans import Span, draw_span, recent_from
@@ -39,7 +40,7 @@ class QueryTowerTrainer:
         self.random = np.random.default_rng(tuning.seed)
         users = data.examples.user["user_id"]
         query = base.encoding.query.extended({"user_id": users})
-        self.encoding = ModelEncoding(query, base.encoding.item)
+        self.encoding = replace(base.encoding, query=query)
         weights = example_weights(
             data.examples, self.parameters.half_life_days, self.parameters.household_power
         )

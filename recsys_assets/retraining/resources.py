@@ -1,11 +1,10 @@
 """What sensors are given: the rules, where alerts go, and what was trained so far."""
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 import dagster as dg
 
+from recsys_assets.monitoring.materializations import metadata_of
 from recsys_assets.retraining.alerts import AlertHook
 from recsys_assets.retraining.evidence import Candidate, Training
 from recsys_assets.retraining.policy import FINE_TUNE, FULL_RETRAIN, Policy
@@ -13,6 +12,7 @@ from recsys_assets.settings import Settings
 from recsys_assets.storage import Store
 
 CANDIDATE = dg.AssetKey("release_candidate")
+REFRESHED = dg.AssetKey("refreshed_release")
 REPORT_TAG = "recsys/report"
 REQUESTED_BY_TAG = "recsys/requested_by"
 # Of a run that trains: `dagster.yaml` lets only one of them run at a time.
@@ -120,13 +120,6 @@ def passed_over(instance: dg.DagsterInstance, now: datetime) -> list[dg.DagsterR
     )
     runs = instance.get_runs(waiting, limit=_RECENT)
     return [run for run in runs if run.is_complete_and_waiting_to_retry]
-
-
-def metadata_of(record: dg.EventLogRecord) -> Mapping[str, Any]:
-    """Metadata values of a materialization by name."""
-    materialization = record.asset_materialization
-    values = materialization.metadata if materialization is not None else {}
-    return {name: value.value for name, value in values.items()}
 
 
 def _candidate_records(instance: dg.DagsterInstance) -> list[dg.EventLogRecord]:

@@ -5,45 +5,49 @@ So a decision that had to wait is made later, one whose run was never created is
 one whose run exists is not.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 
 import dagster as dg
 
-from recsys_assets.monitoring.sensors import closed_day_sensor
+from recsys_assets.monitoring.materializations import materializations_since, metadata_of
+from recsys_assets.monitoring.sensors import (
+    closed_day_sensor,
+    corrected_days_sensor,
+    is_working_on_a_day,
+)
+from recsys_assets.resources import StoreResource
 from recsys_assets.retraining import policy
 from recsys_assets.retraining.alerts import CANDIDATE_REJECTED, RUN_FAILED, Alert
 from recsys_assets.retraining.evidence import Evidence, Report, UnreadableReport
 from recsys_assets.retraining.policy import FINE_TUNE, FULL_RETRAIN, Decision, Policy
 from recsys_assets.retraining.resources import (
     CANDIDATE,
+    REFRESHED,
     REPORT_TAG,
     REQUESTED_BY_TAG,
     TRAINS,
     AlertHookResource,
     RetrainingPolicy,
-    metadata_of,
     passed_over,
     recent_candidates,
     recent_trainings,
 )
 
 ROLLBACK = "rollback_release"
+REFRESH = "refresh_release"
 TOLD_AGAIN = "The run was to be repeated, which has not happened: its failure is reported again."
 
 _DRIFT_REPORT = dg.AssetKey("drift_report")
 _BUSINESS_METRICS = dg.AssetKey("business_metrics")
+_ONLINE_REFRESH = dg.AssetKey("online_refresh")
 # A run whose process was killed is started once more. What its code reports is for a person.
 _RETRY_CRASHES = {"dagster/max_retries": "1", "dagster/retry_on_asset_or_op_failure": "false"}
 _URGENT = {"dagster/priority": "10"}
 
 _SECONDS = 5
-_PAGE = 500
 _RECENT_RUNS = 50
-# Databases with several writers show an event later than one that has a higher id. Reading the
-# last ids again finds it, and a report that is known already changes nothing.
-_READ_AGAIN = 200
 
 _sensor = partial(
     dg.sensor,
@@ -121,6 +125,37 @@ def retrain_sensor(
     return _training_request(context, FULL_RETRAIN, decision)
 
 
+@_sensor(
+    job_name=REFRESH,
+    description="Puts the live weights over newer data once the online store holds a later day.",
+)
+def refresh_sensor(
+    context: dg.SensorEvaluationContext, store: StoreResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Compares the day of the live release's data with the last one that was refreshed."""
+    from recsys_assets.retraining.refreshing import nothing_newer
+    from recsys_assets.serving.release import Releases
+
+    releases = Releases(store.get())
+    live = releases.promoted()
+    if live is None:
+        return dg.SkipReason("Nothing is promoted yet.")
+    day = max(context.instance.get_materialized_partitions(_ONLINE_REFRESH), default="")
+    reason = nothing_newer(releases, day) if day else "No day has been refreshed yet."
+    if reason:
+        return dg.SkipReason(reason)
+    if is_working_on_a_day(context.instance):
+        return dg.SkipReason("A day is being worked on.")
+    tags = {
+        "recsys/why": f"data through {day}",
+        REQUESTED_BY_TAG: context.sensor_name,
+        **_RETRY_CRASHES,
+    }
+    # Once for each day: what was rejected would be so again. Other weights are another matter.
+    run_key = f"{releases.weights_of(live.release)}:{day}"
+    return dg.RunRequest(run_key=run_key, job_name=REFRESH, partition_key=day, tags=tags)
+
+
 @_sensor(description="Has failed runs repeated that Dagster's daemon has passed over.")
 def passed_over_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Reports the failure of such runs once more, which the daemon then acts on."""
@@ -159,7 +194,7 @@ def run_failure_alert(context: dg.RunFailureSensorContext, alerts: AlertHookReso
 
 
 def _rejection(context: dg.RunFailureSensorContext) -> str:
-    """Which gates the candidate of the run did not pass and why, or "" if it failed otherwise."""
+    """Which gates the release of the run did not pass and why, or "" if it failed otherwise."""
     records = context.instance.get_records_for_run(
         context.dagster_run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
     ).records
@@ -167,7 +202,7 @@ def _rejection(context: dg.RunFailureSensorContext) -> str:
     return "; ".join(
         f"rejected by {found.check_name}: {_reason(found)}"
         for found in (event.asset_check_evaluation_data for event in events)
-        if found.asset_key == CANDIDATE and found.blocking and not found.passed
+        if found.asset_key in (CANDIDATE, REFRESHED) and found.blocking and not found.passed
     )
 
 
@@ -231,21 +266,14 @@ def _tags(
 def _read_reports(context: dg.SensorEvaluationContext, asset: dg.AssetKey) -> Evidence:
     """All that is known, with the reports that have come in since the last tick."""
     evidence = Evidence.from_json(context.cursor)
-    wanted = dg.AssetRecordsFilter(asset, after_storage_id=max(0, evidence.seen - _READ_AGAIN))
-    page = context.instance.fetch_materializations(wanted, _PAGE, ascending=True)
-    reports = list(_reports(context, page.records))
-    while page.has_more:
-        page = context.instance.fetch_materializations(
-            wanted, _PAGE, cursor=page.cursor, ascending=True
-        )
-        reports += _reports(context, page.records)
-    evidence = evidence.with_reports(reports)
+    records = materializations_since(context.instance, asset, evidence.seen)
+    evidence = evidence.with_reports(_reports(context, records))
     context.update_cursor(evidence.to_json())
     return evidence
 
 
 def _reports(
-    context: dg.SensorEvaluationContext, records: Sequence[dg.EventLogRecord]
+    context: dg.SensorEvaluationContext, records: Iterable[dg.EventLogRecord]
 ) -> Iterator[Report]:
     for record in records:
         try:
@@ -257,10 +285,12 @@ def _reports(
 
 SENSORS = (
     closed_day_sensor,
+    corrected_days_sensor,
     drift_sensor,
     business_sensor,
     business_guard,
     retrain_sensor,
+    refresh_sensor,
     passed_over_sensor,
     run_failure_alert,
 )

@@ -5,22 +5,24 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from recsys_assets.resources import StoreResource
+from recsys_assets.code_version import code_version
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.retrieval.configuration import config_fields
 from recsys_assets.retrieval.hyperparameters import TwoTowerParameters
 from recsys_assets.retrieval.pipes import ModelsEnvironment, train
-from recsys_assets.retrieval.resources import TrainingSpan, VectorIndex
+from recsys_assets.retrieval.resources import VectorIndex
 
 
 @dg.asset(
     group_name="retrieval",
     owners=["team:ml"],
     kinds={"tensorflow", "python", "onnx"},
-    code_version="1",
+    code_version=code_version("recsys_assets.retrieval.train"),
     deps=[
         "training_examples",
         "interactions",
         "item_features",
+        "item_promotions",
         "item_text_embeddings",
         "items",
         "users",
@@ -37,14 +39,15 @@ def two_tower(
     context: dg.AssetExecutionContext,
     store: StoreResource,
     models: ModelsEnvironment,
-    training_span: TrainingSpan,
+    run_days: RunDays,
 ) -> dg.MaterializeResult:
     """Trains in the models environment and publishes the artifact `two_tower`."""
     parameters = TwoTowerParameters(**context.op_execution_context.op_config)
-    extras = {"through": training_span.through, "parameters": asdict(parameters)}
+    through = run_days.get().train_through.isoformat()
+    extras = {"through": through, "parameters": asdict(parameters)}
     trained = train(context, store, models, "recsys_assets.retrieval.train", extras)
     return trained.result(
-        training_span.through,
+        through,
         curves=("recall_at_10", "recall_at_100", "recall_at_300"),
         more={"validation_households": trained.metrics["validation_households"]},
     )
@@ -54,37 +57,36 @@ def two_tower(
     group_name="retrieval",
     owners=["team:ml"],
     kinds={"onnx", "numpy"},
-    code_version="1",
+    code_version=code_version(
+        "recsys_assets.retrieval.item_tower", "recsys_assets.retrieval.training_data"
+    ),
     deps=["two_tower", "item_features", "item_promotions", "item_text_embeddings", "items"],
     description=(
         "Embeddings of every item of the catalogue by the exported item tower, of item features "
-        "as of the end of the training span; unit vectors, in catalogue order."
+        "as of the end of history; unit vectors, in catalogue order."
     ),
 )
-def item_embeddings(store: StoreResource, training_span: TrainingSpan) -> dg.MaterializeResult:
+def item_embeddings(store: StoreResource, run_days: RunDays) -> dg.MaterializeResult:
     """Embeds the catalogue and publishes the artifact `item_embeddings`."""
     import numpy as np
 
-    from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
-    from recsys_assets.retrieval.item_tower import ItemTower, write_embeddings
-    from recsys_assets.retrieval.training_data import text_embeddings
+    from recsys_assets.retrieval.item_tower import write_embeddings
+    from recsys_assets.retrieval.known import Known
 
     started = time.monotonic()
-    storage = store.get()
-    history = ItemHistory.load(storage, training_span.through)
-    moment = midnight_after(training_span.through)
+    storage, through = store.get(), run_days.get().history_through.isoformat()
     tower = storage.artifact("two_tower").fetch()
-    columns = history.snapshot(moment)
-    embeddings = ItemTower(tower).embed(columns, text_embeddings(storage, history.item_ids), moment)
+    known = Known.at(storage, through)
+    embeddings = known.embeddings(tower)
     with storage.artifact("item_embeddings").new_version() as draft:
-        write_embeddings(draft.path, embeddings, history.item_ids)
+        write_embeddings(draft.path, embeddings, known.history.item_ids)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(draft.version),
         metadata={
             "dagster/row_count": len(embeddings),
             "dimensions": embeddings.shape[1],
-            "never_sold": int(np.isnan(columns["first_sold_at"]).sum()),
-            "features_as_of": training_span.through,
+            "never_sold": int(np.isnan(known.columns["first_sold_at"]).sum()),
+            "features_as_of": through,
             "two_tower_version": tower.name,
             "seconds": round(time.monotonic() - started, 1),
             "version": draft.version,
@@ -96,7 +98,9 @@ def item_embeddings(store: StoreResource, training_span: TrainingSpan) -> dg.Mat
     group_name="retrieval",
     owners=["team:ml"],
     kinds={"faiss"},
-    code_version="2",
+    code_version=code_version(
+        "recsys_assets.retrieval.index_measure", "recsys_assets.retrieval.index_tuning"
+    ),
     deps=["item_embeddings", "two_tower", "index_tuning"],
     description=(
         "FAISS index of the item embeddings by inner product: of the kind that is configured, or "

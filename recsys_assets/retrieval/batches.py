@@ -50,7 +50,8 @@ def encode_catalogue(encoding: ModelEncoding, history: ItemHistory, text: np.nda
 
 def encode_queries(encoding: ModelEncoding, examples: Examples) -> QueryArrays:
     """Encodes the request side of examples."""
-    batch = encoding.query.transform(with_request(examples.user, examples.timestamp))
+    columns = with_request(examples.user, examples.timestamp, encoding.time_zone)
+    batch = encoding.query.transform(columns)
     return QueryArrays(batch.ids, batch.dense)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys_assets.distinct import distinct
 from recsys_assets.features.declarations import USER_FEATURES
 from recsys_assets.retrieval.item_history import ItemHistory, numbers, strings
 
@@ -53,14 +54,18 @@ def from_table(table: pa.Table, user_attributes: Sequence[str], item_ids: np.nda
 
     Args:
         table: its rows.
-        user_attributes: categorical columns of `users` without the key.
+        user_attributes: categorical columns of `users` without the key; one that no example has
+            yet is missing in all.
         item_ids: the catalogue, object [items].
 
     Raises:
         UnusableExamples: there is nothing to train or to validate on.
     """
     item = pc.index_in(table.column("item_id"), value_set=pa.array(item_ids, pa.string()))
-    table = table.append_column("row", item).filter(pc.is_valid(item))
+    known = pc.is_valid(item)
+    table, item = table.filter(known), item.filter(known)
+    for name in set(user_attributes).difference(table.column_names):
+        table = table.append_column(name, pa.nulls(len(table), pa.string()))
     dtypes = {
         "user_id": "string",
         "device": "string",
@@ -73,7 +78,7 @@ def from_table(table: pa.Table, user_attributes: Sequence[str], item_ids: np.nda
             name: (strings if dtype == "string" else numbers)(table.column(name))
             for name, dtype in dtypes.items()
         },
-        item=table.column("row").to_numpy().astype(np.int64),
+        item=item.to_numpy().astype(np.int64),
         timestamp=seconds.to_numpy(),
         validation=strings(table.column("split")) == "validation",
     )
@@ -81,7 +86,7 @@ def from_table(table: pa.Table, user_attributes: Sequence[str], item_ids: np.nda
         if not (examples.validation == split).any():
             raise UnusableExamples(
                 f"training_examples hold no purchase for {'validation' if split else 'training'}: "
-                "give a longer span (RECSYS_FIRST_DAY, RECSYS_TODAY)"
+                "give a longer span (RECSYS_FIRST_DAY, RECSYS_EVALUATION_DAYS, RECSYS_TODAY)"
             )
     return examples
 
@@ -99,9 +104,9 @@ def household_weights(user_id: np.ndarray, timestamp: np.ndarray, power: float) 
     The metrics are means over households, so a household that buys one new item in a week
     counts as much as one that buys fifty. With power 0 every purchase counts the same.
     """
-    _, user = np.unique(user_id.astype(str), return_inverse=True)
+    _, user = distinct(user_id)
     week = timestamp // (7 * DAY_SECONDS)
-    group = user.astype(np.int64) * (int(week.max()) + 1) + week
+    group = user * (int(week.max()) + 1) + week
     _, position, count = np.unique(group, return_inverse=True, return_counts=True)
     weights = count[position].astype(np.float64) ** -power
     return weights / weights.mean()

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import dagster as dg
 
+from recsys_assets.code_version import code_version
 from recsys_assets.resources import StoreResource
 from recsys_assets.retrieval.configuration import config_fields
 from recsys_assets.retrieval.index_tuning import ARTIFACT, Tuning, read_tuning
@@ -15,7 +16,7 @@ from recsys_assets.retrieval.pipes import ModelsEnvironment
     group_name="retrieval",
     owners=["team:ml"],
     kinds={"faiss"},
-    code_version="1",
+    code_version=code_version("recsys_assets.retrieval.tune_index"),
     deps=["item_embeddings", "two_tower"],
     config_schema=config_fields(Tuning),
     description=(

@@ -24,6 +24,7 @@ LEAST_TO_TRAIN = 2 * _SAMPLES
 _LEAST_LISTS = 16
 _ROOM = 2  # vectors in the lists probed, on average, for each one wanted
 _SEED = 1
+_STEP_ASIDE = 1e-3  # of unit vectors: less changes nothing in a byte a dimension
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,27 @@ def build(embeddings: np.ndarray, parameters: IndexParameters, threads: int | No
         raise ValueError("item embeddings hold values that are not finite: train two_tower again")
     faiss.omp_set_num_threads(threads or os.cpu_count() or 1)
     index = empty_index(embeddings.shape[1], parameters, embeddings)
-    index.add(embeddings)
+    index.add(_apart(embeddings) if parameters.kind in GRAPHS else embeddings)
     return index
+
+
+def _apart(vectors: np.ndarray) -> np.ndarray:
+    """The vectors, of which those that repeat an earlier one are moved a little.
+
+    A graph links a vector to the nearest ones: of copies beyond the number of links none has a
+    link to anything else, and a search that comes to them ends there. New items without sales,
+    which have text and category in common, are such copies.
+    """
+    rows = np.ascontiguousarray(vectors).view(f"V{vectors.itemsize * vectors.shape[1]}").ravel()
+    copies = np.ones(len(vectors), dtype=bool)
+    copies[np.unique(rows, return_index=True)[1]] = False
+    if not copies.any():
+        return vectors
+    steps = np.random.default_rng(_SEED).normal(size=(int(copies.sum()), vectors.shape[1]))
+    steps *= _STEP_ASIDE / np.linalg.norm(steps, axis=1, keepdims=True)
+    moved = vectors.copy()
+    moved[copies] += steps.astype(vectors.dtype)
+    return moved
 
 
 def _untrained(dimensions: int, parameters: IndexParameters, samples: int) -> Any:

@@ -65,10 +65,16 @@ def item_inputs(item_attributes: Sequence[str]) -> Inputs:
     )
 
 
-def with_request(columns: Columns, timestamps: np.ndarray) -> dict[str, np.ndarray]:
-    """User columns [n] with what the moment of the request (epoch seconds int64 [n]) adds."""
+def with_request(columns: Columns, timestamps: np.ndarray, time_zone: str) -> dict[str, np.ndarray]:
+    """User columns [n] with what the moment of the request adds.
+
+    Args:
+        columns: of the users.
+        timestamps: int64 [n], epoch seconds.
+        time_zone: of the model, `ModelEncoding.time_zone`.
+    """
     recency = request_time.recency_days(timestamps, columns["last_event_at"])
-    return {**columns, "recency_days": recency, **request_time.context(timestamps)}
+    return {**columns, "recency_days": recency, **request_time.context(timestamps, time_zone)}
 
 
 def with_age(columns: Columns, timestamps: np.ndarray) -> dict[str, np.ndarray]:

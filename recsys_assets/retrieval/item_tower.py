@@ -78,5 +78,10 @@ def write_embeddings(folder: Path, embeddings: np.ndarray, item_ids: np.ndarray)
 
 def read_embeddings(folder: Path) -> tuple[np.ndarray, list[str]]:
     """Reads what `write_embeddings` wrote."""
-    ids = json.loads((folder / ITEM_IDS).read_text(encoding="utf-8"))
-    return np.load(folder / EMBEDDINGS, allow_pickle=False), ids
+    return np.load(folder / EMBEDDINGS, allow_pickle=False), read_item_ids(folder)
+
+
+def read_item_ids(folder: Path) -> list[str]:
+    """The items of embeddings or of an index, by row."""
+    item_ids: list[str] = json.loads((folder / ITEM_IDS).read_text(encoding="utf-8"))
+    return item_ids

@@ -15,6 +15,7 @@ from typing import Any, cast
 import dagster as dg
 from dagster_pipes import PipesParams
 
+from recsys_assets.features.request_time import UTC
 from recsys_assets.resources import StoreResource
 from recsys_assets.retrieval.reporting import EPOCH
 from recsys_assets.settings import Settings
@@ -29,7 +30,12 @@ KEEP_MEMORY = {
 
 
 class ModelsEnvironment(dg.ConfigurableResource, ABC):
-    """Runs modules in the models environment; resource key `models`."""
+    """Runs modules in the models environment; resource key `models`.
+
+    `time_zone` of the shop is what hour and weekday of a request are learned by.
+    """
+
+    time_zone: str = UTC
 
     @abstractmethod
     def run(
@@ -46,7 +52,7 @@ class ModelsEnvironment(dg.ConfigurableResource, ABC):
         Args:
             context: of the asset.
             module: has a `main` that opens Dagster Pipes.
-            extras: JSON values that the module reads.
+            extras: JSON values that the module reads, beside `time_zone`.
 
         Returns:
             The version of the artifact that it has published.
@@ -65,7 +71,7 @@ class ModelsSubprocess(ModelsEnvironment):
     @classmethod
     def from_settings(cls, settings: Settings) -> "ModelsSubprocess":
         """With the interpreter of the deployment."""
-        return cls(python=str(settings.models_python))
+        return cls(python=str(settings.models_python), time_zone=settings.time_zone)
 
     def run(
         self,
@@ -78,7 +84,9 @@ class ModelsSubprocess(ModelsEnvironment):
             env=KEEP_MEMORY, message_reader=_ObservedFile(observer(context))
         )
         invocation = client.run(
-            context=context, command=module_command(module, self.python), extras=dict(extras)
+            context=context,
+            command=module_command(module, self.python),
+            extras={**extras, "time_zone": self.time_zone},
         )
         return reported_version(invocation, module)
 

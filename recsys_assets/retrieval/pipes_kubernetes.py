@@ -76,6 +76,7 @@ class ModelsOnKubernetes(ModelsEnvironment):
         if cluster is None:
             raise ValueError(f"RECSYS_DEPLOYMENT={settings.deployment} has no cluster; set eks")
         return cls(
+            time_zone=settings.time_zone,
             image=cluster.training_image,
             namespace=cluster.namespace,
             service_account=cluster.service_account,
@@ -108,7 +109,12 @@ class ModelsOnKubernetes(ModelsEnvironment):
             context.log.warning("The pod has no owner: kill it by hand if this process is killed")
         invocation = client.run(
             context=context,
-            extras={**extras, "threads": self.cpus, "gpus": gpus},
+            extras={
+                **extras,
+                "time_zone": self.time_zone,
+                "threads": self.cpus,
+                "gpus": gpus,
+            },
             namespace=self.namespace,
             image=self.image,
             command=module_command(module),

@@ -1,6 +1,6 @@
 """The query tower at work: from user columns to query embeddings. Runs in both environments."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ class QueryTower:
         folder: a version of the artifact `two_tower`.
         threads: of onnxruntime; one is fastest for single requests.
         device: to compute on.
+        tastes_of: where the users' tastes come from, by folder: unless given, from the folder.
 
     Raises:
         FileNotFoundError: a file of the artifact is missing.
@@ -27,9 +28,16 @@ class QueryTower:
         NoGpu: the device cannot be used.
     """
 
-    def __init__(self, folder: Path, threads: int = 1, device: Device = CPU) -> None:
-        self._encoding = ModelEncoding.load(folder / "encoding.json").query
-        self._tastes = Tastes.load(folder)
+    def __init__(
+        self,
+        folder: Path,
+        threads: int = 1,
+        device: Device = CPU,
+        tastes_of: Callable[[Path], Tastes] = Tastes.load,
+    ) -> None:
+        encoding = ModelEncoding.load(folder / "encoding.json")
+        self._encoding, self._time_zone = encoding.query, encoding.time_zone
+        self._tastes = tastes_of(folder)
         self._session = device.open_session(folder / "query_tower.onnx", threads)
 
     def embed(self, columns: Columns, timestamps: np.ndarray) -> np.ndarray:
@@ -46,7 +54,7 @@ class QueryTower:
         Raises:
             KeyError: a column is not there.
         """
-        batch = self._encoding.transform(with_request(columns, timestamps))
+        batch = self._encoding.transform(with_request(columns, timestamps, self._time_zone))
         output = self._session.run(
             None,
             {

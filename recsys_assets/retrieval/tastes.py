@@ -206,6 +206,25 @@ class Tastes:
         return dense
 
 
+def renew(folder: Path, events: pa.Table, history: ItemHistory) -> None:
+    """Gives the model in `folder` the tastes of all purchases among `events`.
+
+    Its vocabularies stay: purchases by users that it does not know are left out.
+
+    Args:
+        folder: holds `encoding.json`; its `tastes.npz` is replaced.
+        events: rows of `interactions`.
+        history: knows the items' attributes.
+    """
+    counted(folder, events, history).save(folder)
+
+
+def counted(folder: Path, events: pa.Table, history: ItemHistory) -> Tastes:
+    """The tastes that `renew` gives a model, without changing it."""
+    encoding = ModelEncoding.load(folder / "encoding.json")
+    return Tastes.of(Purchases.from_table(events, encoding, history))
+
+
 def _side_by_side(
     counts: Mapping[str, tuple[np.ndarray, ...]], offsets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

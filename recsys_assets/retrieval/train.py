@@ -31,7 +31,7 @@ _SAMPLE = 512
 SAMPLE_QUERIES = "sample_queries.npy"  # to measure an index with
 
 
-def fit_encoding(data: TrainingData) -> ModelEncoding:
+def fit_encoding(data: TrainingData, time_zone: str) -> ModelEncoding:
     """Vocabularies and normalisers from the purchases of the training span."""
     bought = data.examples
     item = item_inputs(list(data.history.attributes))
@@ -41,7 +41,7 @@ def fit_encoding(data: TrainingData) -> ModelEncoding:
     )
     return ModelEncoding(
         query=Encoding.fit(
-            with_request(bought.user, bought.timestamp),
+            with_request(bought.user, bought.timestamp, time_zone),
             query.categorical,
             query.numeric,
             vocabularies={
@@ -49,14 +49,19 @@ def fit_encoding(data: TrainingData) -> ModelEncoding:
             },
         ),
         item=item_encoding,
+        time_zone=time_zone,
     )
 
 
 def train(
-    data: TrainingData, parameters: TwoTowerParameters, folder: Path, channel: Channel
+    data: TrainingData,
+    parameters: TwoTowerParameters,
+    time_zone: str,
+    folder: Path,
+    channel: Channel,
 ) -> dict[str, Any]:
     """Trains and writes the model's files into `folder`; returns what `metrics.json` holds."""
-    encoding = fit_encoding(data)
+    encoding = fit_encoding(data, time_zone)
     catalogue = drawing.encode_catalogue(encoding, data.history, data.text)
     trainer = Trainer(data, encoding, catalogue, parameters)
     week = ValidationWeek.of(data.examples)
@@ -91,11 +96,12 @@ def _artifact(_pipes: "PipesContext") -> str:
 
 def _train(pipes: "PipesContext", store: Store, folder: Path) -> None:
     data = load_training_data(store, pipes.get_extra("through"))
-    train(data, TwoTowerParameters(**pipes.get_extra("parameters")), folder, pipes)
+    parameters = TwoTowerParameters(**pipes.get_extra("parameters"))
+    train(data, parameters, pipes.get_extra("time_zone"), folder, pipes)
 
 
 def main() -> None:
-    """Entry point of the Pipes process; extras: `store`, `through`, `parameters`."""
+    """Entry point of the Pipes process; extras: `store`, `through`, `time_zone`, `parameters`."""
     publish(_artifact, _train)
 
 

@@ -7,9 +7,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys_assets.content.encoder import embeddings_from_arrow
 from recsys_assets.features.attributes import attribute_names
 from recsys_assets.features.training_examples import VALIDATION_DAYS
-from recsys_assets.retrieval.examples import Examples, UnusableExamples, from_table
+from recsys_assets.retrieval.examples import (
+    DAY_SECONDS,
+    Examples,
+    UnusableExamples,
+    from_table,
+)
 from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
 from recsys_assets.storage import Store
 
@@ -38,12 +44,12 @@ class TrainingData:
 def load_training_data(store: Store, through: str) -> TrainingData:
     """Everything up to and including the day `through` (YYYY-MM-DD).
 
-    Examples are those of the initial span, `training_examples`, then a partition of
-    `daily_examples` for each day after it.
+    Examples are those of the history that the first release knew, `training_examples`, then a
+    partition of `daily_examples` for each day after it.
 
     Raises:
         MissingPartition: a table, or a day of it, has not been written.
-        UnusableExamples: there is nothing to train on, or an item has no text embedding.
+        UnusableExamples: there is nothing to train on, or no text embedding at all.
     """
     history = ItemHistory.load(store, through)
     users = store.table("users").read()
@@ -54,21 +60,25 @@ def load_training_data(store: Store, through: str) -> TrainingData:
         history=history,
         text=text_embeddings(store, history.item_ids),
         user_attributes=attributes,
-        purchases=_interactions(store, through),
+        purchases=interactions(store, through),
     )
 
 
 def _examples(store: Store, through: str) -> pa.Table:
-    """First purchases up to and including `through`; the split is by that day too."""
-    initial = store.table("training_examples").read()
+    """First purchases up to and including `through`; the split is by that day too.
+
+    Of a day that is also in `daily_examples` those count: what has come late is among them. A day
+    may have an attribute of users that earlier ones have not.
+    """
+    initial, table = store.table("training_examples").read(), store.table("daily_examples")
     newest = pc.max(initial.column("timestamp")).as_py()
     last = f"{newest:%Y-%m-%d}" if newest else through
-    later = _days_with_events(store, last, through)
-    tables = [initial]
-    if later:
-        added = store.table("daily_examples").read(later, initial.column_names)
-        tables.append(added.cast(initial.schema))
-    examples = pa.concat_tables(tables)
+    anew = [day for day in table.days() if day <= min(last, through)]
+    replaced = pc.is_in(_epoch_days(initial), value_set=pa.array(map(_epoch_day, anew), pa.int64()))
+    daily = [table.read([day]) for day in [*anew, *_days_with_events(store, last, through)]]
+    examples = pa.concat_tables(
+        [initial.filter(pc.invert(replaced)), *daily], promote_options="permissive"
+    )
     end = datetime.fromtimestamp(midnight_after(through), UTC)
     time = examples.column("timestamp")
     is_validation = pc.greater_equal(time, pa.scalar(end - timedelta(VALIDATION_DAYS), time.type))
@@ -79,6 +89,14 @@ def _examples(store: Store, through: str) -> pa.Table:
     )
 
 
+def _epoch_days(examples: pa.Table) -> pa.ChunkedArray:
+    return pc.divide(examples.column("timestamp").cast(pa.int64()), DAY_SECONDS * 1_000_000)
+
+
+def _epoch_day(day: str) -> int:
+    return midnight_after(day) // DAY_SECONDS - 1
+
+
 def _days_with_events(store: Store, after: str, through: str) -> list[str]:
     """Days later than `after`, up to `through`, on which anything happened."""
     table = store.table("interactions")
@@ -86,7 +104,8 @@ def _days_with_events(store: Store, after: str, through: str) -> list[str]:
     return [day for day in days if table.row_count([day])]
 
 
-def _interactions(store: Store, through: str) -> pa.Table:
+def interactions(store: Store, through: str) -> pa.Table:
+    """user_id, item_id, timestamp and event of the days up to and including `through`."""
     table = store.table("interactions")
     days = [day for day in table.days() if day <= through]
     return table.read(days, ["user_id", "item_id", "timestamp", "event"])
@@ -95,17 +114,20 @@ def _interactions(store: Store, through: str) -> pa.Table:
 def text_embeddings(store: Store, item_ids: np.ndarray) -> np.ndarray:
     """Text embeddings float32 [n, t] in the order of `item_ids`.
 
+    An item that was catalogued since they were made has the mean of all until they are made
+    again, as a missing number is the mean: a new product must not stop a training. The check of
+    `item_text_embeddings` counts such items.
+
     Raises:
-        UnusableExamples: an item has none.
+        MissingPartition: the table has not been written.
+        UnusableExamples: it has no row.
     """
     table = store.table("item_text_embeddings").read()
-    row = {item: n for n, item in enumerate(table.column("item_id").to_pylist())}
-    missing = [item for item in item_ids if item not in row]
-    if missing:
+    if not len(table):
         raise UnusableExamples(
-            f"{len(missing)} items of the catalogue have no text embedding, {missing[0]!r} among "
-            "them: materialize item_text_embeddings again, after items"
+            "table 'item_text_embeddings' has no row: materialize it again, after items"
         )
-    vectors = table.column("embedding").combine_chunks()
-    matrix = vectors.flatten().to_numpy().reshape(len(table), vectors.type.list_size)
-    return matrix[[row[item] for item in item_ids]].astype(np.float32)
+    known = embeddings_from_arrow(table.column("embedding")).astype(np.float32)
+    mean = known.mean(axis=0, keepdims=True)
+    row = {item: n for n, item in enumerate(table.column("item_id").to_pylist())}
+    return np.concatenate([known, mean])[[row.get(item, len(known)) for item in item_ids]]

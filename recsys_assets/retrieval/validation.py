@@ -5,10 +5,12 @@ catalogue is ranked except those that the household had bought before; nothing i
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from recsys_assets.distinct import distinct
 from recsys_assets.retrieval.examples import Examples
 
 DEPTH = 300
@@ -40,8 +42,9 @@ class ValidationWeek:
         """
         week, past = examples.take(examples.validation), examples.take(~examples.validation)
         week = week.take(np.argsort(week.timestamp, kind="stable"))
-        users, first = np.unique(week.user["user_id"].astype(str), return_index=True)
-        users, first = users[:households], first[:households]
+        names, user = distinct(week.user["user_id"])
+        users, first = names[:households].tolist(), np.unique(user, return_index=True)[1]
+        first = first[:households]
         return cls(week.take(first), _items_of(users, week), _items_of(users, past))
 
     def top(self, queries: np.ndarray, items: np.ndarray, depth: int = DEPTH) -> np.ndarray:
@@ -69,12 +72,12 @@ class ValidationWeek:
         return {**recall, "ndcg_at_10": float(ndcg.mean())}
 
 
-def _items_of(users: np.ndarray, purchases: Examples) -> list[np.ndarray]:
-    """The item rows of each of `users`, which are sorted."""
-    names = purchases.user["user_id"].astype(str)
-    position = np.minimum(np.searchsorted(users, names), len(users) - 1)
-    known = users[position] == names
-    order = np.argsort(position[known], kind="stable")
-    items = purchases.item[known][order]
-    bounds = np.searchsorted(position[known][order], np.arange(len(users) + 1))
+def _items_of(users: Sequence[str], purchases: Examples) -> list[np.ndarray]:
+    """The item rows of each of `users`."""
+    place = {user: number for number, user in enumerate(users)}
+    names = purchases.user["user_id"].tolist()
+    position = np.fromiter((place.get(name, -1) for name in names), np.int64, len(names))
+    order = np.argsort(position, kind="stable")
+    items = purchases.item[order]
+    bounds = np.searchsorted(position[order], np.arange(len(users) + 1))
     return [np.unique(items[a:b]) for a, b in itertools.pairwise(bounds)]

@@ -7,9 +7,12 @@ from datetime import date
 
 import dagster as dg
 
-from recsys_assets.features.assets import deployment
-from recsys_assets.partitions import daily
-from recsys_assets.resources import StoreResource
+from recsys_assets.code_version import code_version
+from recsys_assets.features.assets import ONLINE_STORE_POOL, deployment
+from recsys_assets.features.attributes import ATTRIBUTE_TABLES
+from recsys_assets.features.declarations import DAILY_FEATURE_SETS, ITEM_PROMOTIONS
+from recsys_assets.partitions import all_days_of, daily
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.retrieval.candidates import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.serving.diversity import Diversity, Sampling
 from recsys_assets.serving.resources import ServingResource
@@ -49,7 +52,8 @@ class Promotion(dg.Config):
     group_name="serving",
     owners=_OWNERS,
     kinds={"python", "redis"},
-    code_version="1",
+    code_version=code_version("recsys_assets.serving.history", "recsys_assets.serving.seen_items"),
+    pool=ONLINE_STORE_POOL,
     deps=["interactions"],
     description=(
         "Bloom filters in the online store, one per user, over the items bought up to the last "
@@ -57,11 +61,14 @@ class Promotion(dg.Config):
         "out by mistake."
     ),
 )
-def seen_items(store: StoreResource, serving: ServingResource) -> dg.MaterializeResult:
+def seen_items(
+    store: StoreResource, serving: ServingResource, run_days: RunDays
+) -> dg.MaterializeResult:
     """Fills the filters from the interaction history."""
     from recsys_assets.serving.history import purchased_items
 
-    history = purchased_items(store.get(), serving.history_through)
+    through = run_days.get().history_through.isoformat()
+    history = purchased_items(store.get(), through)
     started = time.monotonic()
     filters = serving.seen_items()
     filters.replace_all(history)
@@ -71,7 +78,7 @@ def seen_items(store: StoreResource, serving: ServingResource) -> dg.Materialize
             "users": len(history),
             "pairs": sum(map(len, history.values())),
             "most_items_of_a_user": max(map(len, history.values()), default=0),
-            "history_through": serving.history_through,
+            "history_through": through,
             **{f"filter_{name}": value for name, value in asdict(filters.settings).items()},
             **{f"sampled_{name}": value for name, value in asdict(filters.info()).items()},
             "seconds": seconds,
@@ -83,22 +90,33 @@ def seen_items(store: StoreResource, serving: ServingResource) -> dg.Materialize
     group_name="serving",
     owners=_OWNERS,
     kinds={"feast", "valkey"},
-    code_version="1",
+    code_version=code_version(
+        "recsys_assets.serving.history",
+        "recsys_assets.serving.online_refresh",
+        "recsys_assets.serving.seen_items",
+    ),
     partitions_def=daily,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    deps=["interactions", "user_features", "item_features", "feature_registry"],
+    pool=ONLINE_STORE_POOL,
+    deps=[
+        all_days_of("interactions"),
+        "feature_registry",
+        *ATTRIBUTE_TABLES,
+        ITEM_PROMOTIONS.name,
+        *(all_days_of(features.name) for features in DAILY_FEATURE_SETS),
+    ],
     check_specs=[
         dg.AssetCheckSpec(
             "offline_equals_online",
             asset="online_refresh",
             description="All features of some users and items: what the point-in-time join gives "
-            "as of the end of the day equals what is served.",
+            "as of the moment that the store has reached equals what is served.",
         )
     ],
     description=(
         "The online store brought to the end of a day: feature values by Feast, and the day's "
-        "purchases in the filters of seen items. Never goes back: a day that the store has "
-        "passed changes nothing."
+        "purchases in the filters of seen items. Never goes back: of a day that the store has "
+        "passed it takes what has been computed again since."
     ),
 )
 def online_refresh(
@@ -123,7 +141,7 @@ def online_refresh(
     )
     figures = {"compared": sent.parity.compared, "different": sent.parity.different}
     yield dg.AssetCheckResult(
-        passed=sent.parity.different == 0,
+        passed=sent.parity.different == 0 and sent.parity.compared > 0,
         check_name="offline_equals_online",
         metadata={**figures, "examples": sent.parity.examples},
     )
@@ -133,16 +151,18 @@ def online_refresh(
     group_name="serving",
     owners=_OWNERS,
     kinds={"python", "triton"},
-    code_version="2",
+    code_version=code_version("recsys_assets.serving.rendering", "triton_repo.pipeline.model"),
     deps=[
         "two_tower",
         "item_embeddings",
         "item_index",
         "dlrm",
         "items",
+        "users",
         "item_features",
         "item_promotions",
         "item_text_embeddings",
+        "interactions",
         "evaluation",  # its checks block a release of models that are no better than popularity
     ],
     description=(
@@ -155,7 +175,7 @@ def triton_model_repository(
     context: dg.AssetExecutionContext,
     config: ServingParameters,
     store: StoreResource,
-    serving: ServingResource,
+    run_days: RunDays,
 ) -> dg.MaterializeResult:
     """Renders the next release from the current artifacts."""
     from recsys_assets.serving.quantization import Precision
@@ -164,7 +184,7 @@ def triton_model_repository(
     from recsys_assets.serving.retrieve_stage import Depth
     from recsys_assets.serving.summary import files_as_markdown
 
-    releases = Releases(store.get())
+    releases, days = Releases(store.get()), run_days.get()
     parameters = ServingConfig(
         depth=Depth(config.candidates, config.enough_candidates, config.ranked_candidates),
         diversity=Diversity(config.diversity_trade_off, config.diversity_pool),
@@ -174,8 +194,8 @@ def triton_model_repository(
     release = render(
         releases,
         Parts.current(store.get()),
-        serving.history_through,
-        Origin(trained_through=serving.history_through, run_id=context.run.run_id),
+        days.history_through.isoformat(),
+        Origin(trained_through=days.train_through.isoformat(), run_id=context.run.run_id),
         parameters,
     )
     manifest = releases.manifest(release)
@@ -185,6 +205,7 @@ def triton_model_repository(
             "release": release,
             "artifacts": dg.MetadataValue.json(manifest["artifacts"]),
             "vocabularies": dg.MetadataValue.json(manifest["vocabularies"]),
+            "trained_through": manifest["trained_through"],
             "item_features_day": manifest["item_features_day"],
             "precision": dg.MetadataValue.json(manifest["precision"]),
             "bytes_by_precision": dg.MetadataValue.json(manifest["bytes_by_precision"]),
@@ -199,8 +220,14 @@ def triton_model_repository(
     group_name="serving",
     owners=_OWNERS,
     kinds={"python", "triton"},
-    code_version="1",
-    deps=[triton_model_repository, seen_items, "online_features", "release_candidate"],
+    code_version=code_version("recsys_assets.serving.guard", "recsys_assets.serving.promotion"),
+    deps=[
+        triton_model_repository,
+        seen_items,
+        "online_features",
+        "release_candidate",
+        "refreshed_release",
+    ],
     description=(
         "The release that Triton answers with. Promotion switches all stages in one step without "
         "a failed request; the release before stays loaded for a rollback."

@@ -60,9 +60,7 @@ def bench(
     if promoted is None:
         raise SystemExit(f"no release of {releases.url} is promoted: run `recsys demo` first")
     number = promoted.release
-    asked = quality.load_questions(
-        releases.store, settings.first_day, settings.today, settings.evaluation_days
-    )
+    asked = quality.load_questions(releases.store, settings)
     log(f"release {number}, {len(asked.sessions):,} households ask")
     settings.home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.home) as place:

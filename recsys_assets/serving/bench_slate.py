@@ -105,10 +105,10 @@ def measure(settings: Settings, release: int) -> Row:
     """Everything that is written as JSON, of a release in the store of the settings."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    store, days = Store(settings.storage_url), settings.evaluation_days
+    store = Store(settings.storage_url)
     _progress("reading history and the evaluated days")
-    split = load_split(store, settings.first_day, settings.today, days)
-    sessions = sessions_of_split(store, split, settings.first_day, settings.today)
+    split = load_split(store, settings)
+    sessions = sessions_of_split(store, split, settings)
     kinds = Kinds.load(store, split.item_ids)
     judged = OfflineRelease.load(Releases(store).fetch(release), release)
     own = judged.depth.ranked
@@ -122,8 +122,8 @@ def measure(settings: Settings, release: int) -> Row:
         "machine": machine(),
         "release": release,
         "ranked_by_release": own,
-        "first_day": settings.today.isoformat(),
-        "days": days,
+        "first_day": settings.evaluation_from.isoformat(),
+        "days": settings.evaluation_days,
         "households": len(sessions),
         "slates": slates,
         "ranked": _depths(scored, kinds, SlateSetting("as released", judged.rank.diversity)),

@@ -4,9 +4,9 @@ from itertools import islice
 
 import dagster as dg
 
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.serving.assets import triton_model_repository
-from recsys_assets.serving.resources import ServingResource
+from recsys_assets.serving.resources import CANARY_POOL, ServingResource
 
 _KNOWN_USERS = 5
 
@@ -14,6 +14,7 @@ _KNOWN_USERS = 5
 @dg.asset_check(
     asset=triton_model_repository,
     blocking=True,
+    pool=CANARY_POOL,
     additional_deps=["seen_items", "online_features"],
     description=(
         "A temporary Triton, or the canary pods of a cluster, serve the new release and answer "
@@ -21,8 +22,11 @@ _KNOWN_USERS = 5
         "bought before, not degraded; absurd k refused. Only a release that passes can be promoted."
     ),
 )
-def canary_answers(store: StoreResource, serving: ServingResource) -> dg.AssetCheckResult:
+def canary_answers(
+    store: StoreResource, serving: ServingResource, run_days: RunDays
+) -> dg.AssetCheckResult:
     """Asks the newest release of initial models before anybody else does."""
+    from recsys_assets.retrieval.item_history import midnight_after
     from recsys_assets.serving.canary import canaries, check_release
     from recsys_assets.serving.history import purchased_items
     from recsys_assets.serving.release import Releases
@@ -30,13 +34,14 @@ def canary_answers(store: StoreResource, serving: ServingResource) -> dg.AssetCh
 
     releases = Releases(store.get())
     release = releases.latest_initial()
-    purchased = purchased_items(store.get(), serving.history_through)
+    through = run_days.get().history_through.isoformat()
+    purchased = purchased_items(store.get(), through)
     report = check_release(
         releases,
         release,
         serving.canary(),
         canaries(dict(islice(purchased.items(), _KNOWN_USERS))),
-        serving.request_time(),
+        midnight_after(through),  # the first moment that the release can answer for
     )
     if not report.faulty:
         releases.approve(release)

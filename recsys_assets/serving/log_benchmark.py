@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20)
     arguments = parser.parse_args()
     settings = load_settings()
-    history = purchased_items(Store(settings.storage_url), settings.train_through.isoformat())
+    history = purchased_items(Store(settings.storage_url), settings.history_through.isoformat())
     moment = int(datetime.combine(settings.today, datetime.min.time(), UTC).timestamp())
     store = connect_for_bulk(settings.online_store_url)
     newest = store.xrevrange(STREAM, count=1)

@@ -44,27 +44,25 @@ def unsent_days(store: Store, online_store_url: str, days: Sequence[str]) -> lis
 
 
 def refresh(settings: Settings, store: Store, day: date) -> Refresh:
-    """Brings the online store to the end of `day`, unless it is there or further already.
+    """Brings the online store to the end of `day`, or corrects it where it is further already.
+
+    Compared are the values as of the moment that the store has reached, whichever day was sent.
 
     Raises:
         OnlineStoreUnreachable: the store does not answer.
     """
     from recsys_assets.features.attributes import user_columns
     from recsys_assets.features.feature_store import open_feature_store
-    from recsys_assets.features.online import complete_through, connect, fingerprint, materialize
+    from recsys_assets.features.online import Contents, connect, materialize
     from recsys_assets.features.parity import sampled_parity
     from recsys_assets.features.reader import OnlineUserFeatures
 
     started = time.monotonic()
+    contents = Contents.of(store)
     features = open_feature_store(settings)
-    client = connect(settings.online_store_url)
-    through = complete_through(client)
     today = day + timedelta(days=1)
-    if through is not None and through.date() >= today:
-        return Refresh(through, complete=False, parity=Parity(), seconds=0.0)
-    sent = materialize(
-        features, settings.online_store_url, settings.first_day, today, fingerprint(store)
-    )
-    reader = OnlineUserFeatures(client, user_columns(store))
-    parity = sampled_parity(features, reader, store, sent.end, _COMPARED_ENTITIES)
+    sent = materialize(features, settings.online_store_url, settings.first_day, today, contents)
+    with connect(settings.online_store_url) as client:
+        reader = OnlineUserFeatures(client, user_columns(store))
+        parity = sampled_parity(features, reader, store, sent.end, _COMPARED_ENTITIES)
     return Refresh(sent.end, sent.complete, parity, time.monotonic() - started)

@@ -46,7 +46,7 @@ def promote_approved(
         remedy = (
             "run the check canary_answers of triton_model_repository"
             if base is None
-            else "materialize release_candidate again, which judges a new one"
+            else "materialize release_candidate, or refreshed_release, again: that judges a new one"
         )
         raise PromotionError(f"release {wanted} has not passed its canary check: {remedy}")
     return promote_watched(releases, server, wanted, reason, guard)
@@ -55,15 +55,31 @@ def promote_approved(
 def require_judged_against_live(releases: Releases, release: int) -> None:
     """Refuses a candidate whose judgement another change of the live release has overtaken.
 
+    That the live data were refreshed meanwhile overtakes no judgement of weights; but a refresh
+    never takes live data back to an earlier day.
+
     Raises:
         MissingRelease: the store has no such release.
-        PromotionError: it was held against a release that is not live any more.
+        PromotionError: it was held against weights that are not live any more, or is a refresh
+            that a later one has overtaken.
     """
-    base, live = releases.manifest(release).get("base_release"), releases.promoted()
-    if base is not None and live is not None and live.release not in (base, release):
+    manifest, live = releases.manifest(release), releases.promoted()
+    base = manifest.get("base_release")
+    if base is None or live is None or live.release in (base, release):
+        return
+    weights = releases.refreshes()
+    if weights.get(base, base) != weights.get(live.release, live.release):
         raise PromotionError(
             f"release {release} was held against release {base}, but release {live.release} is "
             "live by now: fine-tune again, or `recsys promote` it all the same"
+        )
+    if release not in weights:
+        return
+    mine, newer = (releases.manifest(n)["item_features_day"] for n in (release, live.release))
+    if mine < newer:
+        raise PromotionError(
+            f"release {release} holds the data of {mine}, but release {live.release} with those "
+            f"of {newer} is live by now"
         )
 
 
@@ -105,7 +121,7 @@ def promote(
         if serving is not None and serving.release == release:
             server.confirm(releases, serving)
             return serving
-        before = (*serving.before, serving.release) if serving else ()
+        before = _before(releases, release, serving)
         return server.change(releases, Step(release, before, reason, "promoted", serving))
 
 
@@ -114,6 +130,8 @@ def rollback(
     server: Live,
     reason: Reason,
     expected_release: int | None = None,
+    *,
+    weights: bool = False,
 ) -> Promoted:
     """Goes back to the release that was promoted before the present one, which is rejected.
 
@@ -125,30 +143,65 @@ def rollback(
         server: what is to go back.
         reason: why.
         expected_release: what is to be taken back; if another release is live by now, nothing is.
+        weights: take the weights back, whatever data they were refreshed with since: to the last
+            release of others. `expected_release` then is the release that brought them.
 
     Raises:
         PromotionError: there is none, it does not answer, or another release is live.
     """
     with server.exclusive():
         serving = releases.promoted()
-        if serving is not None and _has_taken_back(serving, expected_release):
-            server.confirm(releases, serving)
-            return serving
-        if serving is None or serving.previous is None:
+        if serving is None:
             raise PromotionError("there is no earlier release to go back to")
-        if expected_release is not None and serving.release != expected_release:
+        live, before = serving.release, serving.before
+        if weights:
+            live = releases.weights_of(serving.release)
+            before = _of_other_weights(releases, serving.before, live)
+        if expected_release not in (None, live):
+            if _has_taken_back(releases, serving, expected_release, weights=weights):
+                server.confirm(releases, serving)
+                return serving
             raise PromotionError(
                 f"release {expected_release} was to be taken back, but release "
                 f"{serving.release} is live: nothing has been changed"
             )
+        if not before:
+            raise PromotionError("there is no earlier release to go back to")
         releases.reject(serving.release, f"rolled back: {reason.cause}")
-        step = Step(serving.previous, serving.before[:-1], reason, "rolled back", serving)
+        step = Step(before[-1], before[:-1], reason, "rolled back", serving)
         return server.change(releases, step)
 
 
-def _has_taken_back(change: Promoted, release: int | None) -> bool:
-    """Whether a change is the way back from a release."""
-    return change.action == "rolled back" and release is not None and change.replaced == release
+def _has_taken_back(
+    releases: Releases, change: Promoted, expected_release: int | None, *, weights: bool
+) -> bool:
+    """Whether a change is the way back from the release, or the weights, that are expected."""
+    if change.action != "rolled back" or change.replaced is None:
+        return False
+    taken = releases.weights_of(change.replaced) if weights else change.replaced
+    return taken == expected_release
+
+
+def _before(releases: Releases, release: int, serving: Promoted | None) -> tuple[int, ...]:
+    """What rollbacks from `release` go back to, oldest first.
+
+    Of releases that differ in their data alone the one that is replaced is enough: weeks of
+    refreshes would push all other weights out of what is remembered.
+    """
+    if serving is None:
+        return ()
+    weights, before = releases.weights_of(release), serving.before
+    if releases.weights_of(serving.release) == weights:
+        before = _of_other_weights(releases, before, weights)
+    return (*before, serving.release)
+
+
+def _of_other_weights(releases: Releases, before: tuple[int, ...], weights: int) -> tuple[int, ...]:
+    """The releases up to the last that has other weights than those of a release."""
+    brought = releases.refreshes()
+    while before and brought.get(before[-1], before[-1]) == weights:
+        before = before[:-1]
+    return before
 
 
 __all__ = [

@@ -2,7 +2,8 @@
 
 The households of `evaluation/split.py` ask the release as it is served: the whole catalogue is
 searched, what they had bought is left out, 100 candidates are ranked. NDCG and recall are of the
-ranker's order, NDCG also of the slate as shown, after diversity.
+ranker's order, NDCG also of the slate as shown, after diversity. On live data the release knows the
+days that it is asked about (`settings/days.py`): there the figures compare, and do not praise.
 
 AUC is of the ranker alone: for each household, what it bought for the first time in the evaluated
 days against items drawn as its training drew negatives, the same for every precision.
@@ -10,7 +11,6 @@ days against items drawn as its training drew negatives, the same for every prec
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from recsys_assets.serving.offline import OfflineRelease, Sessions
 if TYPE_CHECKING:
     from scipy import sparse
 
+    from recsys_assets.settings import Days
     from recsys_assets.storage import Store
 
 METRICS = ("ndcg_at_10", "recall_at_10", "ndcg_at_10_shown", "auc")
@@ -52,8 +53,8 @@ class Graded:
     bought: list[np.ndarray]
 
 
-def load_questions(store: "Store", first_day: date, today: date, days: int) -> Questions:
-    """The evaluation's requests, with user features as known when `today` began.
+def load_questions(store: "Store", days: "Days") -> Questions:
+    """The evaluation's requests, with user features as known when its first day began.
 
     Raises:
         MissingPartition: a day of history or of the evaluated days is missing.
@@ -61,9 +62,9 @@ def load_questions(store: "Store", first_day: date, today: date, days: int) -> Q
     from recsys_assets.evaluation.snapshot import user_columns
     from recsys_assets.evaluation.split import load_split
 
-    split = load_split(store, first_day, today, days)
+    split = load_split(store, days)
     asked = split.requests
-    columns = user_columns(store, asked.user_id, first_day, today)
+    columns = user_columns(store, asked.user_id, days.first_day, days.evaluation_from)
     del columns["user_id"]
     seen = {
         user: frozenset(split.item_ids[row.indices])

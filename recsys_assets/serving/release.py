@@ -8,7 +8,7 @@ rename, on a file system. It is never changed afterwards. What a release is made
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from recsys_assets.storage import Draft, Store
 from recsys_assets.storage.filesystem import (
     download_folder,
     exists,
+    files_below,
     folders_with,
     local_path,
     read_bytes,
@@ -39,6 +40,7 @@ from recsys_assets.storage.filesystem import (
 )
 
 _APPROVED = "approved"
+_REFRESHES = "refreshes"
 _NEWEST = 20
 
 
@@ -114,8 +116,17 @@ class Releases:
             MissingRelease: there is no such release.
             MissingArtifact: the artifact is gone.
         """
-        made_of = self.manifest(release)["artifacts"][name]
-        return self.store.artifact(made_of["artifact"]).fetch(made_of["version"])
+        artifact, version = self.made_of(release, [name])[name]
+        return self.store.artifact(artifact).fetch(version)
+
+    def made_of(self, release: int, parts: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Artifact and version of parts of a release, by part.
+
+        Raises:
+            MissingRelease: there is no such release.
+        """
+        made_of = self.manifest(release)["artifacts"]
+        return {part: (made_of[part]["artifact"], made_of[part]["version"]) for part in parts}
 
     def fetch(self, release: int) -> Path:
         """A local folder with a release: the stored one, or a cached copy of a remote one.
@@ -145,6 +156,22 @@ class Releases:
             if self.manifest(number).get("run_id") in runs:
                 return number
         return None
+
+    def weights_of(self, release: int) -> int:
+        """The release that brought the weights of this one: itself, unless it is a refresh."""
+        return self.refreshes().get(release, release)
+
+    def note_refresh(self, release: int, weights: int) -> None:
+        """Notes that a release is one of earlier weights over newer data.
+
+        The note stays when the release is removed, as logs still name it.
+        """
+        write_atomically(f"{self.url}/{_REFRESHES}/{weights}/{release}", b"")
+
+    def refreshes(self) -> dict[int, int]:
+        """Every refresh there ever was, with the release that brought its weights."""
+        notes = (name.split("/") for name in files_below(f"{self.url}/{_REFRESHES}"))
+        return {int(note[1]): int(note[0]) for note in notes if note[-1].isdecimal()}
 
     def approve(self, release: int) -> None:
         """Records that a release has passed the checks that promotion asks for."""

@@ -24,13 +24,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_assets.features.attributes import user_columns
+from recsys_assets.ranking.scoring import RETRIEVAL
 from recsys_assets.retrieval.candidates import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
-from recsys_assets.retrieval.item_tower import ITEM_IDS, read_embeddings
-from recsys_assets.retrieval.training_data import text_embeddings
+from recsys_assets.retrieval.item_tower import read_embeddings, read_item_ids
+from recsys_assets.retrieval.tastes import renew
+from recsys_assets.retrieval.training_data import interactions, text_embeddings
 from recsys_assets.serving.diversity import Diversity, Sampling
 from recsys_assets.serving.integrity import digests, sha256
-from recsys_assets.serving.pipeline import Effort
+from recsys_assets.serving.pipeline import Effort, read_depths
 from recsys_assets.serving.quantization import Precision, quantize_release
 from recsys_assets.serving.query_stage import USER_COLUMNS
 from recsys_assets.serving.rank_stage import ITEMS, PROMOTIONS, STAGE, TEXT_EMBEDDINGS
@@ -75,6 +77,23 @@ class ServingConfig:
             "sampling": asdict(self.sampling),
         }
 
+    @classmethod
+    def of(cls, releases: Releases, release: int) -> "ServingConfig":
+        """What a release was rendered with.
+
+        Raises:
+            MissingRelease: there is no such release.
+        """
+        folder = releases.fetch(release) / "models" / PIPELINE / str(release)
+        stage, depths = json.loads((folder / STAGE).read_text()), read_depths(folder)
+        return cls(
+            depth=depths[Effort.FULL],
+            less=depths[Effort.FEWER_CANDIDATES],
+            diversity=Diversity(**stage["diversity"]),
+            sampling=Sampling(**stage["sampling"]),
+            precision=Precision(**releases.manifest(release)["precision"]),
+        )
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -85,12 +104,14 @@ class Origin:
         run_id: of the Dagster run that renders it.
         base_release: of a candidate, the release that was live and that it was held against.
         cause: why it was made.
+        weights_release: of a refresh, the release that brought the weights it goes on with.
     """
 
     trained_through: str
     run_id: str | None = None
     base_release: int | None = None
     cause: str = "initial training"
+    weights_release: int | None = None
 
 
 def render(
@@ -106,7 +127,8 @@ def render(
     Args:
         releases: where to.
         parts: what it is made of.
-        snapshot_day: item features are those known at the end of this day, YYYY-MM-DD.
+        snapshot_day: item features and purchase counts are those known at the end of this day,
+            YYYY-MM-DD.
         origin: goes into the manifest.
         config: candidates, diversity, sampling and precision.
         templates: the sources of the Triton models, `triton_repo/`.
@@ -122,7 +144,12 @@ def render(
         for part in _SERVED:
             parts.copy(part, folder)
         _write_json(folder / USER_COLUMNS, user_columns(releases.store))
-        _write_items(releases, parts, snapshot_day, folder)
+        history = ItemHistory.load(releases.store, snapshot_day)
+        _write_items(releases, parts, history, snapshot_day, folder)
+        if snapshot_day > origin.trained_through:  # the models hold counts of the day they end on
+            events = interactions(releases.store, snapshot_day)
+            for model in ("two_tower", "dlrm", f"dlrm/{RETRIEVAL}"):
+                renew(folder / model, events, history)
         _write_json(folder / STAGE, config.as_json())
         write_identity(draft.path / "models", release)
         write_configs(draft.path / "templates", draft.path / "models", release)
@@ -133,12 +160,14 @@ def render(
             "bytes_by_precision": {part: asdict(size) for part, size in sizes.items()},
         }
         _write_json(draft.path / MANIFEST, manifest)
+    if origin.weights_release is not None:
+        releases.note_refresh(release, origin.weights_release)
     return release
 
 
 @dataclass(frozen=True)
 class Parts:
-    """One version of an artifact for each of `PARTS`.
+    """One version of an artifact for each of `PARTS`, or for some of them.
 
     Read once, so that no two are taken at different times.
     """
@@ -149,20 +178,37 @@ class Parts:
 
     @classmethod
     def current(cls, store: Store, artifacts: Mapping[str, str] | None = None) -> "Parts":
-        """The current versions of the artifacts of the given names, by part.
+        """The current versions of artifacts of the given names, by part.
+
+        Unless given, those of all parts, which then bear the names of the parts.
 
         Raises:
             MissingArtifact: one has not been materialized.
         """
-        named = {part: (artifacts or {}).get(part, part) for part in PARTS}
-        versions, folders = {}, {}
-        for part, name in named.items():
+        named = {}
+        for part, name in (artifacts or {part: part for part in PARTS}).items():
             artifact = store.artifact(name)
             version = artifact.current()
             if version is None:
                 raise MissingArtifact(name, None, artifact.url)
-            versions[part], folders[part] = version, artifact.fetch(version)
-        return cls(named, versions, folders)
+            named[part] = name, version
+        return cls.of(store, named)
+
+    @classmethod
+    def of(cls, store: Store, named: Mapping[str, tuple[str, str]]) -> "Parts":
+        """The given artifacts and versions, by part.
+
+        Raises:
+            MissingArtifact: one is not there.
+        """
+        artifacts = {part: name for part, (name, _) in named.items()}
+        versions = {part: version for part, (_, version) in named.items()}
+        folders = {part: store.artifact(n).fetch(version) for part, (n, version) in named.items()}
+        return cls(artifacts, versions, folders)
+
+    def named(self) -> dict[str, tuple[str, str]]:
+        """Artifact and version by part."""
+        return {part: (name, self.versions[part]) for part, name in self.artifacts.items()}
 
     def copy(self, name: str, folder: Path) -> None:
         """Copies what is served of one artifact into the version folder."""
@@ -172,7 +218,7 @@ class Parts:
     def item_ids(self) -> list[str]:
         """Items by row, the same for index and embeddings."""
         embeddings, ids = read_embeddings(self.folders["item_embeddings"])
-        indexed = json.loads((self.folders["item_index"] / ITEM_IDS).read_text())
+        indexed = read_item_ids(self.folders["item_index"])
         if indexed != ids or len(embeddings) != len(ids):
             raise InconsistentRelease(
                 f"item_index {self.versions['item_index']} and item_embeddings "
@@ -202,10 +248,11 @@ def _copy_sources(templates: Path, draft: Path, release: int) -> None:
     )
 
 
-def _write_items(releases: Releases, parts: Parts, snapshot_day: str, folder: Path) -> None:
+def _write_items(
+    releases: Releases, parts: Parts, history: ItemHistory, snapshot_day: str, folder: Path
+) -> None:
     """What the ranker keeps in memory, in the order of the index's rows."""
     ids = parts.item_ids()
-    history = ItemHistory.load(releases.store, snapshot_day)
     rows = _rows_of(ids, history.item_ids)
     moment = midnight_after(snapshot_day)
     columns = history.snapshot(moment)

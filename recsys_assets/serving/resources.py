@@ -1,7 +1,6 @@
 """The serving resource: which online store and which Triton, or fleet, the assets speak to."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,13 @@ from recsys_assets.serving.switching import LiveServer
 from recsys_assets.serving.triton import Addresses, Triton
 from recsys_assets.settings import WAIT_SECONDS, Cluster, Settings
 
+# Of steps that have a release served before it is live: they share what serves it, so only one of
+# them runs at a time.
+CANARY_POOL = "canary"
+
 
 class ServingResource(dg.ConfigurableResource):
-    """The online store, the Triton server, and the day whose evening a release knows.
+    """The online store and the Triton server.
 
     `triton_folder` holds what belongs to the embedded server of `triton_repository`. In a cluster
     `agents` names the headless service of the agents beside the servers, `canary_agents` the canary
@@ -36,7 +39,6 @@ class ServingResource(dg.ConfigurableResource):
     triton_folder: str
     triton_repository: str
     models_python: str
-    history_through: str
     seen_expire_days: int | None = None
     wait_seconds: float = WAIT_SECONDS
     agents: str = ""
@@ -57,7 +59,6 @@ class ServingResource(dg.ConfigurableResource):
             triton_folder=str(Triton.of(settings).folder),
             triton_repository=str(settings.triton_repository),
             models_python=str(settings.models_python),
-            history_through=settings.train_through.isoformat(),
             seen_expire_days=settings.seen_expire_days,
             wait_seconds=settings.wait_seconds,
             **_fleet(cluster),
@@ -102,11 +103,6 @@ class ServingResource(dg.ConfigurableResource):
 
     def _pod_size(self) -> PodSize:
         return PodSize(self.triton_memory, self.triton_models)
-
-    def request_time(self) -> int:
-        """The end of history, epoch seconds: the first moment that a release can answer for."""
-        after = date.fromisoformat(self.history_through) + timedelta(days=1)
-        return int(datetime.combine(after, time(), UTC).timestamp())
 
 
 def _fleet(cluster: Cluster | None) -> dict[str, Any]:

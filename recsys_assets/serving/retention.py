@@ -2,7 +2,8 @@
 
 Kept, whatever the policy:
 
-- the live release, the one before it, and as many before them as are to be kept;
+- the live release, the one before it, and as many before them as are to be kept; the last one of
+  other weights among them;
 - a release that was live until lately: answers that it gave are still to be logged;
 - the newest release, and the newest that is not rejected, which canary pods serve;
 - the current version of an artifact, and one that was current until lately: a rendering that began
@@ -78,7 +79,9 @@ def plan(store: Store, policy: Policy, now: datetime) -> Removal:
     present, groups = Releases(store), grouped(found)
     rules.require_known(policy, groups["partition"], groups["artifact"])
     live, before = present.promoted(), policy.young_since(now)
-    releases = rules.releases(groups["release"], present.history(), policy, before)
+    releases = rules.releases(
+        groups["release"], present.history(), present.refreshes(), policy, before
+    )
     kept = [item.name for item, goes in releases if not goes and any(map(is_manifest, item.names))]
     named = rules.named_by(present, kept)
     versions = rules.versions(groups["artifact"], store, named, policy, now)

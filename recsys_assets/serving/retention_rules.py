@@ -59,13 +59,18 @@ class Policy:
 
 
 def releases(
-    group: Group, history: list[Promoted], policy: Policy, before: datetime
+    group: Group,
+    history: list[Promoted],
+    weights: Mapping[int, int],
+    policy: Policy,
+    before: datetime,
 ) -> list[Judged]:
     """Releases by their number, with what was said of each.
 
     Args:
         group: what there is of each.
         history: all changes of the live release, the one in force last.
+        weights: of refreshes, the release that brought their weights.
         policy: how many are kept.
         before: what is younger, or was live after that, is kept.
     """
@@ -74,7 +79,7 @@ def releases(
     rejected = {
         n for n, parts in group.items() if any(p.name == f"releases/rejected/{n}" for p in parts)
     }
-    stays = {**_newest(complete, rejected), **_in_use(history, policy.keep, before)}
+    stays = {**_newest(complete, rejected), **_in_use(history, weights, policy.keep, before)}
 
     def keep(name: str) -> str:
         young = "younger than the policy removes" if youngest(group[name]) >= before else ""
@@ -214,7 +219,9 @@ def _newest(complete: set[str], rejected: set[str]) -> dict[int, str]:
     return ({max(map(int, sound)): "newest that is not rejected"} if sound else {}) | newest
 
 
-def _in_use(history: list[Promoted], keep: int, before: datetime) -> dict[int, str]:
+def _in_use(
+    history: list[Promoted], weights: Mapping[int, int], keep: int, before: datetime
+) -> dict[int, str]:
     """Releases that are live, were so lately, or can be gone back to."""
     if not history:
         return {}
@@ -225,8 +232,11 @@ def _in_use(history: list[Promoted], keep: int, before: datetime) -> dict[int, s
         if change.replaced is not None and datetime.fromisoformat(change.promoted_at) >= before
     }
     # From the last to the first, each once: in the order of rollbacks.
-    back = [n for n in dict.fromkeys(reversed(last.before)) if n != last.release][: keep - 1]
-    return {**lately, **dict.fromkeys(back, "a rollback can go back to it"), last.release: "live"}
+    back = [n for n in dict.fromkeys(reversed(last.before)) if n != last.release]
+    live = weights.get(last.release, last.release)
+    others = [n for n in back if weights.get(n, n) != live]
+    kept = dict.fromkeys([*back[: keep - 1], *others[:1]], "a rollback can go back to it")
+    return {**lately, **kept, last.release: "live"}
 
 
 def _replaced(group: Group) -> dict[str, datetime]:

@@ -1,24 +1,26 @@
 """What a setting of the slate does to its quality, its diversity and its time.
 
 Candidates are found and scored once, by a rendered release for the requests of the evaluation
-week. Each setting then arranges the same scores, so that differences are the setting's alone.
+week. Each setting then arranges the same scores, so that differences are the setting's alone. On
+live data the release knows the days that it is asked about: there the figures only compare.
 """
 
 import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recsys_assets.distinct import distinct
 from recsys_assets.evaluation.metrics import Estimate, bootstrap, coverage, hits, ndcg, recall
 from recsys_assets.evaluation.slates import PADDING
 from recsys_assets.evaluation.snapshot import user_columns
 from recsys_assets.evaluation.split import Split
 from recsys_assets.serving.diversity import Diversity, Sampling, arrange, perturb
 from recsys_assets.serving.offline import OfflineRelease, Sessions
+from recsys_assets.settings import Days
 from recsys_assets.storage import Store
 
 if TYPE_CHECKING:
@@ -76,9 +78,8 @@ class Kinds:
 
         items = store.table("items").read(columns=["item_id", "category_l2"]).to_pylist()
         named = {item["item_id"]: item["category_l2"] or "" for item in items}
-        of_items = np.array([named[item_id] for item_id in item_ids], dtype=str)
-        codes = np.unique(of_items, return_inverse=True)[1]
-        return cls(text_embeddings(store, item_ids), codes)
+        of_items = np.array([named[item_id] for item_id in item_ids], dtype=object)
+        return cls(text_embeddings(store, item_ids), distinct(of_items)[1])
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,10 @@ class Judged:
         return bootstrap(self.per_request[metric] - baseline.per_request[metric])
 
 
-def sessions_of_split(store: Store, split: Split, first_day: date, today: date) -> Sessions:
-    """The evaluation's requests with what was known of their users when `today` began."""
+def sessions_of_split(store: Store, split: Split, days: Days) -> Sessions:
+    """The evaluation's requests with what was known of their users when its first day began."""
     requests = split.requests
-    columns = user_columns(store, requests.user_id, first_day, today)
+    columns = user_columns(store, requests.user_id, days.first_day, days.evaluation_from)
     return Sessions(requests.user_id, requests.timestamp, requests.device, columns)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from recsys_assets.settings import reading
 from recsys_assets.settings.cluster import Athena, Cluster
+from recsys_assets.settings.days import Days
 from recsys_assets.settings.reading import InvalidSetting, MissingSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -34,12 +35,15 @@ WAIT_SECONDS = 600  # suits a machine ten times slower than a laptop
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Days):
     """Everything that differs between deployments.
 
-    `today` is the first day that history does not hold: features, models and the online store
-    know events of days before it. On live data it is the current UTC day; recorded sources have
-    a fixed one, so that the same graph runs on last year's data and on tonight's.
+    On live data `today` is the UTC day on which the settings are read (`today_follows_clock`);
+    recordings have a fixed one, so that the same graph runs on last year's data and on tonight's.
+    Steps of a run take theirs from `resources.RunDays`, so that a run has one.
+
+    Events of `skipped_days` are left out: a day whose delivery is broken does not hold up a first
+    load.
 
     A purchase counts for an answer if it follows within `attribution_hours`. Drift on k of n days
     (`drift_days`) starts a fine-tune, unless one was started less than `cooldown_days` before;
@@ -52,6 +56,8 @@ class Settings:
     A user's filter of seen items is forgotten `seen_expire_days` after the last purchase, never
     if it is None. Items shown are not shown again for `shown_hours`, 0 being off. While the
     filters cannot be asked, `seen_when_down` says what a known user gets: `show` or `refuse`.
+
+    Hour and weekday of a request are told in `time_zone`, by its IANA name; event days are UTC.
 
     Callers of the HTTP services bring `api_token`, if there is one.
 
@@ -68,10 +74,9 @@ class Settings:
     storage_url: str
     source: str
     source_url: str | None
-    first_day: date
-    last_day: date | None
-    today: date
-    evaluation_days: int
+    today_follows_clock: bool
+    skipped_days: tuple[date, ...]
+    time_zone: str
     online_store_url: str
     triton_http: str
     triton_grpc: str
@@ -95,16 +100,6 @@ class Settings:
     shown_hours: int
     wait_seconds: int
 
-    @property
-    def train_through(self) -> date:
-        """The last day of history, and so of the initial training span."""
-        return self.today - timedelta(days=1)
-
-    @property
-    def evaluation_through(self) -> date:
-        """The last day of the span that the initial models are measured on."""
-        return self.today + timedelta(days=self.evaluation_days - 1)
-
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Reads and validates the settings.
@@ -122,7 +117,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     home = Path(environ.get("RECSYS_HOME") or REPOSITORY / "var").expanduser().resolve()
     default_source = "parquet" if on_cluster else "complete_journey"
     source = reading.choice(environ, "RECSYS_SOURCE", SOURCES, default_source)
-    first_day, last_day, today = _days(environ, source)
+    days = _days(environ, source)
     host, port = ("triton", 8000) if on_cluster else ("127.0.0.1", 8700)
     return Settings(
         deployment=deployment,
@@ -136,10 +131,13 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         ),
         source=source,
         source_url=_source_url(environ, source),
-        first_day=first_day,
-        last_day=last_day,
-        today=today,
-        evaluation_days=reading.positive(environ, "RECSYS_EVALUATION_DAYS", 7),
+        first_day=days.first_day,
+        last_day=days.last_day,
+        today=days.today,
+        evaluation_days=days.evaluation_days,
+        today_follows_clock=days.last_day is None and not environ.get("RECSYS_TODAY"),
+        skipped_days=_skipped_days(environ, days),
+        time_zone=reading.time_zone(environ, "RECSYS_TIME_ZONE", "UTC"),
         online_store_url=reading.url(
             environ, "RECSYS_ONLINE_STORE_URL", "redis://127.0.0.1:6390/0", ONLINE_STORE_SCHEMES
         ),
@@ -189,21 +187,41 @@ def _source_url(environ: Mapping[str, str], source: str) -> str | None:
     return reading.url(named, "RECSYS_SOURCE_URL", "", ("file", "s3"))
 
 
-def _days(environ: Mapping[str, str], source: str) -> tuple[date, date | None, date]:
+def _days(environ: Mapping[str, str], source: str) -> Days:
     recorded = _RECORDED.get(source)
-    first = reading.day(environ, "RECSYS_FIRST_DAY", recorded[0] if recorded else None)
-    last = reading.day(environ, "RECSYS_LAST_DAY", recorded[1] if recorded else None)
     now = datetime.now(UTC).date()
-    today = reading.day(environ, "RECSYS_TODAY", recorded[2] if recorded else now)
+    first = reading.day(environ, "RECSYS_FIRST_DAY", recorded[0] if recorded else None)
     if first is None:
         raise InvalidSetting(
             "RECSYS_FIRST_DAY", "", f"RECSYS_SOURCE={source} needs the first event day"
         )
-    if today is None or today <= first:
-        raise InvalidSetting("RECSYS_TODAY", str(today), f"give a day after the first, {first}")
+    last = reading.day(environ, "RECSYS_LAST_DAY", recorded[1] if recorded else None)
     if last is not None and last < first:
         raise InvalidSetting("RECSYS_LAST_DAY", str(last), f"give a day not before {first}")
-    return first, last, today
+    if last is not None and last >= now:
+        raise InvalidSetting(
+            "RECSYS_LAST_DAY",
+            str(last),
+            f"it is the last day of a recording, and {now} is not over: leave it unset on live "
+            "data, which has no last day",
+        )
+    # The day after a recording is the latest at which all that it could know has been recorded.
+    latest = now if last is None else last + timedelta(days=1)
+    today = reading.day(environ, "RECSYS_TODAY", recorded[2] if recorded else latest)
+    if today is None or not first < today <= latest:
+        raise InvalidSetting(
+            "RECSYS_TODAY", str(today), f"give a day after the first, {first}, up to {latest}"
+        )
+    return Days(first, last, today, reading.positive(environ, "RECSYS_EVALUATION_DAYS", 7))
+
+
+def _skipped_days(environ: Mapping[str, str], days: Days) -> tuple[date, ...]:
+    skipped = reading.days(environ, "RECSYS_SKIP_DAYS")
+    for day in skipped:
+        if day < days.first_day or day > (days.last_day or day):
+            covered = f"{days.first_day} to {days.last_day or 'now'}"
+            raise InvalidSetting("RECSYS_SKIP_DAYS", str(day), f"event days are {covered}")
+    return skipped
 
 
 __all__ = [
@@ -218,6 +236,7 @@ __all__ = [
     "WAIT_VARIABLE",
     "Athena",
     "Cluster",
+    "Days",
     "InvalidSetting",
     "MissingSettings",
     "Settings",

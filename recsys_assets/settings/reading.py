@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 Environ = Mapping[str, str]
 
@@ -109,9 +110,12 @@ def k_of_n(environ: Environ, variable: str, default: str) -> tuple[int, int]:
 def url(environ: Environ, variable: str, default: str, schemes: tuple[str, ...]) -> str:
     """A URL of one of the schemes, without a slash at its end."""
     value = (environ.get(variable) or default).rstrip("/")
-    if urlsplit(value).scheme not in schemes:
+    parts = urlsplit(value)
+    if parts.scheme not in schemes:
         wanted = " or ".join(f"{scheme}://" for scheme in schemes)
         raise InvalidSetting(variable, value, f"give a URL that starts with {wanted}")
+    if parts.scheme == "file" and (parts.query or parts.fragment):
+        raise InvalidSetting(variable, value, "write # as %23, ? as %3F and % as %25")
     return value
 
 
@@ -129,6 +133,16 @@ def address(environ: Environ, variable: str, default: str) -> str:
     return value
 
 
+def time_zone(environ: Environ, variable: str, default: str) -> str:
+    """A time zone by its IANA name."""
+    value = environ.get(variable) or default
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: such as that of a continent
+        raise InvalidSetting(variable, value, "give an IANA name, such as Europe/Berlin") from None
+    return value
+
+
 def day(environ: Environ, variable: str, default: date | None) -> date | None:
     """A day as YYYY-MM-DD."""
     value = environ.get(variable)
@@ -138,3 +152,10 @@ def day(environ: Environ, variable: str, default: date | None) -> date | None:
         return date.fromisoformat(value)
     except ValueError:
         raise InvalidSetting(variable, value, "give a day as YYYY-MM-DD") from None
+
+
+def days(environ: Environ, variable: str) -> tuple[date, ...]:
+    """Days as YYYY-MM-DD with commas between them, each once and in order."""
+    given = (value.strip() for value in environ.get(variable, "").split(","))
+    found = (day({variable: value}, variable, None) for value in given)
+    return tuple(sorted({one for one in found if one is not None}))

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
@@ -24,14 +24,25 @@ def local_path(url: str) -> Path | None:
     """The path of a `file://` URL, None for an object store.
 
     Raises:
-        ValueError: the scheme is neither file nor s3.
+        ValueError: the scheme is neither file nor s3, or a path is cut by a bare `#` or `?`.
     """
     parts = urlsplit(url)
     if parts.scheme == "file":
+        if parts.query or parts.fragment:
+            raise ValueError(f"storage URL {url!r}: write # as %23, ? as %3F and % as %25")
         return Path(unquote(parts.path))
     if parts.scheme == "s3":
         return None
     raise ValueError(f"storage URL {url!r}: the scheme must be file:// or s3://")
+
+
+def below(url: str, path: str) -> str:
+    """The URL of what lies at a relative path in a folder, whatever the path's characters.
+
+    A `file://` URL holds them percent-encoded; what follows the bucket of an `s3://` URL is the
+    key as it is.
+    """
+    return f"{url}/{path if local_path(url) is None else quote(path)}"
 
 
 def open_url(url: str) -> tuple[fs.FileSystem, str]:
@@ -158,6 +169,19 @@ def folders_with(url: str, name: str) -> list[str]:
         return sorted(found.parent.name for found in path.glob(f"*/{name}"))
     found = (key.split("/") for key, _ in s3_objects.listing(url))
     return sorted(parts[0] for parts in found if parts[1:] == [name])
+
+
+def versions_in_folders(url: str, name: str) -> dict[str, str]:
+    """Folders directly in a folder that hold an object of that name, with what tells its version.
+
+    That changes whenever the object is replaced by another, and is had without reading any.
+    """
+    path = local_path(url)
+    if path is None:
+        found = ((key.split("/"), version) for key, version in s3_objects.versions(url))
+        return {parts[0]: version for parts, version in found if parts[1:] == [name]}
+    stats = {file.parent.name: file.stat() for file in path.glob(f"*/{name}")}
+    return {folder: f"{stat.st_mtime_ns}-{stat.st_ino}" for folder, stat in stats.items()}
 
 
 def exists(url: str) -> bool:

@@ -128,9 +128,9 @@ def clear_errors(url: str) -> Iterator[None]:
 
 
 def bucket_and_key(url: str) -> tuple[str, str]:
-    """The two parts of an S3 URL."""
-    parts = urlsplit(url)
-    return parts.netloc, parts.path.lstrip("/")
+    """The two parts of an S3 URL; a key may hold `%`, `#` and `?`, which mean nothing there."""
+    bucket, _, key = url.partition("://")[2].partition("/")
+    return bucket, key.lstrip("/")
 
 
 def code_of(error: Any) -> str:

@@ -91,12 +91,21 @@ def put_if(url: str, data: bytes, version: str | None) -> bool:
 
 def listing(url: str) -> Iterator[tuple[str, int]]:
     """All objects below a folder by relative path, with their bytes: a request per 1,000."""
+    return ((name, item["Size"]) for name, item in _contents(url))
+
+
+def versions(url: str) -> Iterator[tuple[str, str]]:
+    """All objects below a folder by relative path, with their ETags: a request per 1,000."""
+    return ((name, item["ETag"]) for name, item in _contents(url))
+
+
+def _contents(url: str) -> Iterator[tuple[str, dict[str, Any]]]:
     bucket, prefix = _folder(url)
     with clear_errors(url):
         pages = client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         for page in pages:
             for item in page.get("Contents", ()):
-                yield item["Key"].removeprefix(prefix), item["Size"]
+                yield item["Key"].removeprefix(prefix), item
 
 
 def names(url: str) -> Iterator[str]:

@@ -14,7 +14,13 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys_assets.storage.filesystem import exists, folders_with, open_file, replacing
+from recsys_assets.storage.filesystem import (
+    exists,
+    folders_with,
+    open_file,
+    replacing,
+    versions_in_folders,
+)
 from recsys_assets.storage.s3 import ReplacedMeanwhile
 
 _DAY = "day="
@@ -81,6 +87,15 @@ class Table:
         """Days that have a partition, in order."""
         found = folders_with(self.url, _FILE)
         return [name.removeprefix(_DAY) for name in found if name.startswith(_DAY)]
+
+    def versions(self) -> dict[str, str]:
+        """Days that have a partition, each with what tells this version of it from others."""
+        found = versions_in_folders(self.url, _FILE)
+        return {
+            name.removeprefix(_DAY): version
+            for name, version in sorted(found.items())
+            if name.startswith(_DAY)
+        }
 
     def has(self, day: str | None = None) -> bool:
         """Whether a partition, or the unpartitioned table, has been written."""

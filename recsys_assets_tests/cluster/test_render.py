@@ -77,6 +77,8 @@ def test_limits_of_runs_are_those_of_the_local_instance() -> None:
     assert queue["maxConcurrentRuns"] == local["concurrency"]["runs"]["max_concurrent_runs"]
     own = values(values_files("dev"))["additionalInstanceConfig"]
     assert own["run_retries"] == local["run_retries"]
+    limit = local["concurrency"]["pools"]["default_limit"]
+    assert own["concurrency"]["default_op_concurrency_limit"] == limit
 
 
 def test_pods_that_are_started_later_bear_the_labels_that_policies_select() -> None:

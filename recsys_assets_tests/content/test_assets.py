@@ -1,5 +1,6 @@
 import dagster as dg
 import pyarrow as pa
+import pytest
 
 from recsys_assets.content.assets import item_text_embeddings
 from recsys_assets.content.checks import item_text_embeddings_are_sound
@@ -33,3 +34,17 @@ def test_the_asset_embeds_the_catalogue_and_passes_its_check(tmp_path):
     assert made.tags["dagster/data_version"] == again.tags["dagster/data_version"]
     [check] = first.get_asset_check_evaluations()
     assert check.passed
+
+
+@pytest.mark.parametrize("catalogue", [["a", "b", "new"], ["a"]])
+def test_a_catalogue_that_changed_meanwhile_is_told_of_and_stops_nothing(tmp_path, catalogue):
+    store = StoreResource(url=tmp_path.as_uri())
+    items = store.get().table("items")
+    items.write(pa.table({"item_id": ["a", "b"], "text": ["tea", "bread"]}))
+    materialize(store.url)
+    items.write(pa.table({"item_id": catalogue, "text": catalogue}))
+
+    check = item_text_embeddings_are_sound(store)
+
+    assert not check.passed
+    assert check.severity == dg.AssetCheckSeverity.WARN

@@ -66,16 +66,16 @@ def test_sound_embeddings_have_no_faults(store):
 
 
 @pytest.mark.parametrize(
-    ("vectors", "item_ids", "fault"),
+    ("vectors", "item_ids", "fault", "poison"),
     [
-        ([[1, 0], [np.nan, 0]], ["i0", "i1"], "not_finite"),
-        ([[1, 0], [3, 0]], ["i0", "i1"], "not_unit_norm"),
-        ([[1, 0]], ["i0"], "items_without_embedding"),
-        ([[1, 0], [1, 0], [1, 0]], ["i0", "i1", "ghost"], "unknown_items"),
-        ([[1, 0], [1, 0], [1, 0]], ["i0", "i1", "i1"], "unknown_items"),
+        ([[1, 0], [np.nan, 0]], ["i0", "i1"], "not_finite", True),
+        ([[1, 0], [3, 0]], ["i0", "i1"], "not_unit_norm", True),
+        ([[1, 0], [1, 0], [1, 0]], ["i0", "i1", "i1"], "repeated_items", True),
+        ([[1, 0]], ["i0"], "items_without_embedding", False),
+        ([[1, 0], [1, 0], [1, 0]], ["i0", "i1", "ghost"], "unknown_items", False),
     ],
 )
-def test_faults_are_counted(store, vectors, item_ids, fault):
+def test_faults_are_counted(store, vectors, item_ids, fault, poison):
     write_items(store, ["tea", "bread"])
     embedding = embeddings_to_arrow(np.array(vectors, dtype=np.float32))
     store.table("item_text_embeddings").write(
@@ -85,6 +85,7 @@ def test_faults_are_counted(store, vectors, item_ids, fault):
     faults = embedding_faults(store)
 
     assert faults.any
+    assert faults.poison == poison
     assert getattr(faults, fault) == 1
 
 

@@ -7,6 +7,7 @@ import sys
 import dagster as dg
 import pytest
 
+from recsys_assets.features.assets import ONLINE_STORE_POOL
 from recsys_assets.instance import dagster_environment, open_instance, process_tag
 from recsys_assets.settings import InvalidSetting, load_settings
 from recsys_assets_tests.deployments import eks
@@ -39,6 +40,19 @@ def test_here_a_run_whose_process_is_gone_has_failed(tmp_path):
         gone, lives = started_run(instance, GONE), started_run(instance, process_tag())
 
     assert statuses(settings, gone, lives) == ["FAILURE", "STARTED"]
+
+
+def test_a_run_whose_process_is_gone_is_in_no_pool_any_more(tmp_path):
+    settings = load_settings({"RECSYS_HOME": str(tmp_path)})
+    with open_instance(settings) as instance:
+        pools = instance.event_log_storage
+        pools.initialize_concurrency_limit_to_default(ONLINE_STORE_POOL)
+        gone = started_run(instance, GONE)
+        assert pools.claim_concurrency_slot(ONLINE_STORE_POOL, gone, "online_refresh").is_claimed
+        assert not pools.claim_concurrency_slot(ONLINE_STORE_POOL, "other", "step").is_claimed
+
+    with open_instance(settings) as instance:
+        assert not instance.event_log_storage.get_concurrency_info(ONLINE_STORE_POOL).claimed_slots
 
 
 @pytest.mark.parametrize(("given", "seconds"), [({}, 600), ({"RECSYS_WAIT_SECONDS": "7200"}, 7200)])

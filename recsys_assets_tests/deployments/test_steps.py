@@ -47,6 +47,7 @@ def test_every_class_belongs_to_a_step_that_there_is():
         ("baselines", Work.MEMORY),
         ("item_index", Work.MEMORY),
         ("release_candidate", Work.MEMORY),
+        ("refreshed_release", Work.MEMORY),
         ("two_tower", Work.TRAIN),
         ("finetuned_query_tower", Work.TRAIN),
         ("retrained_dlrm", Work.TRAIN),

@@ -4,12 +4,15 @@ import pyarrow as pa
 import pytest
 
 from recsys_assets.evaluation import assets, checks, models, slate_table
-from recsys_assets.evaluation.resources import EvaluationWindow
 from recsys_assets.evaluation.slates import rank
-from recsys_assets.resources import StoreResource
+from recsys_assets.evaluation.split import load_split
+from recsys_assets.resources import RunDays, StoreResource
+from recsys_assets.retrieval.resources import VectorIndex
 from recsys_assets_tests.evaluation.tiny import TODAY, events, moment, write_days
 
-WINDOW = EvaluationWindow(first_day="2025-02-10", today=TODAY.isoformat(), days=3)
+DAYS = RunDays(
+    first_day="2025-02-10", last_day="2025-03-04", today=TODAY.isoformat(), evaluation_days=3
+)
 ITEMS = [f"item-{n}" for n in range(160)]
 INPUTS = [dg.AssetSpec(key) for key in ("interactions", "items")]
 PARTS = [
@@ -54,7 +57,7 @@ def backwards(split):
 
 
 def materialize(store, monkeypatch, slates_of):
-    def fake(store, split, history, log):
+    def fake(store, split, days, index_kind, log):
         slates = {"two_tower": oracle(split), "two_stage": slates_of(split)}
         return models.ModelSlates(slates, {"dlrm": "v1"}, {"smallest": 1, "median": 2.0})
 
@@ -62,9 +65,66 @@ def materialize(store, monkeypatch, slates_of):
     return dg.materialize(
         [*INPUTS, *PARTS, assets.baselines, assets.evaluation, *CHECKS],
         selection=[assets.baselines, assets.evaluation],
-        resources={"store": store, "evaluation_window": WINDOW},
+        resources={"store": store, "run_days": DAYS, "vector_index": VectorIndex(kind="flat")},
         raise_on_error=False,
     )
+
+
+def train(store):
+    """Whether models are trained in a run that makes baselines and examples first."""
+
+    @dg.asset
+    def training_examples() -> None: ...
+
+    @dg.asset(deps=["training_examples"])
+    def two_tower() -> None: ...
+
+    others = [dg.AssetSpec(name) for name in ("item_text_embeddings", "item_promotions")]
+    result = dg.materialize(
+        [
+            *INPUTS,
+            *others,
+            assets.baselines,
+            training_examples,
+            two_tower,
+            checks.training_can_begin,
+            checks.baselines_keep_the_protocol,
+        ],
+        selection=[assets.baselines, training_examples, two_tower],
+        resources={"store": store, "run_days": DAYS},
+        raise_on_error=False,
+    )
+    return bool(result.asset_materializations_for_node("two_tower")), result
+
+
+def test_training_begins_once_there_are_baselines_to_hold_it_against(store):
+    trained, result = train(store)
+
+    assert trained
+    assert passed(result)["training_can_begin"]
+
+
+def test_nothing_is_trained_that_could_not_be_measured(store):
+    for day in range(3):  # a closed shop
+        write_days(store.get(), events(), day, day)
+
+    trained, result = train(store)
+
+    assert not trained
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert failure.step_key == "baselines"
+    assert "nothing to measure" in str(failure.step_failure_data.error.cause)
+
+
+def test_nothing_is_trained_beside_baselines_of_other_days(store):
+    train(store)
+    table = store.get().table("baselines")
+    table.write(table.read().slice(1))
+
+    found = checks.training_can_begin(store, DAYS)
+
+    assert not found.passed
+    assert "materialize the asset `baselines` again" in found.description
 
 
 def passed(result):
@@ -79,6 +139,7 @@ def test_the_gates_block():
     blocking = {spec.name for check in CHECKS for spec in check.check_specs if spec.blocking}
 
     assert blocking == {
+        "training_can_begin",
         "baselines_keep_the_protocol",
         "models_keep_the_protocol",
         "metrics_are_shares",
@@ -150,7 +211,7 @@ def test_a_baseline_that_wins_is_named_but_does_not_stop(store, monkeypatch):
 def test_the_baselines_are_stored_by_household(store, monkeypatch):
     materialize(store, monkeypatch, oracle)
 
-    split = WINDOW.split(store.get())
+    split = load_split(store.get(), DAYS.get())
     slates = slate_table.from_arrow(store.get().table("baselines").read(), split)
     assert set(slates) == {"popularity", "popularity_28d", "item_knn", "als", "ease"}
     assert all(len(shown) == len(split.requests) for shown in slates.values())

@@ -14,12 +14,15 @@ from recsys_assets.evaluation.split import load_split
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
 from recsys_assets.ranking import ranker
-from recsys_assets.retrieval import index, query_tower
+from recsys_assets.retrieval import index, known, query_tower
+from recsys_assets.settings import Days
 from recsys_assets.storage import MissingArtifact, Store
 from recsys_assets_tests.evaluation.tiny import TODAY, events, moment, write_days
 
 ITEMS = [f"item-{n}" for n in range(12)]
 FIRST = TODAY - timedelta(days=2)
+RECORDED = Days(FIRST, TODAY + timedelta(days=1), TODAY, evaluation_days=2)
+LIVE = Days(FIRST, None, TODAY + timedelta(days=2), evaluation_days=2)
 VECTORS = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)  # by catalogue row
 ARROW = {"int64": pa.int64(), "float64": pa.float64(), "string": pa.string()}
 
@@ -101,9 +104,9 @@ def write_flat_index(path, order):
 
 
 def test_each_part_is_read_in_its_own_order(store):
-    split = load_split(store, FIRST, TODAY, 2)
+    split = load_split(store, RECORDED)
 
-    found = models.model_slates(store, split, (FIRST, TODAY), print)
+    found = models.model_slates(store, split, RECORDED, "flat", print)
 
     nearest = [row for row in np.argsort(-VECTORS.sum(axis=1)) if row != 0]
     for request in range(2):
@@ -115,9 +118,34 @@ def test_each_part_is_read_in_its_own_order(store):
     assert found.candidates_left == {"smallest": 11, "median": 11.0}
 
 
+def test_items_of_held_out_days_are_embedded_as_before_those_days(store, monkeypatch):
+    """The stored embeddings know the evaluated days, here: they are others."""
+    asked = []
+
+    class TowerOfTheDay:
+        def __init__(self, folder):
+            assert (folder / "here").exists()
+
+        def embed(self, columns, text, moment):
+            asked.append(moment)
+            np.testing.assert_array_equal(text[:, 0], np.arange(12))
+            return -VECTORS
+
+    monkeypatch.setattr(known, "ItemTower", TowerOfTheDay)
+    split = load_split(store, LIVE)
+
+    found = models.model_slates(store, split, LIVE, "flat", print)
+
+    farthest = [row for row in np.argsort(VECTORS.sum(axis=1)) if row != 0]
+    for request in range(2):
+        assert found.slates["two_tower"][request, :11].tolist() == farthest
+        assert found.slates["two_stage"][request, :11].tolist() == list(range(11, 0, -1))
+    assert asked == [int(moment(0, 0).timestamp())]
+
+
 def test_a_part_that_was_never_made_is_named(store, tmp_path):
-    split = load_split(store, FIRST, TODAY, 2)
+    split = load_split(store, RECORDED)
     (tmp_path / "artifacts/dlrm/CURRENT").unlink()
 
     with pytest.raises(MissingArtifact, match="'dlrm'"):
-        models.model_slates(store, split, (FIRST, TODAY), print)
+        models.model_slates(store, split, RECORDED, "flat", print)

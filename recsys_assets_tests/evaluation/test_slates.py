@@ -81,3 +81,11 @@ def test_faults_are_counted(slate, fault):
 
     assert faults[fault] == 1
     assert sum(faults.values()) == 1
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf])
+def test_a_score_that_nothing_can_be_ordered_by_is_refused(score):
+    scores = [[4, 3, 2, 1], [3, 2, score, 1]]
+
+    with pytest.raises(ValueError, match=f"request 1: item 2 of 4 has the score {score}"):
+        rank(scorer_of(scores), matrix(np.zeros((2, 4))), np.zeros(4), k=2)

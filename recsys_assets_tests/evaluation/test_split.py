@@ -1,13 +1,16 @@
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
 
-from recsys_assets.evaluation.split import load_split, split_by_time
+from recsys_assets.evaluation.split import NothingToEvaluate, load_split, split_by_time
+from recsys_assets.settings import Days
 from recsys_assets.storage import MissingPartition, Store
 from recsys_assets_tests.evaluation.tiny import TODAY, events, moment, write_days
 
 ITEMS = ["tea", "bread", "cheese", "soap", "toy"]
+DAYS = Days(date(2025, 1, 21), date(2025, 3, 9), TODAY, evaluation_days=7)
 
 
 def split(*rows, days=7):
@@ -80,12 +83,12 @@ def test_items_outside_the_catalogue_are_counted():
 
 
 def test_no_history_is_an_error():
-    with pytest.raises(ValueError, match="no purchase before 2025-03-02"):
+    with pytest.raises(NothingToEvaluate, match="no purchase before 2025-03-02"):
         split(("ann", "tea", moment(1)))
 
 
 def test_nothing_to_measure_is_an_error():
-    with pytest.raises(ValueError, match="nothing to measure; set RECSYS_TODAY"):
+    with pytest.raises(NothingToEvaluate, match="nothing to measure; raise RECSYS_EVALUATION_DAYS"):
         split(("ann", "tea", moment(-1)), ("ann", "tea", moment(1)))
 
 
@@ -96,11 +99,25 @@ def test_the_store_gives_the_same_split(tmp_path):
     store.table("items").write(pa.table({"item_id": ITEMS}))
     write_days(store, events(*EXAMPLE), -40, 7)
 
-    found = load_split(store, date(2025, 1, 21), TODAY, 7)
+    found = load_split(store, DAYS)
 
     expected = split(*EXAMPLE)
     assert dense(found.requests.relevant) == dense(expected.requests.relevant)
     np.testing.assert_array_equal(found.purchases, expected.purchases)
+
+
+def test_of_live_data_the_last_days_are_split_off_and_none_after_is_asked_for(tmp_path):
+    import pyarrow as pa
+
+    store = Store(tmp_path.as_uri())
+    store.table("items").write(pa.table({"item_id": ITEMS}))
+    write_days(store, events(*EXAMPLE), -40, 6)
+    live = replace(DAYS, last_day=None, today=TODAY + timedelta(days=7))
+
+    found = load_split(store, live)
+
+    assert dense(found.requests.relevant) == dense(split(*EXAMPLE).requests.relevant)
+    assert dense(found.history) == dense(split(*EXAMPLE).history)
 
 
 def test_a_missing_day_is_named(tmp_path):
@@ -111,4 +128,4 @@ def test_a_missing_day_is_named(tmp_path):
     write_days(store, events(*EXAMPLE), -40, 5)
 
     with pytest.raises(MissingPartition, match="2025-03-08"):
-        load_split(store, date(2025, 1, 21), TODAY, 7)
+        load_split(store, DAYS)

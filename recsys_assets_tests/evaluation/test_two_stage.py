@@ -133,3 +133,12 @@ def test_an_index_over_other_items_is_refused(case, change):
 
     with pytest.raises(ValueError, match="materialize item_index again"):
         catalogue_rows(change(indexed), split, "item_index")
+
+
+def test_a_score_of_the_ranker_that_is_no_number_is_refused(case):
+    split, indexed, embeddings, queries = case
+    rows = catalogue_rows(indexed, split, "item_index")
+    ranker = CheapestFirst(np.full(len(indexed), np.nan))
+
+    with pytest.raises(ValueError, match="has the score nan"):
+        two_stage_slates(queries, ExactIndex(embeddings), ranker, rows, split)

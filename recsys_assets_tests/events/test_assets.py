@@ -2,6 +2,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -9,7 +10,7 @@ from recsys_assets.events import assets, checks
 from recsys_assets.events.contract import INTERACTIONS, QUARANTINED_INTERACTIONS, BrokenInput
 from recsys_assets.events.resources import SourceResource
 from recsys_assets.partitions import daily
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.storage import Store
 from recsys_assets_tests.events.deliveries import write_events, write_shop
 
@@ -46,7 +47,7 @@ class Shop:
         ]
         return write_events(self.source, f"day={key(day)}/{name}", *named)
 
-    def run(self, first, last=None, *, selection=None, raise_on_error=True):
+    def run(self, first, last=None, *, selection=None, raise_on_error=True, skipped=()):
         """One day, or with `last` a single run over several."""
         one = {"dagster/partition": key(first)}
         tags = {RANGE_START: key(first), RANGE_END: key(last)} if last is not None else one
@@ -61,7 +62,9 @@ class Shop:
                     packaged_data="",
                     url=self.source.as_uri(),
                     first_day=FIRST.isoformat(),
+                    skipped_days=[key(day) for day in skipped],
                 ),
+                "run_days": RunDays(first_day=FIRST.isoformat(), today=key(30), evaluation_days=7),
             },
             tags=tags,
             raise_on_error=raise_on_error,
@@ -150,6 +153,94 @@ def test_a_late_row_joins_its_day_when_that_day_is_materialized_again(shop):
     assert shop.rows("interactions", 1).num_rows == 1
 
 
+def test_a_late_row_that_its_day_holds_already_is_not_told_of_again(shop):
+    shop.deliver(0, {})
+    shop.run(0)
+    shop.deliver(1, {}, {"timestamp": moment(0, 20)}, {"timestamp": moment(0, 21), "device": "web"})
+    shop.run(1)
+    assert materialized(shop)[key(1)]["rows_for_earlier_days"].value == {key(0): 2}
+
+    shop.run(0)
+
+    assert outcome(shop.run(1))["no_late_deliveries"].passed
+    assert materialized(shop)[key(1)]["rows_for_earlier_days"].value == {}
+
+
+def test_a_file_that_was_replaced_is_told_of_as_one_that_came_late(shop):
+    shop.deliver(0, {}, {"price": 2.0})
+    shop.run(0)
+    shop.deliver(0, {}, {"price": 1.5})
+
+    shop.run(1)
+
+    assert materialized(shop)[key(1)]["rows_for_earlier_days"].value == {key(0): 2}
+
+
+def test_a_row_whose_item_is_catalogued_late_is_told_of(shop):
+    shop.deliver(0, {}, {"item_id": "gone"})
+    shop.run(0)
+    items = pq.read_table(shop.source / "items.parquet")
+    new = items.slice(0, 1).set_column(
+        items.column_names.index("item_id"), "item_id", pa.array(["gone"])
+    )
+    pq.write_table(pa.concat_tables([items, new]), shop.source / "items.parquet")
+
+    shop.run(1)
+
+    assert materialized(shop)[key(1)]["rows_for_earlier_days"].value == {key(0): 1}
+
+
+def test_days_whose_files_were_cleared_away_stay_as_they_are(shop):
+    path = shop.deliver(0, {})
+    shop.run(0)
+    path.unlink()
+    shop.deliver(1, {})
+
+    assert outcome(shop.run(1))["no_late_deliveries"].passed
+    assert shop.rows("interactions", 0).num_rows == 1
+
+
+def test_a_late_file_that_cannot_be_used_is_named_and_stops_no_later_day(shop):
+    shop.deliver(0, {})
+    shop.run(0)
+    shop.deliver(0, {}, name="late.parquet").write_bytes(b"no Parquet")
+    shop.deliver(1, {})
+
+    check = outcome(shop.run(1))["no_late_deliveries"]
+
+    assert not check.passed
+    assert "late.parquet" in check.description
+    assert shop.rows("interactions", 1).num_rows == 1
+
+
+def test_a_withdrawn_product_is_not_unknown_when_its_days_are_read_again(shop):
+    shop.deliver(0, {}, {"item_id": "soap"})
+    shop.run(0)
+    items = pq.read_table(shop.source / "items.parquet")
+    kept = items.filter(pc.not_equal(items["item_id"], "soap"))
+    pq.write_table(kept, shop.source / "items.parquet")
+
+    shop.run(0)
+
+    assert shop.rows("interactions", 0).num_rows == 2
+    assert shop.store.table("items").read().num_rows == 2
+    record = shop.instance.get_latest_materialization_event(dg.AssetKey("catalogue_history"))
+    assert record.asset_materialization.metadata["withdrawn_items"].value == 1
+
+
+def test_a_report_names_the_content_of_its_day(shop):
+    shop.deliver(0, {})
+    shop.run(0)
+    first = materialized(shop)[key(0)]["content"].value
+    shop.run(0)
+    assert materialized(shop)[key(0)]["content"].value == first
+
+    shop.deliver(0, {"item_id": "soap"}, name="part-1.parquet")
+    shop.run(0)
+
+    assert materialized(shop)[key(0)]["content"].value != first
+
+
 @pytest.mark.parametrize("fault", ["truncated", "no column", "wrong type"])
 def test_a_file_that_cannot_be_used_stops_the_day_and_leaves_what_was_stored(shop, fault):
     path = shop.deliver(0, {})
@@ -182,7 +273,47 @@ def test_too_much_quarantine_blocks(shop):
 
     check = outcome(result)["quarantine_ratio"]
     assert (check.passed, check.blocking) == (False, True)
-    assert check.description == f"too much in quarantine on {key(0)} (9.1%)"
+    what, why, remedy = check.description.splitlines()
+    path = shop.store.table("quarantined_interactions").path(key(0))
+    file = f"interactions/day={key(0)}/part-0.parquet"
+    assert what == f"too much in quarantine on {key(0)} (9.1%)"
+    assert why == f"{key(0)}: unknown_event 10; most from {file}, see {path}"
+    assert remedy == (
+        f"correct the delivery and materialize again, or go on without: RECSYS_SKIP_DAYS={key(0)}"
+    )
+
+
+def test_too_much_quarantine_over_many_small_days_is_explained_without_days_to_skip(shop):
+    for day in range(3):
+        shop.deliver(day, *[{}] * 50, *[{"event": "buy"}] * (5 + day))
+
+    check = outcome(shop.run(0, 2, raise_on_error=False))["quarantine_ratio"]
+
+    what, *why, remedy = check.description.splitlines()
+    assert what == "too much in quarantine: 10.7% of all rows, no day stands out"
+    assert [line.partition(":")[0] for line in why] == [key(0), key(1), key(2)]
+    assert "SKIP" not in remedy
+
+
+def test_a_day_that_is_skipped_is_empty_says_so_and_can_be_loaded_after_all(shop):
+    shop.deliver(0, {}, {"item_id": "soap"})
+    shop.deliver(1, *[{}] * 100, *[{"event": "buy"}] * 20)
+    assert not shop.run(0, 1, raise_on_error=False).success
+
+    without = shop.run(0, 1, skipped=[1])
+
+    ratio = outcome(without)["quarantine_ratio"]
+    assert (ratio.passed, ratio.metadata["skipped_days"].value) == (True, [key(1)])
+    assert [shop.rows("interactions", day).num_rows for day in (0, 1)] == [2, 0]
+    assert shop.rows("quarantined_interactions", 1).num_rows == 20
+    assert materialized(shop)[key(1)]["rows_left_out_with_the_day"].value == 100
+    assert "rows_left_out_with_the_day" not in materialized(shop)[key(0)]
+
+    shop.deliver(1, *[{}] * 100)
+    shop.run(1)
+
+    assert shop.rows("interactions", 1).num_rows == 100
+    assert "rows_left_out_with_the_day" not in materialized(shop)[key(1)]
 
 
 def test_a_few_bad_rows_of_few_do_not_block(shop):
@@ -244,6 +375,7 @@ def test_every_asset_is_described():
         "quarantined_interactions",
         "items",
         "quarantined_items",
+        "catalogue_history",
         "users",
         "quarantined_users",
         "promotions",

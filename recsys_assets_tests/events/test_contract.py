@@ -1,5 +1,6 @@
 from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -107,3 +108,54 @@ def test_whole_numbers_may_come_as_floating_point_and_fractions_may_not():
 def test_an_attribute_of_users_must_be_text():
     with pytest.raises(BrokenInput, match=r"users\.parquet, column 'age': its type is int64"):
         USERS.conform(pa.table({"user_id": ["ann"], "age": [31]}), "users.parquet")
+
+
+def test_text_that_is_blank_is_missing_where_it_may_be():
+    blank = pa.array([" \t"])
+    rows = INTERACTIONS.conform(
+        with_column("user_id", blank).append_column("session_id", blank), "f.parquet"
+    )
+
+    assert rows.column("session_id").to_pylist() == [None]
+    assert rows.column("user_id").to_pylist() == [" \t"]  # a fault of the row, to be quarantined
+
+
+def test_text_that_is_not_utf_8_is_named_with_file_and_column():
+    offsets, data = pa.py_buffer(np.array([0, 2], np.int32)), pa.py_buffer(b"\xc3\x28")
+    broken = pa.Array.from_buffers(pa.string(), 1, [None, offsets, data])
+
+    with pytest.raises(BrokenInput, match=r"f\.parquet, column 'user_id': .*UTF8.*Remedy"):
+        INTERACTIONS.conform(with_column("user_id", broken), "f.parquet")
+
+
+@pytest.mark.parametrize("names", [("colour", "colour"), ("colour", "Colour"), ("text", "Text")])
+def test_two_columns_of_one_name_are_named_with_file(names):
+    delivered = pa.table([["a"], ["A"], ["red"]], names=["item_id", *names])
+
+    with pytest.raises(BrokenInput, match=r"items\.parquet, column '\w+': another column has"):
+        ITEMS.check(delivered.schema, "items.parquet")
+
+
+def test_a_column_spelled_otherwise_than_the_contract_does_is_named():
+    delivered = pa.schema(
+        [("item_id", pa.string()), ("text", pa.string()), ("Price", pa.float64())]
+    )
+
+    with pytest.raises(BrokenInput, match=r"items\.parquet, column 'Price'"):
+        ITEMS.check(delivered, "items.parquet")
+
+
+def test_columns_of_interactions_that_are_not_carried_along_may_be_called_anything():
+    delivered = pa.table(
+        [*REQUIRED.columns, [1], [2]], names=[*REQUIRED.column_names, "reason", "reason"]
+    )
+
+    assert INTERACTIONS.conform(delivered, "f.parquet").column_names == INTERACTIONS.names
+
+
+def test_a_number_that_no_column_holds_is_named_with_file_and_column():
+    size = pa.array([2**63 + 5], pa.uint64())
+    items = pa.table({"item_id": ["a"], "text": ["A"], "size": size})
+
+    with pytest.raises(BrokenInput, match=r"items\.parquet, column 'size': .*Remedy"):
+        ITEMS.conform(items, "items.parquet")

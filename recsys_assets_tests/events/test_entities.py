@@ -29,9 +29,9 @@ def test_identical_repetitions_are_one_item():
 def test_items_without_a_usable_id_or_price_are_quarantined():
     good, bad = clean_items(
         items(
-            item_id=[None, "", "x" * 4096, "dear", "ok"],
-            text=["1", "2", "3", "4", "5"],
-            price=[1.0, 1.0, 1.0, -1.0, None],
+            item_id=[None, "", "x" * 4096, "a\0", "dear", "dearer", "ok"],
+            text=["1", "2", "3", "4", "5", "6", "7"],
+            price=[1.0, 1.0, 1.0, 1.0, -1.0, 1e300, None],
         )
     )
 
@@ -40,7 +40,9 @@ def test_items_without_a_usable_id_or_price_are_quarantined():
         "missing_item_id",
         "missing_item_id",
         "item_id_too_long",
+        "item_id_holds_nul",
         "negative_price",
+        "price_too_large",
     ]
 
 
@@ -90,3 +92,13 @@ def test_the_digest_names_the_rows_and_not_how_they_lie_in_memory():
 
     assert digest(whole) == digest(in_parts)
     assert digest(whole) != digest(whole.slice(0, 2))
+
+
+def test_a_shops_own_column_may_be_called_like_ours():
+    delivered = pa.table({"user_id": ["ann", None], "reason": ["gift", "work"], "id": ["1", "2"]})
+
+    good, bad = clean_users(USERS.conform(delivered, "users.parquet"))
+
+    assert good.to_pylist() == [{"user_id": "ann", "reason": "gift", "id": "1"}]
+    assert bad.column("reason").to_pylist() == ["missing_user_id"]
+    assert json.loads(bad.column("row")[0].as_py())["reason"] == "work"

@@ -16,7 +16,11 @@ def publish(store: Store, trained_through: str) -> int:
     """A release that was promoted."""
     releases = Releases(store)
     with releases.new() as draft:
-        manifest = {"release": int(draft.version), "trained_through": trained_through}
+        manifest = {
+            "release": int(draft.version),
+            "trained_through": trained_through,
+            "item_features_day": "2025-03-09",
+        }
         (draft.path / MANIFEST).write_text(json.dumps(manifest))
     return releases.record(int(draft.version), (), Reason("a test", "pytest")).release
 

@@ -29,6 +29,7 @@ def test_the_newest_of_everything_is_told(store):
     assert facts.release.number == 1
     assert time.time() - facts.release.promoted_at < 60
     assert facts.release.trained_through == midnight("2025-03-07")
+    assert facts.release.data_through == midnight("2025-03-09")
     assert facts.drift.day == midnight("2025-03-08")
     assert facts.drift.alarming
     assert facts.drift.psi == {"price_ratio": 0.31, "device": 0.02}

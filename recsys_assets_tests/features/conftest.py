@@ -17,7 +17,15 @@ from recsys_assets.features.declarations import (
 )
 from recsys_assets.features.promotions import change_rows
 from recsys_assets.storage import Store
-from recsys_assets_tests.features.tiny_history import FIRST_DAY, LAST_DAY, write_history
+from recsys_assets_tests.features.tiny_history import (
+    CORRECTED_DAY,
+    FIRST_DAY,
+    LAST_DAY,
+    corrected,
+    make_events,
+    write_events,
+    write_history,
+)
 
 
 def backfill(spark, store: Store, days: list[str]) -> None:
@@ -35,8 +43,24 @@ def history(spark, tmp_path_factory) -> Store:
     store = Store(tmp_path_factory.mktemp("history").as_uri())
     write_history(store)
     backfill(spark, store, days_between(FIRST_DAY, LAST_DAY))
+    _complete(store)
+    return store
+
+
+@pytest.fixture(scope="session")
+def corrected_history(spark, tmp_path_factory) -> Store:
+    """The same, as if a day had been right from the beginning."""
+    store = Store(tmp_path_factory.mktemp("corrected-history").as_uri())
+    write_history(store)
+    write_events(store, corrected(make_events(), CORRECTED_DAY))
+    backfill(spark, store, days_between(FIRST_DAY, LAST_DAY))
+    _complete(store)
+    return store
+
+
+def _complete(store: Store) -> None:
+    """Promotion plan and attributes."""
     store.table(ITEM_PROMOTIONS.name).write(change_rows(store.table("promotions").read()))
     for table, entities in ATTRIBUTE_TABLES.items():
         rows = attribute_rows(entities, store.table(entities).read(), FIRST_DAY)
         store.table(table).write(rows)
-    return store

@@ -15,14 +15,14 @@ from recsys_assets.features.backfill import days_between
 from recsys_assets.features.feature_store import open_feature_store
 from recsys_assets.features.online import (
     MARKER,
+    Contents,
     OnlineStoreUnreachable,
-    fingerprint,
     materialize,
 )
 from recsys_assets.features.parity import offline_online_parity, sampled_parity
 from recsys_assets.features.reader import OnlineUserFeatures
 from recsys_assets.features.time_travel import features_as_of
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 from recsys_assets.storage.online_store import open_store
@@ -42,17 +42,23 @@ from recsys_assets_tests.valkey_cluster import valkey_cluster
 pytestmark = pytest.mark.integration
 TODAY = LAST_DAY - timedelta(days=1)
 DAYS = days_between(FIRST_DAY, LAST_DAY)
+CONTENTS = Contents("any", {})
 
 
 @pytest.fixture(scope="module")
 def environment(valkey, tmp_path_factory):
     """Environment variables of a deployment over the tiny history."""
-    folder = tmp_path_factory.mktemp("deployment")
+    folder, url = (
+        tmp_path_factory.mktemp("deployment"),
+        f"redis://127.0.0.1:{valkey.address.port}/0",
+    )
+    with redis.Redis.from_url(url) as client:
+        client.flushall()  # a store that is further on would stay there
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RECSYS_HOME", str(folder))
         patch.setenv("RECSYS_STORAGE", f"{folder.as_uri()}/storage")
         patch.setenv("RECSYS_TODAY", TODAY.isoformat())
-        patch.setenv("RECSYS_ONLINE_STORE_URL", f"redis://127.0.0.1:{valkey.address.port}/0")
+        patch.setenv("RECSYS_ONLINE_STORE_URL", url)
         yield load_settings()
 
 
@@ -62,7 +68,10 @@ def job(environment):
         assets=dg.load_assets_from_modules([assets, example_assets]),
         asset_checks=dg.load_asset_checks_from_modules([checks]),
         jobs=[dg.define_asset_job("features", dg.AssetSelection.groups("features"))],
-        resources={"store": StoreResource(url=environment.storage_url)},
+        resources={
+            "store": StoreResource(url=environment.storage_url),
+            "run_days": RunDays.from_settings(environment),
+        },
         executor=dg.in_process_executor,
     )
     return definitions.resolve_job_def("features")
@@ -222,21 +231,23 @@ def test_a_wrong_online_value_is_noticed(feature_store, environment):
 
 
 def test_one_more_day_sends_only_what_is_new(feature_store, environment):
-    url = environment.online_store_url
+    url = environment.online_store_url.removesuffix("/0") + "/1"  # others look at the first
+    feature_store = open_feature_store(replace(environment, online_store_url=url))
+    contents = Contents.of(Store(environment.storage_url))
+    materialize(feature_store, url, FIRST_DAY, TODAY, contents)
 
-    sources = fingerprint(Store(environment.storage_url))
+    later = materialize(feature_store, url, FIRST_DAY, LAST_DAY, contents)
+    again = materialize(feature_store, url, FIRST_DAY, TODAY, contents)
 
-    later = materialize(feature_store, url, FIRST_DAY, LAST_DAY, sources)
-    again = materialize(feature_store, url, FIRST_DAY, TODAY, sources)
-
-    assert (later.start, later.complete) == (midnight(TODAY), False)
-    assert (again.start, again.complete) == (midnight(FIRST_DAY), True)
+    assert (later.start, later.end, later.complete) == (midnight(LAST_DAY),) * 2 + (False,)
+    assert (again.start, again.end, again.complete) == (midnight(LAST_DAY),) * 2 + (False,)
 
 
 def test_an_emptied_store_is_filled_again(feature_store, environment):
+    contents = Contents.of(Store(environment.storage_url))
     with redis.Redis.from_url(environment.online_store_url) as client:
         client.flushall()
-        sent = materialize(feature_store, environment.online_store_url, FIRST_DAY, TODAY, "same")
+        sent = materialize(feature_store, environment.online_store_url, FIRST_DAY, TODAY, contents)
 
         assert sent.complete
         assert client.get(MARKER) == midnight(TODAY).isoformat().encode()
@@ -250,7 +261,8 @@ def test_a_cluster_holds_and_answers_the_same(run, environment, tmp_path):
     with valkey_cluster(tmp_path) as cluster:
         url = cluster.url
         feature_store = open_feature_store(replace(environment, online_store_url=url))
-        assert materialize(feature_store, url, FIRST_DAY, TODAY, fingerprint(store)).complete
+        contents = Contents.of(store)
+        assert materialize(feature_store, url, FIRST_DAY, TODAY, contents).complete
         with open_store(url) as client:
             reader = OnlineUserFeatures(client, user_columns(store))
             parity = sampled_parity(feature_store, reader, store, moment, 1_000)
@@ -265,7 +277,7 @@ def test_a_store_that_is_down_is_named(feature_store):
     url = f"redis://127.0.0.1:{free_port()}/0"
 
     with pytest.raises(OnlineStoreUnreachable, match=r"recsys up.*RECSYS_ONLINE_STORE_URL"):
-        materialize(feature_store, url, FIRST_DAY, TODAY, "same")
+        materialize(feature_store, url, FIRST_DAY, TODAY, CONTENTS)
 
 
 def test_views_are_described_as_of_now(feature_store):

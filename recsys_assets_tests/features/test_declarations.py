@@ -58,7 +58,7 @@ def test_a_ratio_comes_from_both_of_its_parts():
 
 
 def test_favourite_category_comes_from_the_catalogue():
-    assert ("items", "category_l2") in column_sources(USER_FEATURES)["top_category_28d"]
+    assert ("catalogue_history", "category_l2") in column_sources(USER_FEATURES)["top_category_28d"]
 
 
 def test_unpublished_parts_are_no_columns():

@@ -58,12 +58,32 @@ def test_counts_are_on_a_log_scale():
     assert np.isfinite(normaliser.encode(np.array([-5.0]))).all()
 
 
-@pytest.mark.parametrize("values", [[np.nan, np.nan], [4.0, 4.0]])
-def test_a_column_without_spread_stays_finite(values):
-    normaliser = Normaliser.fit(np.array(values))
+def test_a_column_without_any_value_stays_finite():
+    normaliser = Normaliser.fit(np.array([np.nan, np.nan]))
 
-    assert normaliser.encode(np.array([4.0, 5.0])).tolist()[0] in (0.0, 4.0)
-    assert np.isfinite(normaliser.encode(np.array([4.0, 5.0]))).all()
+    assert normaliser.encode(np.array([4.0, -5.0, np.nan])).tolist() == [4.0, -5.0, 0.0]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_a_constant_column_holds_is_its_mean_and_a_little_more_is_little(sign):
+    for cents in range(2001):
+        price = sign * cents / 100
+        normaliser = Normaliser.fit(np.full(1000, price))
+
+        same, more = normaliser.encode(np.array([price, price + 0.01])).tolist()
+
+        assert (normaliser.std, same) == (1.0, 0.0), price
+        assert 0 < more <= 0.01 + 1e-12, price
+
+
+def test_what_rounding_adds_to_a_constant_is_no_spread():
+    almost = 9.99 + np.array([0.0, 1.0, -1.0, 2.0]) * np.spacing(9.99)
+
+    assert Normaliser.fit(np.tile(almost, 250)).std == 1.0
+
+
+def test_a_small_spread_is_one():
+    assert Normaliser.fit(np.array([1e6, 1e6 + 0.01])).std < 1e-6
 
 
 def test_a_column_can_take_anothers_vocabulary():
@@ -100,11 +120,11 @@ def test_an_encoding_is_extended_by_column():
 def test_json_brings_back_the_same_encoding(tmp_path):
     columns = {"c": text("ä", "b", "b"), "x": np.array([1.0, 2.0, np.nan])}
     encoding = Encoding.fit(columns, ["c"], ["x"])
-    ModelEncoding(encoding, encoding).save(tmp_path / "encoding.json")
+    ModelEncoding(encoding, encoding, "Europe/Berlin").save(tmp_path / "encoding.json")
 
     loaded = ModelEncoding.load(tmp_path / "encoding.json")
 
-    assert loaded.query == encoding
+    assert (loaded.query, loaded.time_zone) == (encoding, "Europe/Berlin")
     batch, again = encoding.transform(columns), loaded.item.transform(columns)
     assert (batch.ids == again.ids).all()
     assert (batch.dense == again.dense).all()
@@ -130,3 +150,14 @@ def test_stored_encodings_are_plain_json():
     encoding = Encoding.fit({"c": text("a"), "x": np.ones(2)}, ["c"], ["x"])
 
     assert Encoding.from_dict(json.loads(json.dumps(encoding.to_dict()))) == encoding
+
+
+def test_a_model_from_before_there_were_time_zones_tells_the_hour_in_utc(tmp_path):
+    file = tmp_path / "encoding.json"
+    encoding = Encoding.fit({"x": np.ones(2)}, [], ["x"])
+    ModelEncoding(encoding, encoding).save(file)
+    stored = json.loads(file.read_text())
+    del stored["time_zone"]
+    file.write_text(json.dumps(stored))
+
+    assert ModelEncoding.load(file).time_zone == "UTC"

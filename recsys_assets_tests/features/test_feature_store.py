@@ -1,12 +1,21 @@
+from dataclasses import replace
+from datetime import date
+
+import pyarrow as pa
 import pytest
 import yaml
 
+from recsys_assets.events.contract import BrokenInput
+from recsys_assets.features.attributes import attribute_rows
 from recsys_assets.features.feature_store import (
+    apply_repository,
     local_or_url,
     redis_connection,
     write_configuration,
 )
 from recsys_assets.settings import load_settings
+from recsys_assets.storage import Store
+from recsys_assets.storage.filesystem import exists
 
 
 @pytest.mark.parametrize(
@@ -52,3 +61,18 @@ def test_the_configuration_of_a_deployment(tmp_path, offline_store, kind):
     assert found["registry"]["path"] == "s3://bucket/shop/feast/registry.db"
     assert found["online_store"]["connection_string"] == "127.0.0.1:6390,db=0"
     assert "${" not in (tmp_path / "feast" / "feature_store.yaml").read_text().split("\nproject")[1]
+
+
+@pytest.mark.integration
+def test_an_attribute_called_like_a_feature_is_refused_before_anything_is_registered(tmp_path):
+    settings = replace(load_settings(), home=tmp_path, storage_url=f"{tmp_path.as_uri()}/storage")
+    store, first = Store(settings.storage_url), date(2025, 1, 1)
+    users = pa.table({"user_id": ["ann"], "age": ["30s"]})
+    items = pa.table({"item_id": ["tea"], "text": ["Tea"], "discount": ["never"]})
+    store.table("user_attributes").write(attribute_rows("users", users, first))
+    store.table("item_attributes").write(attribute_rows("items", items, first))
+
+    with pytest.raises(BrokenInput, match=r"items\.parquet, column 'discount': the features item"):
+        apply_repository(settings)
+
+    assert not exists(f"{settings.storage_url}/feast")

@@ -1,5 +1,6 @@
-"""What is sent to the online store; the real sending is tested in `test_assets.py`."""
+"""What is sent to the online store; that it arrives is tested in `test_online_correction.py`."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
@@ -8,12 +9,16 @@ import redis
 
 from recsys_assets.features.attributes import ATTRIBUTE_TABLES
 from recsys_assets.features.declarations import DAILY_FEATURE_SETS, ITEM_PROMOTIONS
-from recsys_assets.features.online import complete_through, fingerprint, materialize
+from recsys_assets.features.online import Contents, complete_through, materialize
 from recsys_assets.storage import MissingPartition, Store
 
 FIRST = date(2025, 1, 1)
 ATTRIBUTES, PLAN = tuple(ATTRIBUTE_TABLES), (ITEM_PROMOTIONS.name,)
 DAILY = tuple(features.name for features in DAILY_FEATURE_SETS)
+
+
+CHANGED = Contents("changed", {"2025-03-05": "as first computed"})
+CONTENTS = Contents("as they are", {f"2025-03-0{n}": "as first computed" for n in range(1, 9)})
 
 
 def day(number, month=3):
@@ -44,9 +49,9 @@ def when(sent, views):
 class TestMaterialize:
     @pytest.fixture
     def send(self, valkey_url):
-        def send(number, sources="as they are", feast=None):
+        def send(number, contents=CONTENTS, feast=None):
             feast = feast or FeastStore()
-            made = materialize(feast, valkey_url, FIRST, date(2025, 3, number), sources)
+            made = materialize(feast, valkey_url, FIRST, date(2025, 3, number), contents)
             return feast.sent, made
 
         return send
@@ -65,61 +70,90 @@ class TestMaterialize:
         send(5)
         sent, made = send(6)
 
-        assert sent == dict.fromkeys((*PLAN, *DAILY), (day(5), day(6)))
+        assert when(sent, DAILY) == (day(6), day(6))
+        assert when(sent, PLAN) == (day(5), day(6))  # a promotion may begin at any hour
+        assert when(sent, ATTRIBUTES) is None
         assert not made.complete
 
     def test_other_attributes_or_plans_are_sent_as_a_whole_and_days_are_not(self, send):
         send(5)
-        sent, made = send(6, sources="a new item")
+        new_item = replace(CONTENTS, whole="a new item")
+        sent, made = send(6, new_item)
 
-        assert when(sent, DAILY) == (day(5), day(6))
+        assert when(sent, DAILY) == (day(6), day(6))
         assert when(sent, ATTRIBUTES) == (day(1, month=1), day(6))
         assert when(sent, PLAN)[0] < day(1, month=1)
         assert not made.complete
-        assert when(send(7, sources="a new item")[0], ATTRIBUTES) is None
+        assert when(send(7, new_item)[0], ATTRIBUTES) is None
 
-    def test_going_back_sends_all_of_history_anew(self, send):
+    @pytest.mark.parametrize("number", [2, 5, 6])
+    def test_a_day_that_was_computed_again_is_sent_with_all_after_it(self, send, number):
+        send(5)
+        corrected = replace(CONTENTS, days={**CONTENTS.days, "2025-03-03": "a file came late"})
+        sent, made = send(number, corrected)
+
+        end = day(max(number, 5))
+        assert when(sent, DAILY) == (day(4), end)
+        assert (made.start, made.end, made.complete) == (day(4), end, False)
+        assert when(send(number, corrected)[0], DAILY) is None
+
+    def test_it_never_goes_back(self, send, valkey_url):
         send(5)
         sent, made = send(4)
 
-        assert when(sent, ATTRIBUTES) == when(sent, DAILY) == (day(1, month=1), day(4))
-        assert made.complete
+        assert when(sent, DAILY) is None
+        assert made.end == day(5)
+        with redis.Redis.from_url(valkey_url) as client:
+            assert complete_through(client) == day(5)
 
     @pytest.mark.parametrize("view", [ATTRIBUTES[0], *PLAN, DAILY[0]])
     def test_what_was_cut_short_is_begun_anew(self, send, valkey_url, view):
         send(5)
         with pytest.raises(RuntimeError):
-            send(6, sources="changed", feast=FeastStore(fails_at=view))
+            send(6, CHANGED, feast=FeastStore(fails_at=view))
         with redis.Redis.from_url(valkey_url) as client:
             assert complete_through(client) is None
 
-        sent, made = send(6, sources="changed")
+        sent, made = send(6, CHANGED)
 
         assert when(sent, ATTRIBUTES) == when(sent, DAILY) == (day(1, month=1), day(6))
         assert made.complete
 
 
-class TestFingerprint:
+class TestContents:
     @pytest.fixture
     def store(self, tmp_path):
         store = Store(tmp_path.as_uri())
         for name in (*ATTRIBUTES, *PLAN):
             store.table(name).write(pa.table({"value": [name]}))
+        for name in DAILY:
+            store.table(name).write(pa.table({"value": [name]}), "2025-03-01")
         return store
 
-    def test_it_is_the_same_while_attributes_and_plan_are(self, store):
-        before = fingerprint(store)
-        store.table(DAILY[0]).write(pa.table({"value": ["of a day"]}), "2025-03-01")
+    def test_a_new_day_leaves_the_others_as_they_are(self, store):
+        before = Contents.of(store)
+        store.table(DAILY[0]).write(pa.table({"value": ["of a day"]}), "2025-03-02")
+        after = Contents.of(store)
 
-        assert fingerprint(store) == before
+        assert after.whole == before.whole
+        assert after.first_changed(before) == day(3)
+
+    @pytest.mark.parametrize("name", DAILY)
+    def test_a_day_that_is_written_again_has_changed(self, store, name):
+        before = Contents.of(store)
+        store.table(name).write(pa.table({"value": ["corrected"]}), "2025-03-01")
+
+        assert Contents.of(store).first_changed(before) == day(2)
 
     @pytest.mark.parametrize("name", [*ATTRIBUTES, *PLAN])
-    def test_any_change_shows(self, store, name):
-        before = fingerprint(store)
+    def test_any_change_of_attributes_or_plan_shows(self, store, name):
+        before = Contents.of(store)
         store.table(name).write(pa.table({"value": ["changed"]}))
+        after = Contents.of(store)
 
-        assert fingerprint(store) != before
+        assert after.whole != before.whole
+        assert after.first_changed(before) is None
 
     def test_a_table_that_is_not_there_is_named(self, tmp_path):
         with pytest.raises(MissingPartition, match=ATTRIBUTES[0]):
-            fingerprint(Store(tmp_path.as_uri()))
+            Contents.of(Store(tmp_path.as_uri()))

@@ -85,3 +85,18 @@ def test_any_moment_has_the_strongest_valid_value(seed):
                 r for r in changes if r["item_id"] == item and r["event_timestamp"] <= hours(hour)
             ]
             assert (known[-1]["display"] if known else 0.0) == max(valid, default=0.0)
+
+
+def test_a_promotion_for_ever_stays_within_the_years_that_every_engine_knows():
+    ever = {
+        "item_id": "tea",
+        "valid_from": datetime(1900, 1, 1, tzinfo=UTC),
+        "valid_to": datetime(9999, 12, 31, tzinfo=UTC),
+        "display": 0.5,
+        "mailer": 0.0,
+    }
+
+    changes = change_rows(pa.Table.from_pylist([ever], schema=PROMOTIONS.schema))
+
+    assert changes["display"].to_pylist() == [0.5, 0.0]
+    assert [moment.year for moment in changes["event_timestamp"].to_pylist()] == [1970, 2200]

@@ -1,7 +1,8 @@
 """Spark's snapshots against an independent computation from raw events, value by value."""
 
+import shutil
 from collections import defaultdict
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
@@ -12,19 +13,24 @@ from recsys_assets.features.declarations import (
     ITEM_PROMOTIONS,
     USER_FEATURES,
 )
+from recsys_assets.features.spark_batch import with_categories
 from recsys_assets.storage import MissingPartition, Store
+from recsys_assets.storage.filesystem import local_path
 from recsys_assets_tests.features import naive
 from recsys_assets_tests.features.conftest import backfill
 from recsys_assets_tests.features.tiny_history import (
+    CORRECTED_DAY,
     DAYS,
     FIRST_DAY,
     ITEM_IDS,
     LAST_DAY,
     USERS,
+    corrected,
     make_events,
     make_items,
     make_promotions,
     midnight,
+    write_events,
     write_history,
 )
 
@@ -108,6 +114,39 @@ def test_one_more_day_is_the_same_as_all_at_once(history, spark, tmp_path):
     for features in DAILY_FEATURE_SETS:
         one, other = (s.table(features.name).read(ALL_DAYS[-2:]) for s in (store, history))
         assert one.equals(other)
+
+
+def test_a_day_put_right_gives_what_everything_from_scratch_gives(
+    history, corrected_history, spark, tmp_path
+):
+    shutil.copytree(local_path(history.url), tmp_path / "store")
+    store = Store((tmp_path / "store").as_uri())
+    write_events(store, corrected(make_events(), CORRECTED_DAY), CORRECTED_DAY)
+
+    backfill(spark, store, days_between(CORRECTED_DAY, LAST_DAY))
+
+    for name in ("item_first_sold", USER_FEATURES.name, ITEM_FEATURES.name):
+        for day in ALL_DAYS:
+            one, other = (s.table(name).read([day]) for s in (store, corrected_history))
+            assert one.equals(other), (name, day)
+
+
+def test_an_event_counts_in_the_category_that_its_item_was_in_then(spark):
+    history = [("tea", date(2017, 1, 5), "old"), ("tea", date(2017, 1, 9), "new")]
+    days = {"2017-01-01": "old", "2017-01-08": "old", "2017-01-09": "new", "2017-02-01": "new"}
+    events = [("tea", (date.fromisoformat(day) - date(1970, 1, 1)).days) for day in days]
+    unknown = [("withdrawn before history", 17_000)]
+
+    joined = with_categories(
+        spark.createDataFrame(events + unknown, "item_id string, epoch_day int"),
+        spark.createDataFrame(history, "item_id string, seen_from date, category_l2 string"),
+    )
+
+    assert joined.columns == ["item_id", "epoch_day", "category_l2"]
+    found = {row.epoch_day: row.category_l2 for row in joined.collect()}
+    assert found == dict(zip((day for _, day in events), days.values(), strict=True)) | {
+        17_000: None
+    }
 
 
 def test_every_day_has_the_declared_schema(history):

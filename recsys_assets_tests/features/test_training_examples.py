@@ -1,6 +1,7 @@
 """Which examples there are; the join of features is tested in `test_assets.py`."""
 
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -13,10 +14,16 @@ from recsys_assets.features.training_examples import (
     join_features,
     training_examples,
 )
+from recsys_assets.settings import Days, InvalidSetting
 from recsys_assets.storage import Store
 from recsys_assets_tests.features.tiny_history import FIRST_DAY, make_events, write_history
 
 TODAY = date(2017, 2, 5)
+LIVE = Days(FIRST_DAY, None, TODAY, evaluation_days=7)
+RECORDED = replace(LIVE, last_day=date(2017, 12, 31))
+
+
+SPLITS = ("train", "validation", "held_out")
 
 
 class LosingStore:
@@ -39,7 +46,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def entities(store):
-    return example_entities(store, FIRST_DAY, TODAY).to_pylist()
+    return example_entities(store, RECORDED).to_pylist()
 
 
 def test_a_lost_row_stops_everything(entities):
@@ -66,6 +73,25 @@ def test_the_first_purchases_of_some_days_are_those_of_all_days_on_them(store, e
     expected = [row for row in entities if row["event_timestamp"].date().isoformat() in days]
     assert found == [{**row, "split": "train"} for row in expected]
     assert len(found) > 1
+
+
+def test_live_data_holds_its_last_days_out_and_validates_on_those_before(store, entities):
+    held_out = example_entities(store, LIVE).to_pylist()
+
+    def day_of(row):
+        return row["event_timestamp"].date()
+
+    days = {split: {day_of(r) for r in held_out if r["split"] == split} for split in SPLITS}
+    assert min(days["held_out"]) >= LIVE.evaluation_from > max(days["validation"])
+    assert min(days["validation"]) >= LIVE.evaluation_from - timedelta(days=7) > max(days["train"])
+    assert [row | {"split": ""} for row in held_out] == [row | {"split": ""} for row in entities]
+
+
+def test_a_history_too_short_to_validate_on_is_refused_before_anything_is_read(tmp_path):
+    nothing = Store(tmp_path.as_uri())
+
+    with pytest.raises(InvalidSetting, match="leaves 7 days to train on, and 8 are needed"):
+        example_entities(nothing, replace(LIVE, today=FIRST_DAY + timedelta(days=14)))
 
 
 def test_a_day_ends_before_the_midnight_that_begins_the_next():
@@ -96,7 +122,7 @@ def test_a_day_on_which_nothing_new_was_bought_has_examples_without_rows(store):
             return FeatureService(name=name, features=[view])
 
     day = "2017-03-01"
-    quiet = example_entities(store, FIRST_DAY, TODAY)[:0]
+    quiet = example_entities(store, RECORDED)[:0]
     examples = training_examples(Registered(), quiet)
     assert examples.column_names == [
         *("user_id", "item_id", "timestamp", "device", "split", "age", "spend_7d")

@@ -6,11 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from recsys_assets.events.catalogue_history import record
 from recsys_assets.events.contract import INTERACTIONS, ITEMS, PROMOTIONS
 from recsys_assets.storage import Store
 
 FIRST_DAY = date(2017, 1, 1)  # the first partition of the default source
 DAYS = 40
+CORRECTED_DAY = FIRST_DAY + timedelta(days=7)
 LAST_DAY = FIRST_DAY + timedelta(days=DAYS - 1)
 USERS = [f"user-{n}" for n in range(9)] + ["用户 ü"]
 ITEM_IDS = [f"item-{n}" for n in range(14)]
@@ -99,15 +101,39 @@ def make_users() -> list[dict[str, Any]]:
     ]
 
 
-def write_history(store: Store) -> None:
-    """Writes the input tables as the events stage does."""
-    events = make_events()
-    for number in range(DAYS):
+def corrected(events: list[dict[str, Any]], day: date) -> list[dict[str, Any]]:
+    """The events after a day was put right: two sales came late, and one has never been.
+
+    They were the first sales of an item that was not sold before, of one that was sold later, and
+    of one that was sold again later. One of them is the only event of a user.
+    """
+    first = {event["item_id"]: event for event in reversed(events) if event["event"] == "purchase"}
+    wrong = next(e for e in first.values() if e["timestamp"].date() == day)
+    later = next(e for e in first.values() if e["timestamp"].date() > day)
+    noon = midnight(day) + timedelta(hours=12)
+    late = [
+        {**wrong, "item_id": "never-sold", "user_id": USERS[0], "timestamp": noon},
+        {**wrong, "item_id": later["item_id"], "user_id": "late-user", "timestamp": noon},
+    ]
+    kept = [event for event in events if event is not wrong]
+    return sorted([*kept, *late], key=lambda event: (event["timestamp"], event["user_id"]))
+
+
+def write_events(store: Store, events: list[dict[str, Any]], first_day: date = FIRST_DAY) -> None:
+    """Writes the days of `interactions` from one on."""
+    for number in range((first_day - FIRST_DAY).days, DAYS):
         day = FIRST_DAY + timedelta(days=number)
         rows = [event for event in events if event["timestamp"].date() == day]
         table = pa.Table.from_pylist(rows, schema=INTERACTIONS.schema)
         store.table("interactions").write(table, day.isoformat())
-    store.table("items").write(pa.Table.from_pylist(make_items(), schema=ITEMS.schema))
+
+
+def write_history(store: Store) -> None:
+    """Writes the input tables as the events stage does."""
+    write_events(store, make_events())
+    catalogue = pa.Table.from_pylist(make_items(), schema=ITEMS.schema)
+    record(store, catalogue, FIRST_DAY)
+    store.table("items").write(catalogue)
     promotions = pa.Table.from_pylist(make_promotions(), schema=PROMOTIONS.schema)
     store.table("promotions").write(promotions)
     users = pa.schema([(name, pa.string()) for name in ("user_id", "age", "income")])

@@ -1,6 +1,5 @@
 """A small market whose days are all alike: the same households, departments and prices."""
 
-import json
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
@@ -8,9 +7,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from recsys_assets.events.catalogue_history import record
 from recsys_assets.events.contract import INTERACTIONS
 from recsys_assets.features.backfill import snapshot_schema
-from recsys_assets.features.declarations import USER_FEATURES
+from recsys_assets.features.declarations import ITEM_FEATURES, USER_FEATURES
+from recsys_assets.features.encoding import Encoding, ModelEncoding, Vocabulary
 from recsys_assets.monitoring.profile import Known
 from recsys_assets.monitoring.traffic import LABELS_SCHEMA, Traffic, with_day
 from recsys_assets.serving.release import Promoted
@@ -106,7 +107,7 @@ def write_market(store: Store, days: int, answered_from: int) -> None:
         "item_id": [f"item-{n}" for n in range(ITEMS)],
         "category_l1": [_department(n) for n in range(ITEMS)],
     }
-    store.table("items").write(pa.table(items))
+    record(store, pa.table(items), FIRST_DAY)
     for number in range(days):
         _write_day(store, number, answered=number >= answered_from)
 
@@ -116,8 +117,7 @@ def _write_day(store: Store, number: int, *, answered: bool) -> None:
     rows = purchase_rows(number)
     events = pa.Table.from_pylist(rows, schema=INTERACTIONS.schema)
     store.table("interactions").write(events, day)
-    first_sold = pa.schema([("item_id", pa.string()), ("first_time", pa.int64())])
-    store.table("item_first_sold").write(first_sold.empty_table(), day)
+    store.table("item_features").write(snapshot_schema(ITEM_FEATURES).empty_table(), day)
     store.table("user_features").write(_features(number, rows), day)
     if answered:
         store.table("request_log").write(request_log(store, number), day)
@@ -190,27 +190,35 @@ def outcomes(number: int, *, sessions: int = A_DAY, ordered: float = 0.5) -> pa.
 
 
 class OneRelease:
-    """Stands for `Releases` with one promoted release that was trained through a day."""
+    """Stands for `Releases` with release 1, trained through a day, and refreshes of it.
+
+    The last one is promoted.
+    """
 
     url = "file:///releases"
 
-    def __init__(self, folder: Path, trained_through: date) -> None:
+    def __init__(self, folder: Path, trained_through: date, refreshes: tuple[int, ...] = ()):
         self._folder = folder
+        self._live = max(1, *refreshes) if refreshes else 1
+        self._refreshes = dict.fromkeys(refreshes, 1)
         self._through = trained_through.isoformat()
-        encoding = {
-            "query": {"vocabularies": {"user_id": sorted(KNOWN.users)}},
-            "item": {"vocabularies": {"item_id": sorted(KNOWN.items)}},
-        }
-        (folder / "encoding.json").write_text(json.dumps(encoding))
+        query, item = (
+            Encoding({name: Vocabulary(tuple(sorted(ids)))}, {})
+            for name, ids in (("user_id", KNOWN.users), ("item_id", KNOWN.items))
+        )
+        ModelEncoding(query, item).save(folder / "encoding.json")
 
     def promoted(self) -> Promoted:
-        return Promoted(1, (), "2025-01-01T00:00:00+00:00")
+        return Promoted(self._live, (), "2025-01-01T00:00:00+00:00")
+
+    def refreshes(self) -> dict[int, int]:
+        return self._refreshes
 
     def manifest(self, release: int) -> dict[str, object]:
         return {"release": release, "trained_through": self._through}
 
     def part(self, release: int, name: str) -> Path:
-        assert (release, name) == (1, "dlrm")
+        assert (release, name) == (self._live, "dlrm")
         return self._folder
 
 

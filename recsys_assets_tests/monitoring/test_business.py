@@ -2,12 +2,14 @@
 
 import json
 
+import polars as pl
 import pytest
 
 from recsys_assets.monitoring.business import business_metrics, measure
 from recsys_assets.monitoring.outcomes import SCHEMA
 from recsys_assets.monitoring.states import FALLEN, OK, TOO_FEW
 from recsys_assets.monitoring.thresholds import BusinessThresholds
+from recsys_assets.serving.release import Releases
 from recsys_assets.storage import MissingPartition, Store
 from recsys_assets_tests.monitoring.market import day_of, outcomes
 
@@ -97,6 +99,32 @@ def test_the_days_before_are_read_from_the_store(tmp_path):
     assert report.plot().startswith("![business metrics](data:image/png;base64,")
 
 
+def test_what_refreshes_answered_counts_for_the_release_that_brought_the_weights(tmp_path):
+    store, day = Store(tmp_path.as_uri()), day_of(1).isoformat()
+    rows = pl.DataFrame(outcomes(1))
+    mixed = rows.with_columns(release=pl.Series([n % 5 for n in range(len(rows))]) + 3)
+    store.table("outcomes").write(mixed.to_arrow(), day)
+    for refresh in (6, 7):
+        Releases(store).note_refresh(refresh, weights=4)
+
+    assert measure(store, day, 24).metrics.live_release == 4
+
+
 def test_a_day_without_outcomes_is_named(tmp_path):
     with pytest.raises(MissingPartition, match="outcomes"):
         measure(Store(tmp_path.as_uri()), day_of(1).isoformat(), 24)
+
+
+@pytest.mark.parametrize("converting", [0, 50])
+@pytest.mark.parametrize(("sessions_of_one", "falls"), [(1, True), (50, False)])
+def test_sessions_of_a_household_say_less_than_as_many_households(
+    converting, sessions_of_one, falls
+):
+    rows = outcomes(11, sessions=200, ordered=1.0).to_pylist()
+    for number, row in enumerate(rows):
+        row["user_id"] = f"user-{number // sessions_of_one}"
+        row["orders"] = int(number < converting)
+    table = SCHEMA.empty_table().from_pylist(rows, schema=SCHEMA)
+    metrics = business_metrics(table, earlier(10), day_of(11).isoformat(), LIMITS, 24)
+    assert metrics.figures["conversion"] == converting / 200
+    assert ("conversion" in {alert.name for alert in metrics.alerts}) == falls

@@ -8,7 +8,7 @@ import pytest
 
 from recsys_assets.monitoring.drift import measure
 from recsys_assets.monitoring.experiments import shock_day, shocks, stationary_control, triggers
-from recsys_assets.monitoring.loading import live_release
+from recsys_assets.monitoring.loading import answered_traffic, live_release
 from recsys_assets.monitoring.plots import plot_signals
 from recsys_assets.monitoring.states import OK, TOO_FEW
 from recsys_assets.monitoring.thresholds import DriftThresholds
@@ -39,6 +39,20 @@ def test_a_day_is_measured_against_the_training_span_of_the_live_release(store, 
     assert report.live_release == 1
     assert report.reference_span == (day_of(7).isoformat(), day_of(27).isoformat())
     assert report.labels_about == [day_of(TRAINED + ANSWERED - 2).isoformat()]
+
+
+def test_answers_of_its_refreshes_are_a_releases_own(tmp_path):
+    store = Store(tmp_path.as_uri())
+    write_market(store, TRAINED + ANSWERED, answered_from=TRAINED)
+    releases = OneRelease(tmp_path, day_of(TRAINED - 1), refreshes=(2, 4))
+    alone = answered_traffic(store, live_release(OneRelease(tmp_path, day_of(TRAINED - 1))), LAST)
+    for number, release in ((TRAINED, 1), (TRAINED + 1, 2), (TRAINED + 2, 4)):
+        day = day_of(number).isoformat()
+        store.table("request_log").write(request_log(store, number, release), day)
+    found = answered_traffic(store, live_release(releases), LAST)
+
+    assert found.scores.equals(alone.scores)
+    assert measure(store, releases, LAST, LIMITS, 24).live_release == 1
 
 
 def test_metadata_is_plain_and_whole(store, releases):
@@ -105,7 +119,7 @@ def test_shocks_are_made_to_a_day_that_the_release_has_labels_of(store, releases
     live = live_release(releases)
     assert shock_day(store, live, LIMITS) == LAST
     with pytest.raises(ValueError, match="no day with 60 labelled answers"):
-        shock_day(store, replace(live, release=2), LIMITS)
+        shock_day(store, replace(live, release=2, releases=frozenset({2})), LIMITS)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Every day alike is quiet; what differs is beyond its bound; too little says nothing."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -130,3 +131,67 @@ def test_a_day_without_purchases_is_judged_by_its_requests(profile):
     found = measure_frames(profile, replace(day, purchases=day.purchases.clear()), LIMITS)
     assert {m.name for m in found} >= {"device", "age", "unknown_users", "auc"}
     assert "price_ratio" not in {m.name for m in found}
+
+
+def with_purchases(day, **changes):
+    return replace(day, purchases=day.purchases.with_columns(**changes))
+
+
+@pytest.mark.parametrize(("usual", "now"), [(0.0, 0.5), (0.5, 0.0)])
+def test_what_was_constant_in_all_of_the_reference_drifts_as_anything_else(usual, now):
+    reference = with_purchases(REFERENCE, discount=usual * pl.col("price"))
+    profile = Profile.fit(reference, KNOWN)
+    same, other = (
+        judge(profile, with_purchases(traffic(30), discount=share * pl.col("price")), LIMITS)
+        for share in (usual, now)
+    )
+    assert same.state == OK
+    assert (other.state, other.alerts[0].name) == (DRIFTED, "discount_share")
+
+
+def test_a_weekday_on_which_nothing_used_to_be_bought_is_held_against_all_days():
+    closed = day_of(28).weekday()
+    open_days = pl.col("day").dt.weekday() - 1 != closed
+    profile = Profile.fit(
+        replace(REFERENCE, purchases=REFERENCE.purchases.filter(open_days)), KNOWN
+    )
+    assert judge(profile, traffic(28), LIMITS).state == OK
+    dear = with_purchases(traffic(28), price=pl.col("price") * 2)
+    assert judge(profile, dear, LIMITS).alerts[0].name == "price_ratio"
+
+
+def test_the_hour_is_that_of_the_shops_clocks():
+    berlin = replace(KNOWN, time_zone="Europe/Berlin")
+    profile = Profile.fit(REFERENCE, berlin)
+    assert traffic(30).requests["timestamp"].max() < datetime(2025, 4, 3, tzinfo=UTC)
+    # From 30 March on clocks are an hour ahead: people come by these.
+    by_clock = replace(
+        traffic(30),
+        requests=traffic(30).requests.with_columns(pl.col("timestamp").dt.offset_by("-1h")),
+    )
+    hours = [
+        next(m.value for m in measure_frames(of, by_clock, LIMITS) if m.name == "hour")
+        for of in (profile, Profile.fit(REFERENCE, KNOWN))
+    ]
+    assert hours[0] < 0.05 < hours[1]
+
+
+def test_days_without_a_rated_session_are_no_days_to_compare_an_auc_with():
+    unrated = REFERENCE.labels.with_columns(auc=pl.lit(None, pl.Float64))
+    profile = Profile.fit(replace(REFERENCE, labels=unrated), KNOWN)
+    measured = {m.name: m for m in measure_frames(profile, traffic(30), LIMITS)}
+    assert "auc_floor" in measured
+    assert "auc" not in measured
+
+
+def test_households_whose_names_end_in_nul_are_others():
+    users = pl.Series(["a", "a\0", "x" * 512])
+    assert len(Households.draw(users, 1, np.random.default_rng(0))) == 3
+
+
+def test_a_reference_in_which_nothing_was_bought_judges_requests_alone():
+    profile = Profile.fit(replace(REFERENCE, purchases=REFERENCE.purchases.clear()), KNOWN)
+    judged = judge(profile, traffic(30), LIMITS)
+    assert judged.state == OK
+    assert {"device", "age"} <= {m.name for m in judged.measurements}
+    assert "price_ratio" not in {m.name for m in judged.measurements}

@@ -77,11 +77,31 @@ def test_numbers_fall_into_quantiles_of_the_reference_and_missing_apart():
     assert bins.assign(np.array([-5.0, 24.0, 24.5, 1e9, np.nan])).tolist() == [0, 0, 1, 3, 4]
 
 
-def test_repeated_numbers_make_fewer_bins_and_none_is_empty():
-    reference = np.array([0.0] * 80 + [1.0] * 15 + [2.0] * 5)
-    bins = NumberBins.fit(reference, 10)
+def test_repeated_numbers_make_fewer_bins():
+    reference = np.array([1.0] * 70 + [2.0] * 20 + [3.0] * 10)
+    bins = NumberBins.fit(reference, 5)
+    assert bins.labels == ["< 1", "= 1", "<= 2", "> 2", MISSING]
     counts = np.bincount(bins.assign(reference), minlength=len(bins.labels))
-    assert (counts[:-1] > 0).all()
+    assert counts.tolist() == [0, 70, 20, 10, 0]
+
+
+@pytest.mark.parametrize("value", [0.0, 9.99, -1e-300, 1e300])
+def test_what_was_constant_is_told_from_less_and_from_more(value):
+    bins = NumberBins.fit(np.full(1000, value), 10)
+    spread = abs(value) + 1
+    moved = np.array([value - spread, value, value + spread])
+    assert bins.assign(moved).tolist() == [0, 1, 2]
+    assert bins.labels == [f"< {value:.6g}", f"= {value:.6g}", f"> {value:.6g}", MISSING]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_column_that_hardly_ever_moved_is_told_from_one_that_always_has(sign):
+    reference = sign * np.array([5.0] * 97 + [4.0, 4.5, 4.9])
+    bins = NumberBins.fit(reference, 10)
+    usual = np.bincount(bins.assign(reference), minlength=len(bins.labels))
+    for value in (4.0, 5.1, 6.0):
+        moved = np.bincount(bins.assign(np.full(100, sign * value)), minlength=len(bins.labels))
+        assert psi(usual, moved) > 1
 
 
 def test_a_column_without_any_number_has_one_bin_beside_missing():
@@ -101,3 +121,8 @@ def test_strings_tell_frequent_other_unknown_and_missing_apart():
 def test_no_rows_fall_into_no_bins():
     bins = fit_bins(np.array(["a"], dtype=object), 10, 20)
     assert bins.assign(np.array([], dtype=object)).tolist() == []
+
+
+def test_strings_that_end_in_nul_are_others():
+    bins = CategoryBins.fit(np.array(["a", "a", "a\0"], dtype=object), 1)
+    assert bins.assign(np.array(["a", "a\0"], dtype=object)).tolist() == [0, 1]

@@ -12,7 +12,9 @@ PRICE = Measurement("price_ratio", "features", "psi", 0.31, 0.2, 0.1, 900, 0.2)
 
 def drift(day, state, *measurements):
     judged = Judged(state, [], list(measurements), 900)
-    return DriftReport(day, 7, ("2025-01-01", "2025-02-01"), [], judged, 10.0, 0.0, None, None)
+    return DriftReport(
+        day, 7, ("2025-01-01", "2025-02-01"), [], judged, 10.0, 0.0, None, None, "UTC"
+    )
 
 
 def business(day, state):

@@ -1,11 +1,21 @@
-"""What of a closed day's work is left to do; that days come in order is tested with the others."""
+"""What of a closed day's work is left to do, and what has to be done again.
+
+That days come in order is tested with the other sensors.
+"""
 
 import dagster as dg
 import pytest
 
-from recsys_assets.definitions import daily_loop, defs
+from recsys_assets.definitions import correct_days, daily_loop, defs
 from recsys_assets.monitoring.clock import close_day
-from recsys_assets.monitoring.sensors import _FOLLOWING, _PREPARED, closed_day_sensor
+from recsys_assets.monitoring.sensors import (
+    _FOLLOWING,
+    _PREPARED,
+    CORRECTED,
+    closed_day_sensor,
+    corrected_days_sensor,
+)
+from recsys_assets.partitions import daily
 from recsys_assets.resources import StoreResource
 from recsys_assets.storage import Store
 
@@ -61,3 +71,149 @@ def test_what_is_left_and_what_is_made_are_the_days_whole_work():
     once = {key for key in job if graph.get(key).partitions_def is None}
     before = {dg.AssetKey(name) for name in ("item_first_sold",)}
     assert job - events - once - before - set(_PREPARED) == set(_FOLLOWING)
+
+
+class Loop:
+    """A shop whose days are worked on, and the sensor that looks for corrections."""
+
+    def __init__(self, instance):
+        self.instance = instance
+        self.cursor = None
+
+    def ingest(self, day, content="as it was", late=()):
+        metadata = {"content": content, "rows_for_earlier_days": dict.fromkeys(late, 1)}
+        self.report("interactions", day, metadata)
+
+    def report(self, name, day, metadata=None):
+        made = dg.AssetMaterialization(name, partition=day, metadata=metadata or {})
+        self.instance.report_runless_asset_event(made)
+
+    def live(self, *days, answered=True):
+        for day in days:
+            self.ingest(day)
+            for name in ("user_features", "item_features", "daily_examples"):
+                self.report(name, day)
+            if answered:
+                self.report("outcomes", day)
+
+    def tick(self):
+        with dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursor,
+            definitions=defs,
+            sensor_name="corrected_days_sensor",
+        ) as context:
+            done = corrected_days_sensor.evaluate_tick(context)
+        self.cursor = done.cursor
+        return list(done.run_requests or ())
+
+
+def days_corrected(request, instance):
+    """Carries a request out, with assets that do nothing but report what real ones would."""
+    single = dg.BackfillPolicy.single_run()
+
+    @dg.multi_asset(
+        specs=[dg.AssetSpec(name) for name in CORRECTED[:2]],
+        partitions_def=daily,
+        backfill_policy=single,
+    )
+    def ingest(context):
+        for day in context.partition_keys:
+            context.add_asset_metadata(
+                {"content": "with what came late"}, dg.AssetKey("interactions"), day
+            )
+        yield from (dg.MaterializeResult(name) for name in CORRECTED[:2])
+
+    def derived(name):
+        @dg.asset(name=name, partitions_def=daily, backfill_policy=single, deps=["interactions"])
+        def made() -> None: ...
+
+        return made
+
+    job = dg.define_asset_job(request.job_name, dg.AssetSelection.all())
+    definitions = dg.Definitions(assets=[ingest, *map(derived, CORRECTED[2:])], jobs=[job])
+    return definitions.resolve_job_def(request.job_name).execute_in_process(
+        instance=instance, tags=request.tags, asset_selection=list(request.asset_selection)
+    )
+
+
+def materialized(result):
+    return [
+        event.event_specific_data.materialization
+        for event in result.get_asset_materialization_events()
+    ]
+
+
+class TestCorrectedDays:
+    DAYS = ("2017-10-01", "2017-10-02", "2017-10-03")
+
+    @pytest.fixture
+    def loop(self, instance):
+        return Loop(instance)
+
+    def test_where_nothing_was_corrected_nothing_is_asked_for(self, loop):
+        loop.live(*self.DAYS)
+
+        assert loop.tick() == []
+
+    def test_late_rows_have_one_run_read_and_compute_the_days_again(self, loop):
+        loop.live(*self.DAYS)
+        loop.ingest(self.DAYS[2], late=[self.DAYS[1]])
+
+        (request,) = loop.tick()
+
+        assert request.job_name == "correct_days"
+        assert (request.partition_key_range.start, request.partition_key_range.end) == self.DAYS[1:]
+        assert {key.to_user_string() for key in request.asset_selection} == set(CORRECTED)
+        assert [again.run_key for again in loop.tick()] == [request.run_key]  # created once
+
+    def test_events_put_right_are_not_read_once_more(self, loop):
+        loop.live(*self.DAYS)
+        loop.ingest(self.DAYS[0], "put right")
+
+        (request,) = loop.tick()
+
+        assert request.partition_key_range.start == self.DAYS[0]
+        names = {key.to_user_string() for key in request.asset_selection}
+        assert set(CORRECTED) - names == {"interactions", "quarantined_interactions"}
+
+    def test_days_before_the_first_answer_have_no_outcomes(self, loop):
+        loop.live(*self.DAYS, answered=False)
+        loop.ingest(self.DAYS[0], "put right")
+
+        (request,) = loop.tick()
+
+        assert not {dg.AssetKey("outcomes"), dg.AssetKey("business_metrics")} & set(
+            request.asset_selection
+        )
+
+    @pytest.mark.parametrize("job", ["initial_pipeline", "correct_days"])
+    def test_a_run_that_makes_many_days_is_waited_for(self, loop, job):
+        loop.live(*self.DAYS)
+        loop.ingest(self.DAYS[0], "put right")
+        loop.instance.create_run_for_job(
+            defs.resolve_job_def(job), status=dg.DagsterRunStatus.STARTED
+        )
+
+        assert loop.tick() == []
+
+    def test_once_the_run_has_ended_nothing_is_left_to_correct(self, loop):
+        loop.live(*self.DAYS)
+        loop.ingest(self.DAYS[2], late=[self.DAYS[1]])
+        (request,) = loop.tick()
+
+        done = days_corrected(request, loop.instance)
+
+        assert done.success
+        made = {event.asset_key.to_user_string() for event in materialized(done)}
+        assert made == set(CORRECTED)
+        assert {event.partition for event in materialized(done)} == set(self.DAYS[1:])
+        assert loop.tick() == []
+
+    def test_what_is_corrected_is_a_part_of_a_days_work(self):
+        jobs = (daily_loop, correct_days)
+        day, again = (
+            defs.resolve_job_def(job.name).asset_layer.selected_asset_keys for job in jobs
+        )
+
+        assert again < day

@@ -16,7 +16,7 @@ THROUGH = "2017-03-31"
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
-    live = Live(1, THROUGH, Known(frozenset(), frozenset()))
+    live = Live(1, THROUGH, Known(frozenset(), frozenset()), frozenset({1}))
     monkeypatch.setattr(experiments, "as_live", lambda releases, release: live)
     return load_settings({"RECSYS_HOME": str(tmp_path)})
 

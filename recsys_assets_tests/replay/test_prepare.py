@@ -6,7 +6,7 @@ from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 
 DAYS = ["2017-10-01", "2017-10-02", "2017-10-03"]
-RECORDED, EXAMPLES = prepare._RECORDED
+RECORDED, EXAMPLES = prepare.FEATURES, prepare._EXAMPLES
 
 
 @pytest.fixture
@@ -22,13 +22,13 @@ def asked(tmp_path, monkeypatch):
         ),
     )
 
-    def ask(recorded, examples):
+    def ask(recorded, examples, **groups):
         for tables, count in ((RECORDED, recorded), (EXAMPLES, examples)):
             for day in DAYS[:count]:
                 for name in tables:
                     store.table(name).write(pa.table({"user_id": ["ann"]}), day)
         first, *_, last = map(prepare.date.fromisoformat, DAYS)
-        prepare.prepare(settings, None, first, last, None)
+        prepare.prepare(settings, None, first, last, None, **groups)
         return runs
 
     return ask
@@ -44,3 +44,7 @@ def test_what_is_there_is_not_made_again(asked):
 
 def test_when_nothing_is_missing_nothing_is_run(asked):
     assert asked(3, 3) == []
+
+
+def test_only_what_is_asked_for_is_made(asked):
+    assert asked(1, 0, groups=(RECORDED,)) == [(RECORDED, DAYS[1:])]

@@ -121,3 +121,12 @@ def test_sessions_that_led_to_something_are_judged_once_their_outcomes_are_known
 
 def test_without_outcomes_nothing_is_known(store):
     assert labelled_quality(store, [write_day(store, 0, [("milk",)], [("milk",)])]) == []
+
+
+def test_other_methods_are_compared_by_their_names():
+    users = [f"user-{n}" for n in range(5)]
+    of_day = day("2017-10-01", users, [0.4] * 5, [0.1] * 5)
+    week = by_week([of_day], ("frozen", "live"))["all"]["ndcg_at_10"]
+
+    assert (week["frozen"], week["live"]) == pytest.approx((0.1, 0.4))
+    assert week["difference"] == pytest.approx(-0.3)

@@ -82,7 +82,7 @@ class TestCompare:
         day = labelled("2025-03-01", ("ann", "a"))
         table = as_markdown([compare("newest", [day], always("a"), always("b"), always("c"))])
 
-        assert "**newest**: 2025-03-01; 1 sessions of 1 households" in table
+        assert "**weights alone**: 2025-03-01; 1 sessions of 1 households" in table
         row = "| recall_at_10 | 1.0000 | 0.0000 | 0.0000 | +1.0000 (+1.0000 to +1.0000) |"
         assert row in table
 

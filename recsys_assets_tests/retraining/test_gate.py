@@ -5,11 +5,14 @@ import pytest
 from recsys_assets.evaluation.metrics import Estimate
 from recsys_assets.retraining.comparison import Compared, Comparison
 from recsys_assets.retraining.gate import (
+    DATA,
     NEWEST,
     OLDER,
     GateRules,
     Spans,
+    day_before,
     judge,
+    judge_refresh,
     spans,
     unknown_to,
 )
@@ -95,10 +98,20 @@ class TestJudge:
 
         assert verdict(few).reasons == ("99 households in the newest days, 100 are needed",)
 
-    def test_without_a_day_that_live_does_not_know_nothing_is_promoted(self):
+    def test_without_a_day_that_nobody_has_learned_from_nothing_is_promoted(self):
         (reason,) = verdict(comparison(OLDER)).reasons
 
-        assert "no labelled day that the live release does not know" in reason
+        assert "no labelled day that neither it nor the live release has learned from" in reason
+
+    def test_what_fresh_data_alone_gain_makes_no_weights_better(self):
+        worse = compared(over_live=Estimate(-0.005, -0.009, -0.001))
+
+        assert not verdict(comparison(ndcg=worse), comparison(DATA)).better
+
+    def test_what_fresh_data_alone_lose_makes_no_weights_worse(self):
+        worse = compared(over_live=Estimate(-0.05, -0.09, -0.01))
+
+        assert verdict(comparison(), comparison(DATA, ndcg=worse)).better
 
     def test_forgetting_the_older_days_rejects(self):
         forgot = compared(over_live=Estimate(-0.011, -0.02, -0.001))
@@ -147,3 +160,51 @@ class TestJudge:
         strict = replace(RULES, min_households=501)
 
         assert "501 are needed" in verdict(rules=strict).reason
+
+
+class TestJudgeRefresh:
+    def verdict(self, gain=None, withdrawn=0.0, faults=(), p50_ms=4.0):
+        return judge_refresh(gain, withdrawn, faults, (p50_ms, 3.0), RULES)
+
+    def test_what_answers_well_and_has_lost_nothing_goes_live(self):
+        assert self.verdict().better
+        assert self.verdict(comparison(DATA)).better
+
+    def test_it_need_not_be_better(self):
+        assert self.verdict(comparison(DATA, ndcg=compared(over_live=TIE))).better
+
+    def test_faults_and_slow_answers_reject_it_as_they_do_a_candidate(self):
+        found = self.verdict(faults=("an item appears twice",), p50_ms=25.1)
+
+        assert found.reasons == (
+            "canary: an item appears twice",
+            "p50 latency is 25.1 ms, at most 25.0 are allowed",
+        )
+
+    def test_a_catalogue_that_has_shrunk_at_once_is_a_broken_delivery(self):
+        assert self.verdict(withdrawn=0.2).better
+        (reason,) = self.verdict(withdrawn=0.201).reasons
+        assert reason.startswith("20.1% of the live release's items are in the catalogue no more")
+
+    def test_fresh_data_that_surely_lose_reject_it(self):
+        worse = compared(over_live=Estimate(-0.011, -0.02, -0.001))
+        (reason,) = self.verdict(comparison(DATA, ndcg=worse)).reasons
+
+        assert reason == (
+            "NDCG@10 over fresh data fell by more than 10% of 0.1000: -0.0110 (-0.0200 to -0.0010)"
+        )
+
+    @pytest.mark.parametrize(
+        "loss", [Estimate(-0.011, -0.02, 0.001), Estimate(-0.009, -0.01, -0.001)]
+    )
+    def test_a_loss_that_may_be_chance_or_is_slight_does_not(self, loss):
+        assert self.verdict(comparison(DATA, ndcg=compared(over_live=loss))).better
+
+    def test_a_loss_of_too_few_households_says_nothing(self):
+        worse = compared(over_live=Estimate(-0.05, -0.09, -0.01))
+
+        assert self.verdict(comparison(DATA, households=99, ndcg=worse)).better
+
+
+def test_the_day_before_the_first_of_a_month():
+    assert day_before("2025-03-01") == "2025-02-28"

@@ -1,11 +1,17 @@
+import json
 from dataclasses import fields, replace
 
+import dagster as dg
 import pytest
 
 from recsys_assets.definitions import defs
+from recsys_assets.resources import StoreResource
+from recsys_assets.retraining.assets import retrained_dlrm, retrained_two_tower
 from recsys_assets.retraining.configuration import CandidateGate
 from recsys_assets.retraining.gate import GateRules, spans
+from recsys_assets.retrieval.pipes import ModelsEnvironment
 from recsys_assets.settings import load_settings
+from recsys_assets.storage import Store
 
 TRAINED = {
     "fine_tune": ("finetuned_query_tower", "finetuned_dlrm"),
@@ -18,7 +24,7 @@ def test_a_job_trains_judges_and_promotes(name, trained):
     job = defs.resolve_job_def(name)
     assets = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
 
-    assert assets == {*trained, "release_candidate", "promoted_release"}
+    assert assets == {*trained, "item_text_embeddings", "release_candidate", "promoted_release"}
     assert job.tags["recsys/trains"] == "1"  # only one run with this tag at a time
 
 
@@ -35,6 +41,43 @@ def test_what_the_gate_finds_blocks_the_promotion(name):
     (found,) = (key for key in specs.asset_check_keys if key.name == name and _of_candidate(key))
 
     assert specs.get_check_spec(found).blocking
+
+
+class RecordingModels(ModelsEnvironment):
+    """Trains nothing; the extras of each training are the figures that it publishes."""
+
+    url: str
+
+    def run(self, context, module, extras):
+        name = f"{context.asset_key.to_user_string()}/{context.partition_key}"
+        with Store(self.url).artifact(name).new_version() as draft:
+            (draft.path / "metrics.json").write_text(json.dumps(extras))
+        return draft.version
+
+
+@pytest.mark.parametrize(
+    ("asset", "changed"),
+    [
+        (retrained_two_tower, {"seed": 7, "epochs": 3}),
+        (retrained_dlrm, {"seed": 7, "learning_rate": 0.5}),
+    ],
+)
+def test_hyperparameters_and_seed_reach_a_full_retrain(tmp_path, asset, changed):
+    url, day = tmp_path.as_uri(), "2017-10-05"
+    result = dg.materialize(
+        [asset],
+        partition_key=day,
+        resources={
+            "store": StoreResource(url=url),
+            "models": RecordingModels(url=url),
+            "gate": CandidateGate(attribution_hours=24),
+        },
+        run_config={"ops": {asset.key.to_user_string(): {"config": changed}}},
+        selection=[asset],
+    )
+
+    metadata = result.asset_materializations_for_node(asset.key.to_user_string())[0].metadata
+    assert changed.items() <= metadata["parameters"].data.items()
 
 
 def _of_candidate(key):

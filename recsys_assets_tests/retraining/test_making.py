@@ -44,6 +44,7 @@ def make(releases, monkeypatch):
     origins = []
 
     def rendered(_, parts, day, origin, config):
+        assert config == "as the live one's"
         origins.append((day, origin))
         return publish_tiny_release(releases)
 
@@ -53,6 +54,7 @@ def make(releases, monkeypatch):
         monkeypatch.setattr(making, "render", rendered)
         monkeypatch.setattr(making.Known, "at", lambda *_: None)
         monkeypatch.setattr(making, "serving_parts", lambda *_: (None, 0.99))
+        monkeypatch.setattr(making.ServingConfig, "of", lambda *_: "as the live one's")
         monkeypatch.setattr(making, "_online_through", lambda _, day: day)
         monkeypatch.setattr(making, "is_live", lambda _: False)
         # No canary: `check_release` is played.

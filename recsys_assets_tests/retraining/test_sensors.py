@@ -19,6 +19,7 @@ from recsys_assets.retraining.alerts import (
     read_alert,
 )
 from recsys_assets.retraining.sensors import SENSORS, TOLD_AGAIN, run_failure_alert
+from recsys_assets.serving.release import MANIFEST, Reason, Releases
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 from recsys_assets_tests.retraining import toy_graph
@@ -303,6 +304,83 @@ def test_a_fall_in_the_first_days_of_a_release_rolls_it_back_once(loop):
     assert loop.tick("business_guard") == []
 
 
+# refresh_sensor
+
+
+@pytest.fixture
+def live(home):
+    """Release 1 over the data of 2017-10-01 is live."""
+    releases = Releases(Store(load_settings().storage_url))
+    promote_rendered(releases, "2017-10-01")
+    return releases
+
+
+def promote_rendered(releases, data, weights=None):
+    with releases.new() as draft:
+        (draft.path / MANIFEST).write_text(json.dumps({"item_features_day": data}))
+    release = int(draft.version)
+    if weights is not None:
+        releases.note_refresh(release, weights)
+    releases.record(release, (), Reason("a test", "pytest"))
+
+
+def refresh_online_store(loop, *days):
+    for day in days:
+        loop.instance.report_runless_asset_event(
+            dg.AssetMaterialization("online_refresh", partition=day)
+        )
+
+
+def test_a_later_day_than_the_live_release_knows_asks_for_its_refresh(loop, live):
+    refresh_online_store(loop, "2017-10-03", "2017-10-02")
+    (request,) = loop.tick("refresh_sensor")
+
+    assert (request.job_name, request.partition_key) == ("refresh_release", "2017-10-03")
+    assert request.tags["recsys/why"] == "data through 2017-10-03"
+    assert "recsys/trains" not in request.tags
+    assert loop.tick("refresh_sensor") == []  # whatever becomes of it
+
+
+def test_a_day_that_the_live_release_knows_is_no_news(loop, live):
+    refresh_online_store(loop, "2017-09-30", "2017-10-01")
+
+    assert loop.tick("refresh_sensor") == []
+    assert loop.skipped == (
+        "release 1, which is live, holds the data through 2017-10-01: 2017-10-01 is no news to it"
+    )
+
+
+def test_the_refresh_of_a_day_waits_until_all_of_it_is_there(loop, live):
+    refresh_online_store(loop, "2017-10-02")
+    run = loop.instance.create_run_for_job(
+        loop.defs.resolve_job_def("daily_loop"), status=dg.DagsterRunStatus.STARTED
+    )
+
+    assert loop.tick("refresh_sensor") == []
+    assert loop.skipped == "A day is being worked on."
+    loop.end(run.run_id)
+    assert len(loop.tick("refresh_sensor")) == 1
+
+
+def test_weights_that_are_live_again_are_brought_up_to_date_too(loop, live):
+    refresh_online_store(loop, "2017-10-02")
+    loop.tick("refresh_sensor")
+    promote_rendered(live, "2017-10-02")
+    assert loop.tick("refresh_sensor") == []
+
+    promote_rendered(live, "2017-09-15", weights=9)  # as a rollback does
+    (request,) = loop.tick("refresh_sensor")
+    assert request.run_key == "9:2017-10-02"
+
+
+def test_without_a_release_or_a_day_there_is_nothing_to_refresh(loop, home):
+    assert loop.tick("refresh_sensor") == []
+    assert loop.skipped == "Nothing is promoted yet."
+    promote_rendered(Releases(Store(load_settings().storage_url)), "2017-10-01")
+    assert loop.tick("refresh_sensor") == []
+    assert loop.skipped == "No day has been refreshed yet."
+
+
 # closed_day_sensor
 
 
@@ -401,6 +479,16 @@ def test_a_rejected_candidate_is_reported_as_such(loop, home):
         "fine_tune of 2017-10-02: rejected by beats_live: ndcg_at_10 fell by 0.0010"
     )
     assert alert["cause"] == "price_ratio"
+
+
+def test_a_rejected_refresh_is_reported_as_such(loop, home):
+    alert_of(loop, loop.execute("refresh_release", "2017-10-02"))
+
+    (alert,) = alerts(home)
+    assert alert["kind"] == "candidate_rejected"
+    assert alert["text"] == (
+        "refresh_release of 2017-10-02: rejected by canary_answers: an item appears twice"
+    )
 
 
 def test_a_crash_is_reported_with_its_root_cause(loop, home):

@@ -2,10 +2,12 @@
 
 import json
 import shutil
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import numpy as np
@@ -32,6 +34,9 @@ pytestmark = pytest.mark.integration
 
 NEXT_DAY = (FIRST_DAY + timedelta(days=DAYS)).date().isoformat()
 NEW_USER, NEW_ITEM = "user-new", "item-new"
+ZONE = "Europe/Berlin"  # of the shop by now; the first training knew of none
+NEW_PRODUCT = {"item_id": NEW_ITEM, "category_l2": "category-new", "brand": "brand-new", "price": 9}
+NEW_ATTRIBUTES = {"age": ["ancient"], "income": ["high"]}
 TUNED = {"two_tower": "finetuned_query_tower", "dlrm": "finetuned_dlrm"}
 TUNING = {"recent_days": 3, "recent_examples": 128, "replay_examples": 128}
 
@@ -47,7 +52,7 @@ def run(store, module, **extras):
         )
         return dg.Output(version)
 
-    models = ModelsSubprocess.from_settings(load_settings())
+    models = ModelsSubprocess.from_settings(replace(load_settings(), time_zone=ZONE))
     result = dg.materialize([trained], resources={"models": models})
     return store.artifact(artifact).fetch(result.output_for_node("trained"))
 
@@ -64,13 +69,17 @@ def publish_release(store):
 
 
 def add_a_day(store):
-    """A day on which a new user buys, among others, an item that is new in the catalogue."""
-    for name in ("items", "item_text_embeddings"):
-        table = store.table(name).read()
-        new = table.slice(0, 1).set_column(
-            table.column_names.index("item_id"), "item_id", pa.array([NEW_ITEM])
-        )
-        store.table(name).write(pa.concat_tables([table, new]))
+    """A day on which a new user buys, among others, an item that is new in the catalogue.
+
+    Its text has no embedding yet, its category and brand were never seen. Nor were the user's
+    store and age, and users have one attribute more.
+    """
+    catalogue = store.table("items").read()
+    new = catalogue.slice(0, 1)
+    for name, value in NEW_PRODUCT.items():
+        new = _with(new, name, [value])
+    store.table("items").write(pa.concat_tables([catalogue, new]))
+    store.table("users").write(pa.table({"user_id": [NEW_USER], **NEW_ATTRIBUTES}))
     for name in ("interactions", "item_features"):
         rows = store.table(name).read([THROUGH])
         store.table(name).write(_a_day_later(rows, *_moment(rows)), NEXT_DAY)
@@ -78,14 +87,22 @@ def add_a_day(store):
     bought = _a_day_later(bought, "timestamp", timedelta(days=DAYS))
     users = pa.array([*[NEW_USER] * 4, *bought.column("user_id").to_pylist()[4:]])
     items = pa.array([NEW_ITEM, *bought.column("item_id").to_pylist()[1:]])
-    for name, values in {"user_id": users, "item_id": items}.items():
-        bought = bought.set_column(bought.column_names.index(name), name, values)
+    values = {"user_id": users, "item_id": items, "top_store_28d": ["store-new"] * 8}
+    for name, column in values.items():
+        bought = _with(bought, name, column)
+    bought = _with(bought, "age", NEW_ATTRIBUTES["age"] * 8)
+    bought = bought.append_column("income", pa.array(NEW_ATTRIBUTES["income"] * 8))
     store.table("daily_examples").write(bought, NEXT_DAY)
     events = store.table("interactions").read([NEXT_DAY])
     purchases = bought.select(["user_id", "item_id", "timestamp"]).append_column(
         "event", pa.array(["purchase"] * len(bought))
     )
     store.table("interactions").write(pa.concat_tables([events, purchases]), NEXT_DAY)
+
+
+def _with(rows, name, values):
+    place = rows.column_names.index(name)
+    return rows.set_column(place, name, pa.array(values, rows.schema.field(name).type))
 
 
 def _moment(rows):
@@ -162,7 +179,20 @@ def test_a_retrain_writes_what_the_first_training_writes(shop, base, part, param
     assert metrics["trained_through"] == THROUGH
     assert metrics["finite_weights"]
     assert parameters.items() <= metrics["parameters"].items()
+    assert ModelEncoding.load(again / "encoding.json").time_zone == ZONE
+    if part == "two_tower":
+        by_clock, by_utc = (on_two_sundays(store, tower) for tower in (again, base[part]))
+        assert np.allclose(by_clock[0], by_clock[1])
+        assert not np.allclose(by_utc[0], by_utc[1])
     assert (part == "dlrm") == (again / RETRIEVAL / CANDIDATE_TOWER).exists()
+
+
+def on_two_sundays(store, tower):
+    """Queries of one user at noon before and after clocks are put forward, else alike."""
+    user = load_training_data(store, THROUGH).examples.take(np.array([0, 0])).user
+    user["last_event_at"] = np.full(2, np.nan)
+    noons = [datetime(2025, *day, 12, tzinfo=ZoneInfo(ZONE)) for day in ((3, 23), (4, 6))]
+    return QueryTower(tower).embed(user, np.array([int(noon.timestamp()) for noon in noons]))
 
 
 def test_a_fine_tune_has_all_files_of_its_base(base, tower, ranker):
@@ -202,6 +232,7 @@ def test_all_layers_of_the_ranker_learn(base, ranker):
 def test_new_ids_get_rows_behind_those_there_are(base, tower, ranker):
     known, extended = (ModelEncoding.load(f / "encoding.json") for f in (base["dlrm"], ranker))
 
+    assert extended.time_zone == known.time_zone == "UTC"
     assert extended.query.vocabularies["user_id"].values == (
         *known.query.vocabularies["user_id"].values,
         NEW_USER,
@@ -214,6 +245,18 @@ def test_new_ids_get_rows_behind_those_there_are(base, tower, ranker):
     assert metrics_of(tower)["new_users"] == 1
     item = ModelEncoding.load(tower / "encoding.json").item
     assert item.vocabularies["item_id"].encode(np.array([NEW_ITEM])).tolist() == [UNKNOWN]
+
+
+def test_what_a_vocabulary_lacks_is_unknown(tower, ranker):
+    for folder in (tower, ranker):
+        encoding = ModelEncoding.load(folder / "encoding.json")
+        for side, name, value in (
+            (encoding.item, "category_l2", NEW_PRODUCT["category_l2"]),
+            (encoding.item, "brand", NEW_PRODUCT["brand"]),
+            (encoding.query, "age", NEW_ATTRIBUTES["age"][0]),
+            (encoding.query, "top_store_28d", "store-new"),
+        ):
+            assert side.vocabularies[name].encode(np.array([value])).tolist() == [UNKNOWN]
 
 
 def test_a_fine_tuned_pair_answers_for_new_users_and_new_items(shop, tower, ranker):

@@ -53,7 +53,18 @@ def release_candidate(
     )
 
 
-@dg.asset(deps=[release_candidate])
+@dg.asset(
+    partitions_def=DAYS,
+    check_specs=[dg.AssetCheckSpec("canary_answers", asset="refreshed_release", blocking=True)],
+)
+def refreshed_release() -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    yield dg.MaterializeResult()
+    yield dg.AssetCheckResult(
+        check_name="canary_answers", passed=False, metadata={"faults": ["an item appears twice"]}
+    )
+
+
+@dg.asset(deps=[release_candidate, refreshed_release])
 def promoted_release() -> None: ...
 
 
@@ -70,12 +81,20 @@ def daily_loop() -> None:
     work()
 
 
+@dg.job(partitions_def=DAYS)
+def correct_days() -> None:
+    work()
+
+
 @dg.job
 def rollback_release() -> None:
     rollback()
 
 
 TRAINED = dg.AssetSelection.assets("finetuned_query_tower", "release_candidate", "promoted_release")
+
+
+REFRESHED = dg.AssetSelection.assets("refreshed_release", "promoted_release")
 
 
 def resources() -> dict[str, dg.ConfigurableResource]:
@@ -89,12 +108,20 @@ def resources() -> dict[str, dg.ConfigurableResource]:
 
 def definitions() -> dg.Definitions:
     return dg.Definitions(
-        assets=[*REPORTS, finetuned_query_tower, release_candidate, promoted_release],
+        assets=[
+            *REPORTS,
+            finetuned_query_tower,
+            release_candidate,
+            refreshed_release,
+            promoted_release,
+        ],
         jobs=[
             daily_loop,
+            correct_days,
             rollback_release,
             dg.define_asset_job("fine_tune", TRAINED),
             dg.define_asset_job("full_retrain", TRAINED),
+            dg.define_asset_job("refresh_release", REFRESHED),
         ],
         sensors=SENSORS,
         resources=resources(),

@@ -197,3 +197,43 @@ def test_either_environment_reads_what_the_other_has_written(tmp_path, kind, wri
     for budget, there in zip(index_kinds.BUDGETS, np.load(tmp_path / "rows.npy"), strict=True):
         rows, _ = found.search(vectors[:20], 10, budget)
         assert (rows == there).mean() > 0.98
+
+
+@pytest.mark.parametrize("kind", index_kinds.KINDS)
+@pytest.mark.parametrize("dimensions", [16, 64])
+def test_many_items_with_one_and_the_same_vector_hide_no_other(tmp_path, kind, dimensions):
+    same, others = unit_vectors(1, dimensions), unit_vectors(110, dimensions, seed=1)
+    vectors = np.concatenate([np.repeat(same, 90, axis=0), others])
+
+    rows, _ = stored(tmp_path, vectors, kind).search(same, 200)
+
+    assert (rows[0] >= 0).sum() >= 195
+
+
+@pytest.mark.parametrize("kind", index_kinds.KINDS)
+def test_a_catalogue_of_nothing_but_one_vector_is_found(tmp_path, kind):
+    vectors = np.repeat(unit_vectors(1), 200, axis=0)
+
+    rows, _ = stored(tmp_path, vectors, kind).search(vectors[:1], 50)
+
+    assert len(set(rows[0].tolist()) - {-1}) >= 45
+
+
+@pytest.mark.parametrize("kind", index_kinds.LISTS)
+def test_fewer_vectors_than_lists_say_what_to_do(kind):
+    parameters = IndexParameters(kind, effort=4, lists=64)
+
+    with pytest.raises(ValueError, match="64 lists' cannot be trained on 50 vectors"):
+        index_kinds.build(unit_vectors(50), parameters)
+
+
+@pytest.mark.parametrize("kind", index_kinds.KINDS)
+def test_a_query_that_is_not_finite_spoils_no_other(tmp_path, kind):
+    found, queries = stored(tmp_path, unit_vectors(200), kind), unit_vectors(3)
+    sound, _ = found.search(queries, 5)
+    queries[1, 0] = np.nan
+
+    rows, _ = found.search(queries, 5)
+
+    assert (rows[[0, 2]] == sound[[0, 2]]).all()
+    assert ((rows[1] >= -1) & (rows[1] < 200)).all()

@@ -6,9 +6,9 @@ import pyarrow.compute as pc
 import pytest
 
 from recsys_assets.features.training_examples import VALIDATION_DAYS
-from recsys_assets.retrieval.examples import DAY_SECONDS
+from recsys_assets.retrieval.examples import DAY_SECONDS, UnusableExamples
 from recsys_assets.retrieval.item_history import midnight_after
-from recsys_assets.retrieval.training_data import load_training_data
+from recsys_assets.retrieval.training_data import load_training_data, text_embeddings
 from recsys_assets.storage import MissingPartition
 from recsys_assets_tests.models_environment import DAYS, FIRST_DAY, THROUGH, write_store
 
@@ -79,3 +79,55 @@ def test_the_last_days_up_to_that_one_validate(store, through):
     start = midnight_after(through) - VALIDATION_DAYS * DAY_SECONDS
 
     assert np.array_equal(examples.validation, examples.timestamp >= start)
+
+
+def test_a_day_whose_examples_were_made_anew_is_taken_from_there(store):
+    examples = store.table("training_examples").read()
+    of_day = pc.strftime(examples["timestamp"], "%Y-%m-%d")
+    late = examples.filter(pc.equal(of_day, day(3)))
+    late = late.set_column(0, "user_id", pa.array(["late"] * len(late)))
+    store.table("daily_examples").write(late, day(3))
+
+    data = load_training_data(store, THROUGH)
+
+    that_day = data.examples.timestamp // DAY_SECONDS == midnight_after(day(3)) // DAY_SECONDS - 1
+    assert set(data.examples.user["user_id"][that_day]) == {"late"}
+    assert len(data.examples) == len(examples)
+
+
+def test_an_attribute_that_users_gain_is_missing_before(store):
+    add_events(store, NEXT)
+    add_examples(store, NEXT)
+    users, added = store.table("users").read(), store.table("daily_examples").read([NEXT])
+    store.table("users").write(users.append_column("income", pa.array(["high", None])))
+
+    assert set(load_training_data(store, THROUGH).examples.user["income"]) == {""}
+
+    added = added.append_column("income", pa.array(["high"] * len(added)))
+    store.table("daily_examples").write(added, NEXT)
+    examples = load_training_data(store, NEXT).examples
+    assert set(examples.user["income"][examples.timestamp >= midnight_after(THROUGH)]) == {"high"}
+
+
+class TestTextEmbeddings:
+    def test_they_are_in_the_order_asked_for(self, store):
+        every = text_embeddings(store, np.array(["item-0", "item-1"], dtype=object))
+        other = text_embeddings(store, np.array(["item-1", "item-0"], dtype=object))
+
+        assert every.dtype == np.float32
+        assert np.array_equal(every, other[::-1])
+
+    def test_a_new_item_has_the_mean_until_its_text_is_embedded(self, store):
+        known = store.table("item_text_embeddings").read()
+        every = text_embeddings(store, known["item_id"].to_numpy(zero_copy_only=False))
+
+        (new,) = text_embeddings(store, np.array(["item-new"], dtype=object))
+
+        assert np.allclose(new, every.mean(axis=0))
+
+    def test_a_table_without_a_row_has_no_mean(self, store):
+        table = store.table("item_text_embeddings")
+        table.write(table.read().slice(0, 0))
+
+        with pytest.raises(UnusableExamples, match="materialize it again"):
+            text_embeddings(store, np.array(["item-0"], dtype=object))

@@ -5,7 +5,9 @@ from datetime import UTC, date, datetime
 import pyarrow as pa
 import pytest
 
-from recsys_assets.features import feature_store
+from recsys_assets.features import feature_store, parity
+from recsys_assets.features.attributes import ATTRIBUTE_TABLES
+from recsys_assets.features.declarations import ITEM_PROMOTIONS
 from recsys_assets.features.online import MARKER, connect
 from recsys_assets.serving.online_refresh import refresh, unsent_days
 from recsys_assets.settings import load_settings
@@ -47,13 +49,22 @@ def test_a_day_that_the_store_has_passed_is_sent_alone(store, valkey_url, comple
     assert unsent_days(store, valkey_url, [DAYS[1]]) == [DAYS[1]]
 
 
-def test_the_online_store_never_goes_back(store, valkey_url, complete_through, monkeypatch):
-    monkeypatch.setattr(feature_store, "open_feature_store", lambda settings: None)
+def test_a_day_that_the_store_has_passed_is_compared_all_the_same(
+    store, valkey_url, complete_through, monkeypatch
+):
+    compared = []
+    monkeypatch.setattr(feature_store, "open_feature_store", lambda settings: Feast())
+    monkeypatch.setattr(parity, "sampled_parity", lambda *given: compared.append(given[3]))
+    for name in (*ATTRIBUTE_TABLES, ITEM_PROMOTIONS.name, "users"):
+        store.table(name).write(pa.table({"user_id": ["ann"]}))
     complete_through("2017-10-05")
     settings = load_settings({"RECSYS_ONLINE_STORE_URL": valkey_url})
 
     sent = refresh(settings, store, date(2017, 10, 3))
 
-    assert sent.as_of == datetime(2017, 10, 5, tzinfo=UTC)
-    assert not sent.complete
-    assert sent.parity.compared == 0
+    assert [sent.as_of] == compared == [datetime(2017, 10, 5, tzinfo=UTC)]
+
+
+class Feast:
+    def materialize(self, start, end, feature_views):
+        pass

@@ -13,6 +13,7 @@ import pytest
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
 from recsys_assets.retrieval.item_history import Changes
+from recsys_assets.serving import rendering
 from recsys_assets.serving.pipeline import Effort, read_depths
 from recsys_assets.serving.rank_stage import read_columns
 from recsys_assets.serving.release import Releases
@@ -116,6 +117,28 @@ def activity(day: str, rows: dict[str, tuple[float, int]]) -> pa.Table:
 def rendered(releases: Releases) -> int:
     parts = Parts.current(releases.store)
     return render(releases, parts, DAY, Origin(trained_through=DAY), ServingConfig())
+
+
+def test_purchase_counts_are_as_new_as_the_items(releases, monkeypatch):
+    """Held-out days: the models end before the day whose evening the release knows."""
+    columns = {"user_id": ["ann"], "item_id": ["a"], "timestamp": [0], "event": ["purchase"]}
+    for day in (DAY, "2017-10-01"):
+        releases.store.table("interactions").write(pa.table(columns), day)
+    renewed = []
+
+    def renew(folder, events, history):
+        model = str(folder).partition("/pipeline/1/")[2]
+        renewed.append((model, events.num_rows, len(history.item_ids)))
+
+    monkeypatch.setattr(rendering, "renew", renew)
+    parts = Parts.current(releases.store)
+
+    render(releases, parts, DAY, Origin(trained_through="2017-09-23"), ServingConfig())
+
+    assert renewed == [(model, 1, 3) for model in ("two_tower", "dlrm", "dlrm/retrieval")]
+    renewed.clear()
+    rendered(releases)
+    assert renewed == []
 
 
 def version_folder(releases: Releases, release: int) -> Path:

@@ -169,6 +169,17 @@ def test_releases_that_a_rollback_does_not_reach_go_with_their_parts(shop):
     assert not (shop.root / "releases/1").exists()
 
 
+def test_however_often_data_were_refreshed_the_weights_before_stay(shop):
+    shop.promote(shop.render())
+    for release in (2, 3, 4, 5):
+        shop.promote(shop.render())
+        if release > 2:
+            shop.releases.note_refresh(release, 2)
+    clean(shop, WEEK, LONG_AGO)
+    assert shop.releases.numbers() == [1, 4, 5]
+    assert shop.releases.refreshes() == {3: 2, 4: 2, 5: 2}  # logs name them
+
+
 def test_what_was_live_until_lately_stays_as_its_answers_are_still_to_be_logged(shop):
     for _ in range(5):
         shop.promote(shop.render())

@@ -74,3 +74,16 @@ def test_rows_are_counted_over_days(table):
     assert table.row_count(["2017-01-01", "2017-01-02"]) == 3
     with pytest.raises(MissingPartition, match="2017-01-03"):
         table.row_count(["2017-01-03"])
+
+
+def test_a_version_tells_whether_a_day_was_replaced(table):
+    for day in ("2017-01-01", "2017-01-02"):
+        table.write(pa.table({"item_id": ["a"]}), day)
+    before = table.versions()
+    table.write(pa.table({"item_id": ["b"]}), "2017-01-02")
+
+    after = table.versions()
+
+    assert list(before) == table.days()
+    assert before["2017-01-01"] == after["2017-01-01"]
+    assert before["2017-01-02"] != after["2017-01-02"]

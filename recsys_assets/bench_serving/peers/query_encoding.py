@@ -21,7 +21,22 @@ _CONTEXT = ("device", *CONTEXT_FEATURES)
 
 
 class UnknownEncoding(ValueError):
-    """The release encodes its columns in another order than the peer puts them together in."""
+    """The release encodes its columns in another way than the peer puts them together in."""
+
+
+def time_zone(options: Options) -> str:
+    """In which the models tell the hour of a request.
+
+    Raises:
+        UnknownEncoding: not all in the same one.
+    """
+    zones = {ModelEncoding.load(f / "encoding.json").time_zone for f in model_folders(options)}
+    if len(zones) > 1:
+        raise UnknownEncoding(
+            f"the models tell the hour in {', '.join(sorted(zones))}: the peer knows one time "
+            "zone; train both models with the same RECSYS_TIME_ZONE"
+        )
+    return zones.pop()
 
 
 def query_encodings(options: Options) -> list[Encoding]:

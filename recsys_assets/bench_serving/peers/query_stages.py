@@ -81,18 +81,19 @@ class UserTransform:
 class ContextTransform:
     """Encodes the request's context, for each of the three models."""
 
-    def __init__(self, encodings: list[Encoding]) -> None:
+    def __init__(self, encodings: list[Encoding], time_zone: str) -> None:
         self._encodings = [query_encoding.context_part(encoding) for encoding in encodings]
+        self._time_zone = time_zone
 
     @classmethod
     def load(cls, options: Options) -> "ContextTransform":
         """Loads vocabularies and normalisers."""
-        return cls(query_encodings(options))
+        return cls(query_encodings(options), query_encoding.time_zone(options))
 
     def run(self, inputs: Tensors) -> Tensors:
         """`ids` int32 [3, 1] and `numbers` float32 [3, 8] of `device` and `timestamp`."""
         device = np.array([inputs["device"][0].decode()], dtype=object)
-        columns = {"device": device, **context(inputs["timestamp"])}
+        columns = {"device": device, **context(inputs["timestamp"], self._time_zone)}
         encoded = query_encoding.encode(self._encodings, columns)
         return {"ids": encoded.ids, "numbers": encoded.dense}
 

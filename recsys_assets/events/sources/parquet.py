@@ -9,7 +9,8 @@ A folder `day=` says on which day its files were delivered. Reading one event da
 folders of that day and of the `LATE_DAYS` after it. Files outside such folders may hold any
 days; row groups that cannot concern the days wanted are skipped by their statistics, and a row
 without a usable time is placed on the newest day that its file has. Files and folders whose name
-starts with a dot or an underscore are left alone.
+starts with a dot or an underscore are left alone. Of other files only `*.parquet` are read; a
+delivery without any of them is an error, as its events would be missed without a word.
 """
 
 import json
@@ -36,7 +37,7 @@ from recsys_assets.events.contract import (
     Contract,
 )
 from recsys_assets.events.validation import usable_time
-from recsys_assets.storage.filesystem import exists, files_below, local_path, open_file
+from recsys_assets.storage.filesystem import below, exists, files_below, local_path, open_file
 from recsys_assets.storage.s3 import StorageUnavailable
 
 _READERS = 8
@@ -70,7 +71,7 @@ class ParquetSource:
     def interactions(self, days: Collection[date]) -> pl.DataFrame:
         """Rows of all files that can concern the given days."""
         wanted = frozenset(days)
-        files = [file for file in self._files() if _concerns(file, wanted)]
+        files = self._readable(wanted)
         with ThreadPoolExecutor(_READERS) as pool:
             parts = list(pool.map(lambda file: self._rows(file, wanted), files))
         return pl.concat(parts) if parts else _frame(INTERACTIONS.schema.empty_table(), "", None)
@@ -90,19 +91,38 @@ class ParquetSource:
         return self._whole("promotions", PROMOTIONS)
 
     def _files(self) -> list[_File]:
-        found = files_below(f"{self.url}/interactions")
-        if not found:
+        found = [path for path in files_below(f"{self.url}/interactions") if not _hidden(path)]
+        if not any(map(_is_read, found)):
+            others = f", only {found[0]} and the like" if found else ""
             raise BrokenInput(
                 f"{self.url}/interactions",
                 None,
-                "there is no such folder, or nothing in it",
+                f"there is no such folder, or no file *.parquet in it{others}",
                 "deliver Parquet files there, or correct RECSYS_SOURCE_URL",
             )
         return [
             _File(f"interactions/{path}", self._folder_day(f"interactions/{path}"))
             for path in found
-            if path.endswith(".parquet") and not _hidden(path)
         ]
+
+    def _readable(self, wanted: frozenset[date]) -> list[_File]:
+        """The files to read for some days.
+
+        Raises:
+            BrokenInput: what was delivered on a day that they look at has only other names.
+        """
+        files = [file for file in self._files() if _concerns(file, wanted)]
+        readable = [file for file in files if _is_read(file.name)]
+        days = {file.day for file in readable}
+        for file in files:
+            if file.day is not None and file.day not in days:
+                raise BrokenInput(
+                    self._path(file.name),
+                    None,
+                    "its name does not end in .parquet, and nothing else was delivered that day",
+                    "give Parquet files that ending, or take the folder away if it has no events",
+                )
+        return readable
 
     def _folder_day(self, name: str) -> date | None:
         match = _DAY_FOLDER.search(name)
@@ -117,7 +137,7 @@ class ParquetSource:
     def _opened(self, name: str) -> pq.ParquetFile:
         path = self._path(name)
         try:
-            return pq.ParquetFile(open_file(f"{self.url}/{name}"))
+            return pq.ParquetFile(open_file(below(self.url, name)))
         except FileNotFoundError:
             raise BrokenInput(
                 path, None, "the file does not exist", "deliver it, see the data contract"
@@ -129,7 +149,7 @@ class ParquetSource:
 
     def _path(self, name: str) -> str:
         """The file as its owner names it."""
-        url = f"{self.url}/{name}"
+        url = below(self.url, name)
         return str(local_path(url) or url)
 
     def _whole(self, table: str, contract: Contract) -> pa.Table:
@@ -184,6 +204,10 @@ class ParquetSource:
     def _within(self, day: date | None) -> date:
         newest = max(day or self.first_day, self.first_day)
         return min(newest, self.last_day or newest)
+
+
+def _is_read(path: str) -> bool:
+    return path.endswith(".parquet")
 
 
 def _hidden(path: str) -> bool:

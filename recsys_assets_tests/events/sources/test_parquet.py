@@ -173,3 +173,40 @@ def test_a_day_without_a_file_has_no_rows(shop):
 
     assert rows.is_empty()
     assert rows.columns == [*INTERACTIONS.names, "source_file", "delivered_day"]
+
+
+def test_files_are_told_apart_whatever_their_names(shop):
+    write_events(shop, "a b.parquet", {"user_id": "space"})
+    write_events(shop, "a%20b.parquet", {"user_id": "code"}, {"user_id": "code too"})
+    write_events(shop, "hour=2024-05-02 09%3A00%3A00/part-0.parquet", {"user_id": "hour"})
+    write_events(shop, "week #1?.parquet", {"user_id": "week"})
+
+    rows = read(shop)
+
+    assert rows["user_id"].sort().to_list() == ["code", "code too", "hour", "space", "week"]
+    assert "interactions/a%20b.parquet" in rows["source_file"].to_list()
+
+
+@pytest.mark.parametrize("name", ["a.csv", "x.PARQUET", "x.pq", "x.parquet.gz", "_x.parquet"])
+def test_a_delivery_with_only_names_that_are_not_read_is_an_error(shop, name):
+    write_events(shop, name, {})
+
+    with pytest.raises(BrokenInput, match=r"no file \*\.parquet in it.*RECSYS_SOURCE_URL"):
+        read(shop)
+
+
+def test_so_is_that_of_a_day_for_the_days_that_look_at_it(shop):
+    write_events(shop, "README.txt", {})
+    write_events(shop, "day=2024-05-02/x.PARQUET", {})
+    write_events(shop, "day=2024-05-10/x.parquet", {"timestamp": at(10)})
+
+    assert len(read(shop, date(2024, 5, 10))) == 1
+    with pytest.raises(BrokenInput, match=r"x\.PARQUET: its name does not end in \.parquet"):
+        read(shop)
+
+
+def test_a_day_with_nothing_but_a_writers_mark_has_no_rows(shop):
+    write_events(shop, "day=2024-05-02/_SUCCESS", {})
+    write_events(shop, "day=2024-05-20/x.parquet", {"timestamp": at(20)})
+
+    assert read(shop).is_empty()

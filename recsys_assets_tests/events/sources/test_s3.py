@@ -34,9 +34,9 @@ def bucket(monkeypatch):
     server.stop()
 
 
-def upload(client, folder):
+def upload(client, folder, prefix="data"):
     for path in sorted(folder.rglob("*.parquet")):
-        client.upload_file(str(path), "shop", f"data/{path.relative_to(folder)}")
+        client.upload_file(str(path), "shop", f"{prefix}/{path.relative_to(folder)}")
 
 
 def test_a_day_goes_from_a_bucket_into_a_bucket(bucket, tmp_path):
@@ -71,3 +71,19 @@ def test_a_bucket_that_does_not_answer_is_named(bucket, monkeypatch):
     for read in (source.promotions, source.items, lambda: source.interactions([DAY])):
         with pytest.raises(StorageUnavailable, match=r"s3://shop/data/.*AWS_ENDPOINT_URL"):
             read()
+
+
+def test_keys_may_hold_what_means_something_in_other_urls(bucket, tmp_path):
+    shop = write_shop(tmp_path / "shop")
+    for name in ("a b", "a%20b", "week #1?", "day=2024-05-02/09%3A00"):
+        write_events(shop, f"{name}.parquet", {"user_id": name})
+    upload(bucket, shop, "names")
+
+    rows = ParquetSource("s3://shop/names", date(2024, 5, 1), None).interactions([DAY])
+
+    assert rows["user_id"].sort().to_list() == [
+        "a b",
+        "a%20b",
+        "day=2024-05-02/09%3A00",
+        "week #1?",
+    ]

@@ -1,0 +1,133 @@
+"""A refresh: the live release's weights over what is known by now.
+
+What a day brings (new and withdrawn items, activity, promotions, purchases) so goes live without
+training. Nothing is learned, so there is nothing to judge but that it answers well and has not
+lost what the live release knows.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from recsys_assets.retraining.candidate import WEIGHTS, serving_parts
+from recsys_assets.retraining.comparison import Comparison, as_markdown
+from recsys_assets.retraining.gate import Verdict, judge_refresh, spans
+from recsys_assets.retraining.judging import judge_data
+from recsys_assets.retraining.making import Workshop, ask, live_release, settle
+from recsys_assets.retrieval.known import Known
+from recsys_assets.serving.release import Releases
+from recsys_assets.serving.rendering import Origin, Parts, ServingConfig, render
+from recsys_assets.serving.repository import item_ids
+
+_NAMES = {part: f"refreshed_{part}" for part in ("item_embeddings", "item_index")}
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """The live weights over newer data.
+
+    Attributes:
+        release: its number.
+        base_release: that was live when it was made.
+        weights_release: that brought the weights.
+        verdict: whether it may be promoted.
+        gain: what fresh data were worth on days that are known by now; None where the live
+            release's are newer than those days.
+        faults: of its canary answers.
+        latency: of its answers, by name.
+        index_recall: at 100, against exact search.
+        items: in its catalogue.
+        new_items: of them, those that the live release lacks.
+        withdrawn_items: those that only the live release has.
+    """
+
+    release: int
+    base_release: int
+    weights_release: int
+    verdict: Verdict
+    gain: Comparison | None
+    faults: tuple[str, ...]
+    latency: Mapping[str, float]
+    index_recall: float
+    items: int
+    new_items: int
+    withdrawn_items: int
+
+    def gain_as_markdown(self) -> str:
+        """A table of what fresh data were worth."""
+        return as_markdown([self.gain]) if self.gain else "the live release's data are as fresh"
+
+    def figures(self) -> dict[str, Any]:
+        """The numbers that a chart over refreshes wants."""
+        rows = self.gain.metrics if self.gain else ()
+        return {
+            "items": self.items,
+            "new_items": self.new_items,
+            "withdrawn_items": self.withdrawn_items,
+            "index_recall_at_100": self.index_recall,
+            **self.latency,
+            **{f"data_{row.metric}_over_live": row.over_live.mean for row in rows},
+        }
+
+
+def nothing_newer(releases: Releases, day: str) -> str:
+    """Why a refresh through `day` (YYYY-MM-DD) would bring nothing; "" if it would.
+
+    Raises:
+        MissingRelease: nothing has been promoted yet.
+    """
+    live = live_release(releases)
+    known = releases.manifest(live)["item_features_day"]
+    if day > known:
+        return ""
+    return f"release {live}, which is live, holds the data through {known}: {day} is no news to it"
+
+
+def make_refresh(workshop: Workshop, day: str, log: Callable[[str], object]) -> Refreshed:
+    """Makes the refresh of a day; approves it, or rejects it with its reasons.
+
+    Args:
+        workshop: see there.
+        day: the partition: what is known at its end, YYYY-MM-DD.
+        log: takes lines of progress.
+
+    Raises:
+        MissingRelease: nothing has been promoted yet.
+        MissingArtifact, MissingPartition: what the live release was made of, or a table of the
+            day, is not there.
+    """
+    store, releases, rules = workshop.store, Releases(workshop.store), workshop.rules
+    base = live_release(releases)
+    before = set(item_ids(releases.fetch(base), base))
+    of = spans(day, rules, workshop.attribution_hours)
+    gain = judge_data(releases, base, of, workshop.attribution_hours)
+    known = Known.at(store, day)
+    weights = Parts.of(store, releases.made_of(base, WEIGHTS))
+    parts, recall = serving_parts(store, weights, known, workshop.index_kind, _NAMES)
+    origin = Origin(
+        releases.manifest(base)["trained_through"],
+        workshop.run_id,
+        base,
+        workshop.cause,
+        releases.weights_of(base),
+    )
+    release = render(releases, parts, day, origin, ServingConfig.of(releases, base))
+    log(f"rendered release {release}: weights of {origin.weights_release}, data through {day}")
+    now = set(known.history.item_ids.tolist())
+    withdrawn = len(before - now)
+    answered = ask(workshop, release, day)
+    verdict = judge_refresh(gain, withdrawn / len(before), answered.faults, answered.p50_ms, rules)
+    settle(releases, release, verdict)
+    return Refreshed(
+        release=release,
+        base_release=base,
+        weights_release=releases.weights_of(base),
+        verdict=verdict,
+        gain=gain,
+        faults=answered.faults,
+        latency=answered.latency,
+        index_recall=recall,
+        items=len(now),
+        new_items=len(now - before),
+        withdrawn_items=withdrawn,
+    )
