@@ -17,6 +17,7 @@ from recsys_assets.features import assets as features_assets
 from recsys_assets.features import checks as features_checks
 from recsys_assets.features import example_assets
 from recsys_assets.monitoring import assets as monitoring_assets
+from recsys_assets.monitoring.jobs import drain_answers, late_answers
 from recsys_assets.monitoring.sensors import CORRECT_DAYS, CORRECTED, WORKS_ON_DAYS
 from recsys_assets.progress import progress_logger
 from recsys_assets.ranking import assets as ranking_assets
@@ -118,6 +119,8 @@ def build_definitions(
             full_retrain,
             rollback_release,
             retention,
+            drain_answers,
+            late_answers,
         ],
         schedules=[daily_schedule, retention_schedule],
         sensors=SENSORS,

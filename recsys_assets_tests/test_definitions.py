@@ -163,6 +163,8 @@ def test_the_jobs_are_known():
         "refresh_release",
         "retention",
         "rollback_release",
+        "drain_answers",
+        "late_answers",
     }
 
 
@@ -171,6 +173,8 @@ def test_every_sensor_runs_without_being_switched_on():
         (
             "closed_day_sensor",
             "corrected_days_sensor",
+            "answers_sensor",
+            "late_answers_sensor",
             "drift_sensor",
             "business_sensor",
             "business_guard",

@@ -100,6 +100,15 @@ def test_the_loop_can_be_set():
     assert settings.alert_url == "https://hooks.example/x"
 
 
+def test_tokens_of_a_mounted_file_can_be_read_again(tmp_path):
+    (tmp_path / "token").write_text("old\nnew\n")
+    settings = load_settings({"RECSYS_API_TOKEN_FILE": str(tmp_path / "token")})
+
+    assert settings.api_token == "old\nnew"  # noqa: S105
+    assert settings.api_token_file == tmp_path / "token"
+    assert load_settings({"RECSYS_API_TOKEN": "a"}).api_token_file is None
+
+
 def test_a_slow_machine_can_be_waited_for():
     assert load_settings({}).wait_seconds == 600
     assert load_settings({"RECSYS_WAIT_SECONDS": "7200"}).wait_seconds == 7200

@@ -24,7 +24,7 @@ from recsys_assets.content.resources import TextEncoderResource
 from recsys_assets.deployments.executors import in_pods
 from recsys_assets.deployments.steps import Work
 from recsys_assets.events.resources import SourceResource
-from recsys_assets.monitoring.configuration import Attribution
+from recsys_assets.monitoring.configuration import AnswerStream, Attribution
 from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.retraining.configuration import CandidateGate
 from recsys_assets.retraining.resources import AlertHookResource, RetrainingPolicy
@@ -62,6 +62,7 @@ def resources(settings: Settings) -> dict[str, Any]:
         "vector_index": VectorIndex.from_settings(settings),
         "serving": ServingResource.from_settings(settings),
         "attribution": Attribution.from_settings(settings),
+        "answer_stream": AnswerStream.from_settings(settings),
         "gate": CandidateGate.from_settings(settings),
         "retraining_policy": RetrainingPolicy.from_settings(settings),
         "alerts": AlertHookResource.from_settings(settings),

@@ -21,11 +21,19 @@ if TYPE_CHECKING:
 @click.pass_obj
 def exporter(settings: "Settings", host: str, port: int, every: float) -> None:
     """Tell Prometheus of the online store, and of releases, drift and data in the store."""
+    from recsys_assets.exporter.answers import UncollectedAnswers
+    from recsys_assets.exporter.metrics import StoreMetrics
+    from recsys_assets.exporter.reading import StoreReader
     from recsys_assets.exporter.service import serve
+    from recsys_assets.serving.online_store_metrics import OnlineStoreMetrics
     from recsys_assets.serving.processes import Address
+    from recsys_assets.serving.request_log import connect
     from recsys_assets.storage import Store
 
-    serve(Store(settings.storage_url), settings.online_store_url, Address(host, port), every)
+    answers = UncollectedAnswers(connect(settings.online_store_url), settings.uncollected_answers)
+    metrics = StoreMetrics(StoreReader(Store(settings.storage_url)), answers)
+    OnlineStoreMetrics(settings.online_store_url, metrics.registry)
+    serve(metrics, Address(host, port), every)
 
 
 COMMANDS = (exporter,)

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from recsys_assets.exporter.answers import UncollectedAnswers
 from recsys_assets.exporter.reading import PARTS, Facts, StoreAway, StoreReader
 
 _LOG = logging.getLogger(__name__)
@@ -16,13 +17,17 @@ _LOG = logging.getLogger(__name__)
 class StoreMetrics(Collector):
     """Metrics of one store. A scrape sees one reading as a whole, and never waits for one.
 
-    Before the first reading that succeeds only `recsys_store_reachable` is told: 0 would be a lie
-    about everything else.
+    Before the first reading that succeeds only `recsys_store_reachable` is told of it: 0 would be
+    a lie about everything else.
+
+    Args:
+        reader: of the store.
+        answers: those that wait in the online store.
     """
 
-    def __init__(self, reader: StoreReader) -> None:
+    def __init__(self, reader: StoreReader, answers: UncollectedAnswers) -> None:
         self.registry = CollectorRegistry()
-        self._reader = reader
+        self._reader, self._answers = reader, answers
         self._facts: Facts | None = None
         self._unread: dict[str, str] = {}
         self._reachable = False
@@ -32,6 +37,7 @@ class StoreMetrics(Collector):
 
     def look(self) -> None:
         """Reads the store once; while it is away, what it last held stands."""
+        self._answers.look()
         started = time.perf_counter()
         try:
             facts, unread = self._reader.read()
@@ -51,6 +57,16 @@ class StoreMetrics(Collector):
         facts, unread = self._facts, self._unread
         yield _gauge("recsys_store_reachable", "1 if the store answered", self._reachable)
         yield _gauge("recsys_exporter_read_seconds", "Of the last reading", self._seconds)
+        yield _gauge(
+            "recsys_uncollected_answers",
+            "Answers in the online store that are in no file yet, NaN while it is away",
+            self._answers.count,
+        )
+        yield _gauge(
+            "recsys_uncollected_answers_limit",
+            "So many may wait there; further ones are not logged",
+            self._answers.limit,
+        )
         if facts is None:
             return
         yield _gauge(
@@ -89,6 +105,7 @@ def _of(facts: Facts) -> Iterator[GaugeMetricFamily]:
             "Newest day of interactions, 0 if none",
             facts.interactions,
         ),
+        ("answers_in_parts", "Answers in files that wait for their day's partition", facts.answers),
     ):
         yield _gauge(f"recsys_{name}", text, value)
     yield _labelled(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from recsys_assets.monitoring.answer_parts import Parts
 from recsys_assets.monitoring.states import ALARMING
 from recsys_assets.retraining.alerts import raised_alerts
 from recsys_assets.serving.release import Releases
@@ -50,12 +51,17 @@ class ReportFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """All of it; `alerts` says when the last alert of each kind was raised."""
+    """All of it.
+
+    `answers` left the online store and are in no partition yet; `alerts` says when the last alert
+    of each kind was raised.
+    """
 
     release: ReleaseFacts = ReleaseFacts()
     drift: ReportFacts = ReportFacts()
     business: ReportFacts = ReportFacts()
     interactions: float = 0.0
+    answers: int = 0
     alerts: dict[str, float] = field(default_factory=dict)
 
 
@@ -82,6 +88,7 @@ class StoreReader:
             "drift": self._drift,
             "business": self._business,
             "interactions": self._interactions,
+            "answers": lambda: Parts(self._store).waiting().total(),
             "alerts": self._alerts,
         }
         unread: dict[str, str] = {}

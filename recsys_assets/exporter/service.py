@@ -5,25 +5,19 @@ import logging
 from prometheus_client import start_http_server
 
 from recsys_assets.exporter.metrics import StoreMetrics
-from recsys_assets.exporter.reading import StoreReader
-from recsys_assets.serving.online_store_metrics import OnlineStoreMetrics
 from recsys_assets.serving.processes import Address
 from recsys_assets.serving.stopping import told_to_stop
-from recsys_assets.storage import Store
 
 
-def serve(store: Store, online_store_url: str, address: Address, every: float) -> None:
+def serve(metrics: StoreMetrics, address: Address, every: float) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Args:
-        store: to be read.
-        online_store_url: of the online store, which is asked at each scrape.
+        metrics: to be told, and read anew at an interval.
         address: to listen on.
         every: seconds between two readings.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    metrics = StoreMetrics(StoreReader(store))
-    OnlineStoreMetrics(online_store_url, metrics.registry)
     stop = told_to_stop()
     server, thread = start_http_server(address.port, addr=address.host, registry=metrics.registry)
     try:

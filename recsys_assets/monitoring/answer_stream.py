@@ -1,4 +1,4 @@
-"""The stream of answers as its reader sees it: the entries of one day, sorted by their use."""
+"""The stream of answers as its reader sees it: a bounded number of entries at a time."""
 
 import base64
 import json
@@ -9,57 +9,60 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import redis
 
+from recsys_assets.monitoring.answer_parts import REJECTED_SCHEMA, ROWS
 from recsys_assets.monitoring.answer_table import LoggedAnswer, read_context
 from recsys_assets.serving.request_log import STREAM, Answer, UnreadableEntry
 
-_PAGE = 500
-_MICROSECONDS = 1_000_000
+_PAGE = 500  # entries a call: more would hold the store up for milliseconds
 
 Fields = Mapping[bytes, bytes]
+Raw = tuple[bytes, Fields]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of the stream that holds an answer."""
+    """One entry of the stream that holds an answer, and the UTC day of its request."""
 
     entry_id: bytes
     fields: Fields
     logged: LoggedAnswer
+    day: str
+
+    @classmethod
+    def read(cls, entry_id: bytes, fields: Fields) -> "Entry":
+        """Of what the stream holds.
+
+        Raises:
+            UnreadableEntry: it holds no answer.
+        """
+        answer = Answer.decode(fields)
+        return cls(entry_id, fields, read_context(answer), _day(answer.timestamp))
 
 
 @dataclass
-class Batch:
-    """Entries of one day.
+class Chunk:
+    """Entries that follow one another.
 
     Attributes:
         entry_ids: all of them; they are to be removed in the end.
         answers: those that can be used.
-        rejected: those that cannot, as rows with `entry_id`, `reason` and `entry`.
-        duplicates: how many were dropped.
-        waiting: how many entries of other days were left alone.
+        rejected: those that cannot, as rows of `REJECTED_SCHEMA`.
     """
 
-    entry_ids: list[bytes] = field(default_factory=list)
+    entry_ids: list[bytes]
     answers: list[Entry] = field(default_factory=list)
     rejected: list[dict[str, str]] = field(default_factory=list)
-    duplicates: int = 0
-    waiting: int = 0
 
     @classmethod
-    def read(cls, client: redis.Redis, day: str) -> "Batch":
-        """Reads the stream; an entry that cannot be read counts among those of `day`."""
-        batch = cls()
-        for entry_id, fields in _entries(client):
+    def read(cls, raw: list[Raw]) -> "Chunk":
+        """Of entries, at least one."""
+        chunk = cls([entry_id for entry_id, _ in raw])
+        for entry_id, fields in raw:
             try:
-                answer = Answer.decode(fields)
-                if _day(answer.timestamp) != day:
-                    batch.waiting += 1
-                    continue
-                batch.answers.append(Entry(entry_id, fields, read_context(answer)))
+                chunk.answers.append(Entry.read(entry_id, fields))
             except UnreadableEntry as error:
-                batch.reject(entry_id, fields, str(error))
-            batch.entry_ids.append(entry_id)
-        return batch
+                chunk.reject(entry_id, fields, str(error))
+        return chunk
 
     def reject(self, entry_id: bytes, fields: Fields, reason: str) -> None:
         """Puts an entry among the rejected ones, with all it holds."""
@@ -71,41 +74,42 @@ class Batch:
             {"entry_id": entry_id.decode(), "reason": reason, "entry": json.dumps(entry)}
         )
 
-    def drop_duplicates(self, existing: pa.Table | None) -> None:
-        """Keeps one answer to each request: the one in `existing`, else the earliest.
-
-        An id that a client has used for two different requests hides the second one, which is
-        why that is rejected and not dropped.
-        """
-        known = _requests(existing) if existing is not None else {}
-        kept = []
-        for entry in sorted(self.answers, key=lambda entry: entry.logged.answer.answered_at):
-            request_id, request = entry.logged.answer.request_id, entry.logged.request
-            if request_id not in known:
-                known[request_id] = request
-                kept.append(entry)
-            elif known[request_id] == request:
-                self.duplicates += 1
-            else:
-                reason = f"request id {request_id!r} is that of another request: ids must be unique"
-                self.reject(entry.entry_id, entry.fields, reason)
-        self.answers = kept
+    def rejected_rows(self) -> pa.Table:
+        """The rejected entries in the stream's order."""
+        places = {entry_id.decode(): place for place, entry_id in enumerate(self.entry_ids)}
+        rows = sorted(self.rejected, key=lambda row: places[row["entry_id"]])
+        return pa.Table.from_pylist(rows, schema=REJECTED_SCHEMA)
 
     def remove(self, client: redis.Redis) -> None:
-        """Removes exactly these entries from the stream."""
-        for start in range(0, len(self.entry_ids), _PAGE):
-            client.xdel(STREAM, *self.entry_ids[start : start + _PAGE])
+        """Cuts the stream after these entries, which are its first ones."""
+        milliseconds, number = self.entry_ids[-1].split(b"-")
+        after = b"%s-%d" % (milliseconds, int(number) + 1)
+        for entry_id in (*self.entry_ids[_PAGE::_PAGE], after):
+            client.xtrim(STREAM, minid=entry_id, approximate=False)
 
 
-def _entries(client: redis.Redis) -> Iterator[tuple[bytes, Fields]]:
-    """All entries up to the last one of now, so that it ends while answers go on."""
+def chunks(client: redis.Redis) -> Iterator[list[Raw]]:
+    """The stream's entries up to the last one of now, so that it ends while answers go on.
+
+    They come by `ROWS`: each takes some 7 kB as objects, and as much again as a row.
+    """
     newest = client.xrevrange(STREAM, count=1)
     if not newest:
         return
-    start = b"-"
-    while page := client.xrange(STREAM, min=start, max=newest[0][0], count=_PAGE):
-        yield from page
+    start, chunk = b"-", []
+    while page := client.xrange(STREAM, min=start, max=newest[0][0], count=min(_PAGE, ROWS)):
         start = b"(" + page[-1][0]
+        chunk += page
+        if len(chunk) >= ROWS:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def length(client: redis.Redis) -> int:
+    """Answers that wait in the stream."""
+    return int(client.xlen(STREAM))
 
 
 def _day(timestamp: int) -> str:
@@ -113,15 +117,3 @@ def _day(timestamp: int) -> str:
         return datetime.fromtimestamp(timestamp, UTC).date().isoformat()
     except (ValueError, OverflowError, OSError):
         raise UnreadableEntry(f"timestamp is {timestamp}, not epoch seconds") from None
-
-
-def _requests(existing: pa.Table) -> dict[str, tuple[str, int, str]]:
-    """Request id to user, epoch seconds and device."""
-    seconds = existing["timestamp"].cast(pa.int64()).to_numpy() // _MICROSECONDS
-    requests = zip(
-        existing["user_id"].to_pylist(),
-        seconds.tolist(),
-        existing["device"].to_pylist(),
-        strict=True,
-    )
-    return dict(zip(existing["request_id"].to_pylist(), requests, strict=True))

@@ -12,13 +12,12 @@ from recsys_assets.code_version import code_version
 from recsys_assets.features.assets import column_lineage
 from recsys_assets.features.declarations import USER_FEATURES
 from recsys_assets.figures import as_markdown
-from recsys_assets.monitoring.configuration import Attribution
+from recsys_assets.monitoring.configuration import AnswerStream, Attribution
 from recsys_assets.monitoring.loading import LABELLED_DAYS, SERVED_DAYS
 from recsys_assets.monitoring.thresholds import BusinessThresholds, DriftThresholds
 from recsys_assets.partitions import all_days_of, daily, days_of
 from recsys_assets.resources import StoreResource
 from recsys_assets.retrieval.configuration import config_fields
-from recsys_assets.serving.resources import ServingResource
 from recsys_assets.settings import load_settings
 
 _GROUP = "monitoring"
@@ -98,17 +97,14 @@ def _declared_log() -> dict[str, Any]:
     metadata=_declared_log(),
 )
 def request_log(
-    context: dg.AssetExecutionContext, store: StoreResource, serving: ServingResource
+    context: dg.AssetExecutionContext, store: StoreResource, answer_stream: AnswerStream
 ) -> None:
     """Collects the answers to requests of the run's days."""
-    from recsys_assets.monitoring.request_log import collect, schema
-    from recsys_assets.serving.circuit import connect_for_bulk
-    from recsys_assets.serving.release import Releases
+    from recsys_assets.monitoring.request_log import schema
 
-    client, columns = connect_for_bulk(serving.online_store_url), schema(store.get())
+    collector, columns = answer_stream.collector(store.get()), schema(store.get())
     for day in sorted(context.partition_keys):
-        releases = Releases(store.get())
-        collected = collect(client, store.get(), releases, day, serving.wait_seconds)
+        collected = collector.collect(day)
         context.log.info(f"{day}: {collected.new} new answers, {collected.waiting} of other days")
         metadata = {
             "dagster/partition_row_count": collected.rows,

@@ -1,11 +1,18 @@
-"""The sensors that start a day's work: once the day is closed, and again once it is put right."""
+"""The sensors that start a day's work: once the day is closed, and again once it is put right.
+
+Others collect answers beside it.
+"""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from recsys_assets.features.corrections import Correction, Corrections, IngestReport
+from recsys_assets.monitoring.answer_parts import Parts, day_of
 from recsys_assets.monitoring.clock import closed_days
+from recsys_assets.monitoring.configuration import AnswerStream
+from recsys_assets.monitoring.jobs import DRAIN, LATE
 from recsys_assets.monitoring.materializations import materializations_since, metadata_of
 from recsys_assets.resources import StoreResource
 
@@ -38,7 +45,6 @@ _INTERACTIONS = dg.AssetKey("interactions")
 _BUILDS = ("initial_pipeline", CORRECT_DAYS)
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _ONGOING = [status for status in dg.DagsterRunStatus if status not in _ENDED]
-_IN_PROGRESS = dg.RunsFilter(job_name=DAILY_LOOP, statuses=_ONGOING)
 # A day's work is repeatable, and what it fails by (a store that restarts) passes.
 _RETRY = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "true"}
 
@@ -85,7 +91,47 @@ def closed_day_sensor(
 
 def is_working_on_a_day(instance: dg.DagsterInstance) -> bool:
     """Whether a run of the daily loop has not ended."""
-    return bool(instance.get_runs(_IN_PROGRESS, limit=1))
+    return bool(instance.get_runs(_in_progress(DAILY_LOOP), limit=1))
+
+
+@dg.sensor(
+    job_name=DRAIN,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Empties the stream of answers into files whenever it has grown.",
+)
+def answers_sensor(
+    context: dg.SensorEvaluationContext, answer_stream: AnswerStream
+) -> dg.RunRequest | dg.SkipReason:
+    """Asks the online store how many wait, and nothing else."""
+    if not answer_stream.are_many():
+        return dg.SkipReason("Few answers wait.")
+    if context.instance.get_runs(_in_progress(DRAIN), limit=1):
+        return dg.SkipReason("They are being collected.")
+    return dg.RunRequest(job_name=DRAIN, tags=_RETRY)
+
+
+@dg.sensor(
+    job_name=LATE,
+    minimum_interval_seconds=600,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Collects a day again once answers to requests of it have come late.",
+)
+def late_answers_sensor(
+    context: dg.SensorEvaluationContext, store: StoreResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Looks for answers that wait for a day whose partition is there already."""
+    if context.instance.get_runs(_in_progress(LATE), limit=1):
+        return dg.SkipReason("Late answers are being collected.")
+    log, today = store.get().table("request_log"), datetime.now(UTC).date().isoformat()
+    waiting = map(day_of, sorted(Parts(store.get()).waiting()))
+    days = [day for day in waiting if "" < day < today and log.has(day)]
+    requests = [dg.RunRequest(partition_key=day, tags=_RETRY) for day in days]
+    return dg.SensorResult(requests) if requests else dg.SkipReason("No answer has come late.")
+
+
+def _in_progress(job_name: str) -> dg.RunsFilter:
+    return dg.RunsFilter(job_name=job_name, statuses=_ONGOING)
 
 
 def _what_is_left(instance: dg.DagsterInstance, day: str) -> list[dg.AssetKey] | None:

@@ -57,6 +57,9 @@ EXPORTER = frozenset(
         "recsys_business_alarming",
         "recsys_interactions_day_timestamp_seconds",
         "recsys_graph_alert_timestamp_seconds",
+        "recsys_uncollected_answers",
+        "recsys_uncollected_answers_limit",
+        "recsys_answers_in_parts",
     }
 )
 HTTP = frozenset(

@@ -90,6 +90,15 @@ _ROWS: dict[str, list[Plot]] = {
             "For want of memory.",
         ),
         Plot("Clients", "short", {"clients": "max(recsys_valkey_clients)"}),
+        Plot(
+            "Answers that wait to be collected",
+            "short",
+            {
+                "in the online store": "recsys_uncollected_answers",
+                "at most": "recsys_uncollected_answers_limit",
+                "in files": "recsys_answers_in_parts",
+            },
+        ),
     ],
     "Store and disks": [
         Plot(

@@ -13,9 +13,11 @@ import dagster as dg
 
 from recsys_assets.monitoring.materializations import materializations_since, metadata_of
 from recsys_assets.monitoring.sensors import (
+    answers_sensor,
     closed_day_sensor,
     corrected_days_sensor,
     is_working_on_a_day,
+    late_answers_sensor,
 )
 from recsys_assets.resources import StoreResource
 from recsys_assets.retraining import policy
@@ -286,6 +288,8 @@ def _reports(
 SENSORS = (
     closed_day_sensor,
     corrected_days_sensor,
+    answers_sensor,
+    late_answers_sensor,
     drift_sensor,
     business_sensor,
     business_guard,

@@ -6,7 +6,7 @@ https://valkey.io/topics/protocol/), so that a question is one join of bytes. On
 options that RedisBloom and valkey-bloom share are used. Runs in both environments.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import redis
@@ -17,6 +17,16 @@ from recsys_assets.storage.resp import Packed, bulk, exchange
 _FILTERS_PER_ROUND_TRIP = 200
 # Larger catalogues encode the other items when they are first asked for.
 _ENCODED_AHEAD = 1_000_000
+# In one step, so that nobody else makes the filter, or makes it last, in between. GT leaves alone
+# what ends later or never.
+_INSERT_FOR_NOW = """
+local exists = redis.call('EXISTS', KEYS[1])
+redis.call('BF.INSERT', KEYS[1], unpack(ARGV, 2))
+if exists == 1 then
+  return redis.call('EXPIRE', KEYS[1], ARGV[1], 'GT')
+end
+return redis.call('EXPIRE', KEYS[1], ARGV[1])
+"""
 
 
 class EncodedItems:
@@ -88,12 +98,26 @@ def add(
     Raises:
         redis.RedisError: the store cannot be written; doing it all again does no harm.
     """
-    pipeline = client.pipeline(transaction=False)
-    for count, (key, items) in enumerate(filters, start=1):
+
+    def queue(pipeline: "redis.client.Pipeline", key: str, items: Sequence[str]) -> None:
         insert(pipeline, key, items, settings, expire_seconds)
-        if count % _FILTERS_PER_ROUND_TRIP == 0:
-            pipeline.execute()
-    pipeline.execute()
+
+    _for_each(client, filters, queue)
+
+
+def add_for_now(
+    client: redis.Redis,
+    filters: Iterable[tuple[str, Sequence[str]]],
+    settings: FilterSettings,
+    expire_seconds: int,
+) -> None:
+    """As `add`, but that an existing filter with a longer lifetime, or without an end, keeps it."""
+
+    def queue(pipeline: "redis.client.Pipeline", key: str, items: Sequence[str]) -> None:
+        options = _insertion(items, settings)
+        pipeline.execute_command("EVAL", _INSERT_FOR_NOW, 1, key, expire_seconds, *options)
+
+    _for_each(client, filters, queue)
 
 
 def insert(
@@ -104,11 +128,28 @@ def insert(
     expire_seconds: int | None,
 ) -> None:
     """Queues the addition of distinct items, at least one, to one filter; see `add`."""
-    pipeline.execute_command(
-        *("BF.INSERT", key, "CAPACITY", settings.capacity(len(items))),
-        *("ERROR", settings.error_rate, "EXPANSION", settings.growth, "ITEMS", *items),
-    )
+    pipeline.execute_command("BF.INSERT", key, *_insertion(items, settings))
     if expire_seconds is None:
         pipeline.persist(key)
     else:
         pipeline.expire(key, expire_seconds)
+
+
+def _for_each(
+    client: redis.Redis,
+    filters: Iterable[tuple[str, Sequence[str]]],
+    queue: Callable[["redis.client.Pipeline", str, Sequence[str]], None],
+) -> None:
+    """Has commands queued for each filter, and sends them in few round trips."""
+    pipeline = client.pipeline(transaction=False)
+    for count, (key, items) in enumerate(filters, start=1):
+        queue(pipeline, key, items)
+        if count % _FILTERS_PER_ROUND_TRIP == 0:
+            pipeline.execute()
+    pipeline.execute()
+
+
+def _insertion(items: Sequence[str], settings: FilterSettings) -> tuple[str | float, ...]:
+    """Arguments of `BF.INSERT` after the key."""
+    sizes = ("CAPACITY", settings.capacity(len(items)), "ERROR", settings.error_rate)
+    return (*sizes, "EXPANSION", settings.growth, "ITEMS", *items)

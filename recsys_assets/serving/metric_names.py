@@ -54,7 +54,7 @@ SERVED = {
         "counter", (), "Rows refused for an outage of the filters of seen items, where so set"
     ),
     UNLOGGED: ServedMetric(
-        "counter", (), "Answers dropped from the request log, as the store was away for too long"
+        "counter", (), "Answers dropped from the request log, as the store was away or full of them"
     ),
     RELEASE_INFO: ServedMetric("gauge", (), "1 for every process of a loaded release"),
 }

@@ -2,16 +2,18 @@
 
 An answer is in the log for good, *acknowledged*, once `XADD` has returned. What is not
 acknowledged is sent again until it is, so delivery is at least once, and whoever reads drops
-duplicates by request id. The stream is cut only by `monitoring.request_log.collect`, after the
-day's Parquet partition is visible. With `appendonly` a killed store forgets nothing that it
-acknowledged; a machine that loses power forgets what was not synced yet, a second at most.
+duplicates by request id. The stream is cut only by `monitoring.request_log`, by what is in a file.
+Should nobody do so, it ends to grow at a bound: the store holds more than this. With `appendonly`
+a killed store forgets nothing that it acknowledged; a machine that loses power forgets what was not
+synced yet, a second at most.
 
-An entry is compact: rows of the release's index instead of item ids, in binary. It holds about
-3.5 kB for 300 candidates, nearly all of it candidates. At 100 million users, some 50,000 answers
-a second, one stream is too little: one stream per shard of the store (the key ends in the shard
-of the user id, which spreads over a cluster's slots) takes 36,000 writes a second each, or a
-Kafka topic partitioned by user id with `acks=all` takes the place of `client.xadd` here and of
-`XRANGE` and `XDEL` in `collect`. Candidates are then logged for a fixed share of the users only.
+An entry is compact: rows of the release's index instead of item ids, in binary. It holds about 3.5
+kB for 300 candidates, nearly all of it candidates. At 100 million users, some 50,000 answers a
+second, one stream is too little: one stream per shard of the store (the key ends in the shard of
+the user id, which spreads over a cluster's slots) takes 36,000 writes a second each, or a Kafka
+topic partitioned by user id with `acks=all` takes the place of `client.xadd` here and of `XRANGE`
+and `XTRIM` in `monitoring.answer_stream`. Candidates are then logged for a fixed share of the users
+only.
 
 Runs in both environments.
 """
@@ -35,6 +37,7 @@ _LOG = logging.getLogger(__name__)
 
 STREAM = "recsys:answers"
 CAPACITY = 10_000  # answers that wait for the store, some 35 MB
+MOST_UNCOLLECTED = 1_000_000  # answers in the stream, some 3.5 GB
 _PROBE = "probe:"
 _BATCH = 32  # sent at once: a larger one would keep the interpreter from answering too long
 _GATHER_SECONDS = 0.05  # one writing of many answers costs less than many writings
@@ -131,7 +134,7 @@ class Answer:
 
 
 def connect(url: str) -> redis.Redis:
-    """A client for the writer: nobody waits for its calls, but none may hang."""
+    """A client for the writer, or who looks at the stream: none of its calls may hang."""
     return open_store(
         url,
         socket_connect_timeout=_CONNECT_SECONDS,
@@ -147,6 +150,8 @@ class LogWriter:
         client: of the store with the stream.
         stream: its key.
         capacity: answers that may wait. During an outage that is longer the oldest are dropped.
+        most_uncollected: answers that the stream may hold, give or take a batch of each process;
+            beyond it new ones are dropped.
         remember: if given, is told of answers before they are sent, once or more often.
     """
 
@@ -155,12 +160,17 @@ class LogWriter:
         client: redis.Redis,
         stream: str = STREAM,
         capacity: int = CAPACITY,
+        most_uncollected: int = MOST_UNCOLLECTED,
         remember: Callable[[Sequence[Answer]], None] | None = None,
     ) -> None:
         self._client = client
         self._remember = remember
         self._stream = stream
         self._capacity = capacity
+        self._most_uncollected = most_uncollected
+        self._uncollected = 0  # when the stream was last written
+        self._is_full = False
+        self._refused = 0  # as it was full, and not told of yet
         self._waiting: deque[Answer] = deque()
         self._sending: list[Answer] = []
         self._lock = threading.Lock()
@@ -172,13 +182,13 @@ class LogWriter:
         """Takes an answer; never blocks on the store and never raises for it.
 
         Returns:
-            How many answers had to be dropped for it, 0 or 1: the caller counts them.
+            How many answers had to be dropped since the last call: the caller counts them.
         """
-        dropped = 0
         with self._lock:
+            dropped, self._refused = self._refused, 0
             if len(self._waiting) >= self._capacity:
                 self._waiting.popleft()
-                dropped = 1
+                dropped += 1
             self._waiting.append(answer)
         if not self._filled.is_set():
             self._filled.set()
@@ -235,11 +245,30 @@ class LogWriter:
         """Sends the batch; after an error all of it is sent again, which may double entries."""
         if self._remember is not None:
             self._remember(self._sending)
-        with self._client.pipeline(transaction=False) as pipeline:
-            for answer in self._sending:
-                pipeline.xadd(self._stream, answer.encode())
-            pipeline.execute()
+        if self._has_room():
+            with self._client.pipeline(transaction=False) as pipeline:
+                for answer in self._sending:
+                    pipeline.xadd(self._stream, answer.encode())
+                pipeline.xlen(self._stream)
+                self._uncollected = pipeline.execute()[-1]
+        else:
+            with self._lock:
+                self._refused += len(self._sending)
         self._sending = []
+
+    def _has_room(self) -> bool:
+        """Whether the stream may grow; it is asked where it could not when it was last written."""
+        if self._uncollected < self._most_uncollected:
+            return True
+        self._uncollected = self._client.xlen(self._stream)
+        was_full, self._is_full = self._is_full, self._uncollected >= self._most_uncollected
+        if self._is_full and not was_full:
+            _LOG.error(
+                "request log: %d answers wait to be collected, new ones are dropped: materialize "
+                "request_log, or raise RECSYS_UNCOLLECTED_ANSWERS",
+                self._uncollected,
+            )
+        return not self._is_full
 
 
 def _field(fields: Mapping[bytes, bytes], name: str) -> bytes:

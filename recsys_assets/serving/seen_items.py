@@ -133,6 +133,15 @@ class SeenItems:
         filters = ((_key(user), items) for user, items in bought.items())
         bloom.add(self._client, filters, self.settings, self.settings.expire_seconds)
 
+    def add_unconfirmed(self, bought: Mapping[str, Sequence[str]]) -> None:
+        """Adds distinct items that history does not know of yet.
+
+        A user's filter that is made by it lasts for `unconfirmed_days`, until `add` or
+        `replace_all` is given a purchase of theirs; what they had lasts no shorter than before.
+        """
+        filters = ((_key(user), items) for user, items in bought.items())
+        bloom.add_for_now(self._client, filters, self.settings, self.settings.unconfirmed_seconds)
+
     def info(self, users: int = 200) -> FilterInfo:
         """How the filters of some users are, in three or four round trips."""
         keys = list(islice(self._keys(), users))

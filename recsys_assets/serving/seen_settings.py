@@ -54,19 +54,23 @@ class FilterSettings:
             Each part costs time in every request, so 2 or more keeps them few.
         expire_days: a filter to which nothing was added for so long is forgotten, so that users
             who are gone free their memory; None keeps it for ever.
+        unconfirmed_days: the same of a filter made for a purchase that only the storefront has
+            told of, until that is in history: the user may be invented. More than the days that
+            an event may be late and its day's run may take.
     """
 
     error_rate: float = 0.01
     min_capacity: int = MIN_CAPACITY
     growth: int = 2
     expire_days: int | None = None
+    unconfirmed_days: int = 7
 
     def __post_init__(self) -> None:
         if not 0 < self.error_rate < 1:
             raise _invalid("error_rate", self.error_rate, "a share between 0 and 1, such as 0.01")
-        for name, value in (("min_capacity", self.min_capacity), ("growth", self.growth)):
-            if value < 1:
-                raise _invalid(name, value, "a whole number of at least 1")
+        for name in ("min_capacity", "growth", "unconfirmed_days"):
+            if getattr(self, name) < 1:
+                raise _invalid(name, getattr(self, name), "a whole number of at least 1")
         if self.expire_days is not None and self.expire_days < 1:
             raise _invalid("expire_days", self.expire_days, "at least 1, or None for never")
 
@@ -78,6 +82,14 @@ class FilterSettings:
     def expire_seconds(self) -> int | None:
         """Lifetime of a filter since the last addition."""
         return None if self.expire_days is None else self.expire_days * _SECONDS_OF_A_DAY
+
+    @property
+    def unconfirmed_seconds(self) -> int:
+        """The same while history does not know of any purchase."""
+        return (
+            min(self.unconfirmed_days, self.expire_days or self.unconfirmed_days)
+            * _SECONDS_OF_A_DAY
+        )
 
 
 DEFAULT_FILTERS = FilterSettings()

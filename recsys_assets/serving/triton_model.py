@@ -69,7 +69,9 @@ class PipelineModel(ABC):
         remember = None
         if settings.shown_hours:
             remember = ShownItems(store, settings.shown_hours).remember_answers(ids)
-        self._log = LogWriter(store, remember=remember)
+        self._log = LogWriter(
+            store, most_uncollected=settings.uncollected_answers, remember=remember
+        )
         sys.setswitchinterval(_SWITCH_SECONDS)
         # What a release holds lives as long as the process: the collector need not look at it.
         gc.collect()

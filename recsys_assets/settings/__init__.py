@@ -59,7 +59,11 @@ class Settings(Days):
 
     Hour and weekday of a request are told in `time_zone`, by its IANA name; event days are UTC.
 
-    Callers of the HTTP services bring `api_token`, if there is one.
+    Callers of the HTTP services bring one of the lines of `api_token`, if there is one. Those of
+    `api_token_file` are read again while a service runs.
+
+    At most `uncollected_answers` of some 3.5 kB wait in the online store for the request log to be
+    collected; what comes beyond is not logged, and counted.
 
     A server, a load, or another state that is waited for may take `wait_seconds`; what is work by
     its nature, as a day's run, a multiple of it (see `waiting.py`).
@@ -94,10 +98,12 @@ class Settings(Days):
     rejections_before_retrain: int
     alert_url: str | None
     api_token: str | None = field(repr=False)
+    api_token_file: Path | None
     batch_budget_ms: int
     seen_expire_days: int | None
     seen_when_down: str
     shown_hours: int
+    uncollected_answers: int
     wait_seconds: int
 
 
@@ -165,12 +171,19 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         rejections_before_retrain=reading.positive(environ, "RECSYS_REJECTIONS_BEFORE_RETRAIN", 3),
         alert_url=reading.optional_url(environ, "RECSYS_ALERT_URL", ("http", "https")),
         api_token=environ.get("RECSYS_API_TOKEN") or None,
+        api_token_file=_token_file(environ),
         batch_budget_ms=reading.positive(environ, "RECSYS_BATCH_BUDGET_MS", 12),
         seen_expire_days=reading.whole(environ, "RECSYS_SEEN_EXPIRE_DAYS", 0) or None,
         seen_when_down=reading.choice(environ, "RECSYS_SEEN_WHEN_DOWN", SEEN_WHEN_DOWN, "show"),
         shown_hours=reading.whole(environ, "RECSYS_SHOWN_HOURS", 0),
+        uncollected_answers=reading.positive(environ, "RECSYS_UNCOLLECTED_ANSWERS", 1_000_000),
         wait_seconds=reading.positive(environ, WAIT_VARIABLE, WAIT_SECONDS),
     )
+
+
+def _token_file(environ: Mapping[str, str]) -> Path | None:
+    file = environ.get("RECSYS_API_TOKEN_FILE")
+    return Path(file) if file else None
 
 
 def _source_url(environ: Mapping[str, str], source: str) -> str | None:

@@ -60,6 +60,15 @@ class Table:
         with replacing(self.path(day)) as file:
             pq.write_table(rows, file, compression="zstd")
 
+    def write_all(self, schema: pa.Schema, parts: Iterable[pa.Table], day: str) -> None:
+        """Replaces one partition by rows that are not all in memory; each part is a row group."""
+        with (
+            replacing(self.path(day)) as file,
+            pq.ParquetWriter(file, schema, compression="zstd") as writer,
+        ):
+            for rows in parts:
+                writer.write_table(rows)
+
     def read(self, days: Iterable[str] | None = None, columns: list[str] | None = None) -> pa.Table:
         """Rows of the given partitions in their order, or of the unpartitioned table.
 

@@ -7,6 +7,7 @@ import click
 
 if TYPE_CHECKING:
     from recsys_assets.settings import Settings
+    from recsys_assets.storefront.access import Tokens
 
 _Command = Callable[..., Any]
 
@@ -26,8 +27,15 @@ def _bind(port: int) -> Callable[[_Command], _Command]:
 
 
 def _protection(command: _Command) -> _Command:
-    """Options of who may call, and of an orderly end."""
+    """Options of who may call, and of how connections end."""
     for option in (
+        click.option(
+            "--keep-alive-seconds",
+            type=click.IntRange(min=1),
+            default=75,
+            show_default=True,
+            help="Idle connections are kept for so long: longer than a balancer in front does.",
+        ),
         click.option(
             "--drain-seconds",
             type=click.FloatRange(min=0),
@@ -45,12 +53,15 @@ def _protection(command: _Command) -> _Command:
     return command
 
 
-def _require_protection(settings: "Settings", host: str, no_auth: bool) -> None:
-    from recsys_assets.storefront.access import UnprotectedBind, require_protection
+def _tokens(settings: "Settings", host: str, no_auth: bool) -> "Tokens | None":
+    """Those that let callers in; None where there are none and need be none."""
+    from recsys_assets.storefront.access import Tokens, require_protection
 
     try:
         require_protection(host, settings.api_token, no_auth)
-    except UnprotectedBind as error:
+        given = settings.api_token
+        return None if given is None else Tokens(given, settings.api_token_file)
+    except ValueError as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -81,11 +92,11 @@ def _require_protection(settings: "Settings", host: str, no_auth: bool) -> None:
 @click.pass_obj
 def serve_recommend(
     settings: "Settings",
-    host: str,
-    port: int,
-    drain_seconds: float,
     no_auth: bool,
-    **limits: int,
+    concurrency: int,
+    deadline_ms: int,
+    cache_seconds: int,
+    **bind: Any,
 ) -> None:
     """Answer GET /v1/recommendations from the Triton of the settings.
 
@@ -94,22 +105,16 @@ def serve_recommend(
     from recsys_assets.storefront.recommend_service import Limits, recommend_service
     from recsys_assets.storefront.web import Bind, serve
 
-    _require_protection(settings, host, no_auth)
-    service, app = recommend_service(settings.triton_grpc, Limits(**limits), settings.api_token)
-    serve(service, app, Bind(host, port, drain_seconds))
+    tokens = _tokens(settings, bind["host"], no_auth)
+    limits = Limits(concurrency, deadline_ms, cache_seconds)
+    serve(*recommend_service(settings.triton_grpc, limits, tokens), Bind(**bind))
 
 
 @click.command("serve-events")
 @_bind(8091)
 @_protection
 @click.pass_obj
-def serve_events(
-    settings: "Settings",
-    host: str,
-    port: int,
-    drain_seconds: float,
-    no_auth: bool,
-) -> None:
+def serve_events(settings: "Settings", no_auth: bool, **bind: Any) -> None:
     """Accept POST /v1/events into the online store of the settings.
 
     Callers bring RECSYS_API_TOKEN, where it is set.
@@ -119,11 +124,10 @@ def serve_events(
     from recsys_assets.storefront.event_service import event_service
     from recsys_assets.storefront.web import Bind, serve
 
-    _require_protection(settings, host, no_auth)
+    tokens = _tokens(settings, bind["host"], no_auth)
     filters = FilterSettings(expire_days=settings.seen_expire_days)
     store = connect(settings.online_store_url)
-    service, app = event_service(store, Limits(), filters, settings.api_token)
-    serve(service, app, Bind(host, port, drain_seconds))
+    serve(*event_service(store, Limits(), filters, tokens), Bind(**bind))
 
 
 @click.command("land-events")

@@ -1,7 +1,7 @@
 """A batch of the stream as Parquet objects: what each entry is, and where it goes."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from json import JSONDecodeError, loads
@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 from recsys_assets.events.contract import INTERACTIONS, QUARANTINED_ROWS
 from recsys_assets.storage import write_atomically
 from recsys_assets.storefront.event_rows import EVENT_ID, Event, UnusableEvent, as_table
-from recsys_assets.storefront.event_stream import Batch, Entry
+from recsys_assets.storefront.event_stream import Batch, Entry, Landed
 
 QUARANTINE = "quarantined_events"
+_SHARED_ID = "shared_event_id: another event had this id before; give each event its own"
 _LOG = logging.getLogger(__name__)
 
 
@@ -24,54 +25,58 @@ class Contents:
 
     Attributes:
         by_day: events by the UTC day on which they happened, in the stream's order.
-        unreadable: entries that are no events, with the reason.
-        repeated: how many were dropped, as an event of that id had come before.
-        named: ids that callers gave, with their places in the stream.
+        quarantined: entries that are no events, or other events than those that have their ids,
+            with the reason.
+        repeated: how many were dropped, as the same event had come before.
+        named: ids that callers gave, with their events' places in the stream and digests.
     """
 
     by_day: dict[date, list[Event]] = field(default_factory=dict)
-    unreadable: list[tuple[Entry, str]] = field(default_factory=list)
+    quarantined: list[tuple[Entry, str]] = field(default_factory=list)
     repeated: int = 0
-    named: dict[str, str] = field(default_factory=dict)
+    named: dict[str, Landed] = field(default_factory=dict)
 
 
-def read(entries: Sequence[Entry], landed_before: Collection[str]) -> Contents:
+def read(entries: Sequence[Entry], landed_before: Mapping[str, Landed]) -> Contents:
     """Sorts the entries of a batch.
 
     Args:
         entries: in the stream's order.
-        landed_before: places of entries whose event is in a file already.
+        landed_before: ids of events that are in a file already.
     """
-    contents, ids = Contents(), set()
+    contents, known = Contents(), dict(landed_before)
     for entry in entries:
         try:
             event, day = _event(entry)
         except UnusableEvent as error:
-            contents.unreadable.append((entry, f"{error.reason}: {error}"))
+            contents.quarantined.append((entry, f"{error.reason}: {error}"))
             continue
-        if entry.place in landed_before or event.event_id in ids:
+        landed = Landed(entry.place, event.digest)
+        first = known.setdefault(event.event_id, landed)
+        if first.digest != landed.digest:
+            contents.quarantined.append((entry, _SHARED_ID))
+        elif first.place != landed.place:
             contents.repeated += 1
-            continue
-        ids.add(event.event_id)
-        contents.by_day.setdefault(day, []).append(event)
-        if entry.is_named:
-            contents.named[event.event_id] = entry.place
+        else:
+            contents.by_day.setdefault(day, []).append(event)
+            if entry.is_named:
+                contents.named[event.event_id] = landed
     return contents
 
 
 def write(url: str, batch: Batch, contents: Contents) -> None:
-    """Writes one object a day, and one of what is unreadable; the same again for the same batch.
+    """Writes one object a day, and one of what is quarantined; the same for the same batch.
 
     Raises:
         OSError: the storage does not take them; some may be written.
     """
     for day, events in sorted(contents.by_day.items()):
         _write_object(f"{url}/{INTERACTIONS.table}", day, batch.name, as_table(events))
-    if contents.unreadable:
-        _LOG.warning("%d entries of %s are no events", len(contents.unreadable), batch.name)
+    if contents.quarantined:
+        _LOG.warning("%d entries of %s are quarantined", len(contents.quarantined), batch.name)
         rows = [
             {"id": entry.event_id, "reason": reason, "row": entry.as_text()}
-            for entry, reason in contents.unreadable
+            for entry, reason in contents.quarantined
         ]
         table = pa.Table.from_pylist(rows, schema=QUARANTINED_ROWS.schema)
         _write_object(f"{url}/{QUARANTINE}", batch.day, batch.name, table)

@@ -15,12 +15,17 @@ from recsys_assets.serving.circuit import Circuit, StoreUnavailable
 from recsys_assets.serving.seen_events import record_events
 from recsys_assets.serving.seen_settings import DEFAULT_FILTERS, FilterSettings
 from recsys_assets.storage.online_store import open_store
-from recsys_assets.storefront.event_rows import Event, UnusableEvent, broken_rules
+from recsys_assets.storefront.event_rows import Event, UnusableEvent, broken_rules, shared_ids
 from recsys_assets.storefront.event_stream import EventStream
 
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS, _FULL_SECONDS = 1.0, 30.0
 _CONNECT_SECONDS, _ANSWER_SECONDS = 0.5, 2.0
+_SHARED_ID = (
+    "shared_event_id",
+    "event_id is that of another event of this body: give each event, as each line of an order, "
+    "its own",
+)
 
 
 class UnusableBody(ValueError):
@@ -41,6 +46,8 @@ class Limits:
 
     Attributes:
         concurrency: requests being worked on at a time; further ones are refused.
+        bodies: requests whose bodies are held at a time, come or still to come; further ones are
+            refused before a byte of theirs is read.
         most_bytes: of a body.
         most_events: of a body.
         most_unlanded: events in the stream, some 400 bytes each, so that a landing that stands
@@ -48,6 +55,7 @@ class Limits:
     """
 
     concurrency: int = 32
+    bodies: int = 64
     most_bytes: int = 1_000_000
     most_events: int = 1000
     most_unlanded: int = 2_000_000
@@ -77,9 +85,16 @@ class Verdict:
 
 
 def judge(given: Sequence[object], now: datetime) -> list[Verdict]:
-    """What becomes of JSON values by the contract, in their order."""
+    """What becomes of JSON values by the contract, in their order.
+
+    Different events that share an id are all refused: only one of them would count.
+    """
     verdicts = [_read(one) for one in given]
     events = {place: one.event for place, one in enumerate(verdicts) if one.event is not None}
+    shared = shared_ids(list(events.values()))
+    for place, event in events.items():
+        if event.event_id in shared:
+            verdicts[place] = Verdict(event, *_SHARED_ID)
     places = list(events)
     for number, reason in broken_rules(list(events.values()), now).items():
         verdicts[places[number]] = Verdict(events[places[number]], reason)

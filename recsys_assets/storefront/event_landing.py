@@ -70,8 +70,10 @@ class LandingMetrics:
         self._repeated = Counter(
             "recsys_events_repeated", "Events dropped that had come before", registry=registry
         )
-        self._unreadable = Counter(
-            "recsys_events_quarantined", "Entries that are no events", registry=registry
+        self._quarantined = Counter(
+            "recsys_events_quarantined",
+            "Entries that are no events, or have the id of another one",
+            registry=registry,
         )
         self._failures = Counter(
             "recsys_events_landing_failures", "Attempts to land that failed", registry=registry
@@ -83,7 +85,7 @@ class LandingMetrics:
         self._rows.inc(sum(rows.values()))
         self._late.inc(sum(count for day, count in rows.items() if day < today))
         self._repeated.inc(contents.repeated)
-        self._unreadable.inc(len(contents.unreadable))
+        self._quarantined.inc(len(contents.quarantined))
 
     def failed(self) -> None:
         """Counts an attempt that is to be made again."""

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Any
 from uuid import uuid4
 
@@ -24,6 +25,8 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 _TYPES = {column.name: column.type for column in INTERACTIONS.columns}
 _REMEDY = {"event": "an object", EVENT_ID: f"a string of 1 to {MAX_ID_BYTES} bytes"}
+# OSError: seconds that overflow the C library's calendar, such as nanoseconds given for seconds.
+_INCONVERTIBLE = (TypeError, ValueError, OverflowError, OSError)
 
 
 class UnusableEvent(ValueError):
@@ -72,6 +75,11 @@ class Event:
         given = {name: value for name, value in self.row.items() if value is not None}
         return json.dumps(given, default=datetime.isoformat, separators=(",", ":"))
 
+    @property
+    def digest(self) -> str:
+        """Short, and another one for another row."""
+        return blake2b(self.row_as_json().encode(), digest_size=12).hexdigest()
+
 
 def broken_rules(events: Sequence[Event], now: datetime) -> dict[int, str]:
     """What speaks against events: by position, reasons as in quarantine, comma-separated.
@@ -97,6 +105,15 @@ def broken_rules(events: Sequence[Event], now: datetime) -> dict[int, str]:
     }
 
 
+def shared_ids(events: Sequence[Event]) -> set[str]:
+    """Ids that different rows have: an id tells a repetition, so it can be of one row only."""
+    digests: dict[str, set[str]] = {}
+    for event in events:
+        if not event.made:
+            digests.setdefault(event.event_id, set()).add(event.digest)
+    return {event_id for event_id, found in digests.items() if len(found) > 1}
+
+
 def as_table(events: Sequence[Event]) -> pa.Table:
     """Rows in the contract's columns, types and order."""
     return pa.Table.from_pylist([event.row for event in events], schema=INTERACTIONS.schema)
@@ -116,7 +133,7 @@ def _typed(name: str, value: object) -> Any:
     remedy, convert = next((how, to) for fits, how, to in _CONVERSIONS if fits(kind))
     try:
         return convert(value)
-    except (TypeError, ValueError, OverflowError):
+    except _INCONVERTIBLE:
         raise UnusableEvent(f"unusable_{name}", name, value, remedy) from None
 
 

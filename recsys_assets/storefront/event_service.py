@@ -32,6 +32,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from recsys_assets.serving.seen_settings import DEFAULT_FILTERS, FilterSettings
+from recsys_assets.storefront.access import Tokens
 from recsys_assets.storefront.event_intake import (
     DEFAULT_LIMITS,
     EventIntake,
@@ -88,7 +89,7 @@ def event_service(
     store: redis.Redis,
     limits: Limits = DEFAULT_LIMITS,
     filters: FilterSettings = DEFAULT_FILTERS,
-    token: str | None = None,
+    tokens: Tokens | None = None,
 ) -> tuple[Service, FastAPI]:
     """The service and its application.
 
@@ -96,9 +97,10 @@ def event_service(
         store: of `event_intake.connect`; the application closes it.
         limits: of this process.
         filters: of buyers who have no filter of seen items yet.
-        token: that callers must bring; None lets all in.
+        tokens: one of which callers must bring; None lets all in.
     """
-    intake, gate = EventIntake(store, limits, filters), Gate(limits.concurrency)
+    intake = EventIntake(store, limits, filters)
+    bodies, gate = Gate(limits.bodies), Gate(limits.concurrency)
     http = HttpMetrics("events")
     metrics = EventMetrics(http.registry, intake.stream)
     service = Service(http, lambda: run_in_threadpool(intake.why_not_ready))
@@ -111,10 +113,11 @@ def event_service(
         store.close()
 
     async def post(request: Request) -> Response:
-        body = await _read_body(request, limits.most_bytes)
         try:
-            with gate.entered():
-                verdicts = await run_in_threadpool(intake.take, body)
+            with bodies.entered():
+                body = await _read_body(request, limits.most_bytes)
+                with gate.entered():
+                    verdicts = await run_in_threadpool(intake.take, body)
         except UnusableBody as error:
             raise HTTPException(422, str(error)) from None
         except NotKept as error:
@@ -122,20 +125,22 @@ def event_service(
         metrics.count(verdicts)
         return _answer(verdicts)
 
-    app = service.app(token, running, PATH)
+    app = service.app(tokens, running, PATH)
     app.add_api_route(PATH, post, methods=["POST"])
     return service, app
 
 
 async def _read_body(request: Request, most: int) -> bytes:
     """The body, given up as soon as it is too large, or where it takes too long to come."""
+    problem = f"the body has more than {most} bytes: send fewer events"
+    if int(request.headers.get("content-length", 0)) > most:  # a number: the protocol checks it
+        raise HTTPException(413, problem)
     body = bytearray()
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             async for part in request.stream():
                 body += part
                 if len(body) > most:
-                    problem = f"the body has more than {most} bytes: send fewer events"
                     raise HTTPException(413, problem)
     except TimeoutError:
         raise HTTPException(408, f"the body took more than {_BODY_SECONDS:g} s") from None

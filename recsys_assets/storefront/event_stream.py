@@ -14,7 +14,8 @@ written under another name beside the first.
 
 At least once, then: an event that is posted again, because its answer was lost, is dropped by its
 id here if its first time was settled an hour or two ago, and by the day's ingest in any case, as
-rows that agree in every column are one.
+rows that agree in every column are one. What has the id of another event is no repetition of it:
+each id is remembered with a digest of its row.
 
 What a store acknowledged it may still forget: with `appendfsync everysec` a machine that loses
 power forgets a second, and a failover what the replica had not yet. Where that is too much, use
@@ -32,7 +33,7 @@ import redis
 STREAM = "recsys:events"
 # In the stream's slot of a cluster.
 _CUT = f"{{{STREAM}}}:cut"
-_LANDED = f"{{{STREAM}}}:landed"
+_LANDED = f"{{{STREAM}}}:landed-rows"
 _PAGE = 1000  # entries a read: more would keep the store from its other readers for too long
 _HOUR = 3600
 _REMEMBERED_SECONDS = 2 * _HOUR
@@ -84,6 +85,14 @@ class Entry:
     def is_named(self) -> bool:
         """Whether its id came from a caller, who may send it again."""
         return self.fields.get(b"made") == b"0"
+
+
+@dataclass(frozen=True)
+class Landed:
+    """An event that is in a file: where its entry was in the stream, and its row's digest."""
+
+    place: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -155,38 +164,38 @@ class EventStream:
             if self._client.eval(_CUT_OFF, 2, STREAM, _CUT, first, last):
                 return Batch(entries, f"{first} {last}")
 
-    def landed_before(self, batch: Batch, now: float) -> set[str]:
-        """Places of entries whose id was landed lately from another place.
+    def landed_before(self, batch: Batch, now: float) -> dict[str, Landed]:
+        """Events landed lately, by id, whose ids entries of a batch have.
 
         Args:
             batch: of `take`.
             now: epoch seconds.
         """
-        named = [entry for entry in batch.entries if entry.is_named]
-        found: set[str] = set()
-        for start in range(0, len(named), _PAGE):
-            page = named[start : start + _PAGE]
-            ids = [entry.event_id for entry in page]
-            for key in (_landed(now), _landed(now - _HOUR)):
-                places = self._client.hmget(key, ids)
+        ids = list(dict.fromkeys(entry.event_id for entry in batch.entries if entry.is_named))
+        found: dict[str, Landed] = {}
+        for start in range(0, len(ids), _PAGE):
+            page = ids[start : start + _PAGE]
+            for key in (_landed(now), _landed(now - _HOUR)):  # the first landing of an id counts
+                values = self._client.hmget(key, page)
                 found |= {
-                    entry.place
-                    for entry, place in zip(page, places, strict=True)
-                    if place and place.decode() != entry.place
+                    event_id: Landed(*value.decode().split())
+                    for event_id, value in zip(page, values, strict=True)
+                    if value
                 }
         return found
 
-    def remember(self, named: Mapping[str, str], now: float) -> None:
+    def remember(self, named: Mapping[str, Landed], now: float) -> None:
         """Remembers ids for `landed_before`, in steps that nobody else has to wait for.
 
         Remembered again, they are the same: a batch that is not settled after all is no repetition
         of itself.
 
         Args:
-            named: ids that callers gave, with their places.
+            named: ids that callers gave, with what was landed.
             now: epoch seconds.
         """
-        key, items = _landed(now), list(named.items())
+        key = _landed(now)
+        items = [(event_id, f"{one.place} {one.digest}") for event_id, one in named.items()]
         for start in range(0, len(items), _PAGE):
             self._client.hset(key, mapping=dict(items[start : start + _PAGE]))
         if items:

@@ -32,6 +32,7 @@ from tritonclient.utils import InferenceServerException
 
 from recsys_assets.serving.client import Recommendation, RequestClass, retry_after
 from recsys_assets.serving.requests import InvalidRequest
+from recsys_assets.storefront.access import Tokens
 from recsys_assets.storefront.triton import UNAVAILABLE, Triton, request_tensors
 from recsys_assets.storefront.web import Gate, HttpMetrics, Service, unavailable
 
@@ -187,18 +188,18 @@ class Gateway:
 
 
 def recommend_service(
-    address: str, limits: Limits = DEFAULT_LIMITS, token: str | None = None
+    address: str, limits: Limits = DEFAULT_LIMITS, tokens: Tokens | None = None
 ) -> tuple[Service, FastAPI]:
     """The service and its application.
 
     Args:
         address: host:port of Triton's gRPC endpoint, or of a headless service over many.
         limits: of this process.
-        token: that callers must bring; None lets all in.
+        tokens: one of which callers must bring; None lets all in.
     """
     gateway = Gateway(address, limits)
     service = Service(HttpMetrics("recommend"), gateway.why_not_ready, gateway.why_not_live)
-    app = service.app(token, gateway.running, PATH)
+    app = service.app(tokens, gateway.running, PATH)
     # Past FastAPI's dependencies, of which there are none to solve.
     app.add_route(PATH, gateway.recommendations)
     return service, app

@@ -19,15 +19,17 @@ from prometheus_client import generate_latest as exposition
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
-from recsys_assets.storefront.access import TokenCheck
+from recsys_assets.storefront.access import TokenCheck, Tokens
+from recsys_assets.storefront.connections import (
+    DEFAULT_CONNECTIONS,
+    ConnectionLimits,
+    protocol_of,
+)
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _OPERATIONS = ("/live", "/ready", "/metrics")
 _OTHER = "other"  # all that is no path of the service: a label must not be the caller's to choose
 _LONGEST_REQUEST_SECONDS = 30
-# Longer than any balancer before the service keeps an idle connection (60 s on AWS), so that it is
-# never the service who closes one that a request is just being sent on.
-_KEEP_ALIVE_SECONDS = 75
 
 
 class HttpMetrics:
@@ -120,11 +122,11 @@ class Service:
     why_not_live: Callable[[], str] = lambda: ""
     draining: bool = field(default=False, init=False)
 
-    def app(self, token: str | None, lifespan: Lifespan[FastAPI], *paths: str) -> FastAPI:
+    def app(self, tokens: Tokens | None, lifespan: Lifespan[FastAPI], *paths: str) -> FastAPI:
         """An application with health and metrics, to which the caller adds its `paths`."""
         app = FastAPI(openapi_url=None, lifespan=lifespan)
-        if token is not None:
-            app.add_middleware(TokenCheck, token=token)
+        if tokens is not None:
+            app.add_middleware(TokenCheck, tokens=tokens)
         app.add_middleware(_Observed, metrics=self.metrics, paths=paths)
         app.add_exception_handler(RequestValidationError, _invalid)
         app.add_api_route("/live", self._live)
@@ -170,11 +172,22 @@ class _Server(uvicorn.Server):
 
 @dataclass(frozen=True)
 class Bind:
-    """Where a service listens, and for how long it goes on after it was told to end."""
+    """Where a service listens, and what it takes from whoever connects.
+
+    Attributes:
+        host: address to listen on.
+        port: to listen on.
+        drain_seconds: for which it goes on after it was told to end.
+        keep_alive_seconds: an idle connection is kept for so long. A balancer that keeps it for
+            longer sends a request down one that is closed.
+        connections: bounds of what has not become a request yet.
+    """
 
     host: str
     port: int
     drain_seconds: float = 0.0
+    keep_alive_seconds: int = 75
+    connections: ConnectionLimits = DEFAULT_CONNECTIONS
 
 
 def serve(service: Service, app: FastAPI, bind: Bind) -> None:
@@ -184,20 +197,26 @@ def serve(service: Service, app: FastAPI, bind: Bind) -> None:
     `drain_seconds`: load balancers take that long to notice. Then no more connections are taken,
     and requests in flight are finished.
     """
-    config = uvicorn.Config(
+    # What is loaded now stays for good: the collector need not look through it again and again,
+    # which is some ten milliseconds of a request each time.
+    gc.collect()
+    gc.freeze()
+    _Server(_config(app, bind), service, bind.drain_seconds).run()
+
+
+def _config(app: FastAPI, bind: Bind) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         bind.host,
         bind.port,
         access_log=False,
         log_level="warning",
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_LONGEST_REQUEST_SECONDS,
+        timeout_keep_alive=bind.keep_alive_seconds,
+        http=protocol_of(bind.connections),
+        h11_max_incomplete_event_size=bind.connections.head_bytes,
+        ws="none",
     )
-    # What is loaded now stays for good: the collector need not look through it again and again,
-    # which is some ten milliseconds of a request each time.
-    gc.collect()
-    gc.freeze()
-    _Server(config, service, bind.drain_seconds).run()
 
 
 def as_json(content: object, status: int = 200) -> Response:

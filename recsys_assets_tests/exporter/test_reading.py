@@ -36,6 +36,7 @@ def test_the_newest_of_everything_is_told(store):
     assert facts.business.day == midnight("2025-03-08")
     assert facts.business.alarming
     assert facts.interactions == midnight("2025-03-09")
+    assert facts.answers == 2
     assert time.time() - facts.alerts["run_failed"] < 60
 
 
@@ -81,6 +82,7 @@ def test_a_folder_of_a_day_without_a_partition_is_passed_over(store, tmp_path):
         ("drift", "tables/drift_report/day=2025-03-08/data.parquet", b"PAR1 is not all"),
         ("business", "tables/business_metrics/day=2025-03-08/data.parquet", b""),
         ("interactions", "tables/interactions/day=yesterday/data.parquet", b""),
+        ("answers", "answers/day=2025-03-09/nonsense.parquet", b""),
         ("alerts", "alerts/nonsense.json", b""),
     ],
 )

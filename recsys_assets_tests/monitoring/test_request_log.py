@@ -1,24 +1,28 @@
 import base64
 import json
+import shutil
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import redis
 
 from recsys_assets.features.declarations import USER_FEATURES
-from recsys_assets.monitoring import request_log
+from recsys_assets.monitoring import answer_merging, answer_parts, answer_stream, request_log
+from recsys_assets.monitoring.answer_parts import Parts, group_of
 from recsys_assets.monitoring.answer_table import COLUMNS
-from recsys_assets.monitoring.request_log import REJECTED, TABLE, collect, schema
+from recsys_assets.monitoring.request_log import REJECTED, TABLE, Collector, schema
 from recsys_assets.serving.release import Releases
 from recsys_assets.serving.request_log import STREAM
 from recsys_assets.storage import Store
+from recsys_assets.storage.filesystem import open_file
 from recsys_assets_tests.serving.logged_answers import ASKED, an_answer
 from recsys_assets_tests.serving.tiny_release import item_ids, publish_tiny_release
 
@@ -46,14 +50,22 @@ class Log:
         for answer in answers:
             self.client.xadd(STREAM, answer.encode())
 
+    def collector(self, **options):
+        return Collector(self.client, self.releases, **options)
+
     def collect(self, day=DAY, **options):
-        return collect(self.client, self.store, self.releases, day, **options)
+        return self.collector(**options).collect(day)
+
+    def waiting(self):
+        """Answers that are in no partition yet, by day; none of them is in the stream."""
+        assert self.client.xlen(STREAM) == 0
+        return dict(Parts(self.store).waiting())
 
     def rows(self, day=DAY):
         return self.store.table(TABLE).read([day]).to_pylist()
 
     def ids(self, day=DAY):
-        return [row["request_id"] for row in self.rows(day)]
+        return sorted(row["request_id"] for row in self.rows(day))
 
     def rejected(self, day=DAY):
         return self.store.table(REJECTED).read([day]).to_pylist()
@@ -63,10 +75,9 @@ class Log:
 def log(valkey_url, published):
     log = Log(redis.Redis.from_url(valkey_url), published)
     yield log
-    for name, day in product((TABLE, REJECTED), (DAY, DAY_BEFORE, DAY_AFTER)):
-        if log.store.table(name).has(day):
-            folder = log.store.url.removeprefix("file://")
-            subprocess.run(["rm", "-r", f"{folder}/tables/{name}/day={day}"], check=True)
+    folder = Path(log.store.url.removeprefix("file://"))
+    for left in ("answers", f"tables/{TABLE}", f"tables/{REJECTED}"):
+        shutil.rmtree(folder / left, ignore_errors=True)
 
 
 class TestSchema:
@@ -122,7 +133,7 @@ class TestCollect:
         assert log.collect().rows == 0
         assert log.store.table(TABLE).read([DAY]).schema == schema(log.store)
 
-    def test_answers_of_other_days_stay_in_the_stream(self, log):
+    def test_answers_of_other_days_wait_for_theirs_and_not_in_the_stream(self, log):
         log.put(
             an_answer("before", timestamp=ASKED - A_DAY),
             an_answer("now"),
@@ -130,9 +141,20 @@ class TestCollect:
         )
         assert log.collect().waiting == 2
         assert log.ids() == ["now"]
-        assert log.client.xlen(STREAM) == 2
+        assert log.waiting() == {f"day={DAY_BEFORE}": 1, f"day={DAY_AFTER}": 1}
         assert log.collect(DAY_BEFORE).waiting == 1
         assert log.ids(DAY_BEFORE) == ["before"]
+        assert log.waiting() == {f"day={DAY_AFTER}": 1}
+
+    def test_answers_of_a_day_that_is_never_collected_wait_for_nothing(self, log):
+        log.put(an_answer("before", timestamp=ASKED - A_DAY), an_answer("now"))
+        collected = log.collect(days=(DAY, DAY_AFTER))
+        assert (collected.rows, collected.rejected, collected.waiting) == (1, 1, 0)
+        assert (
+            "timestamp is of 2025-02-28, a day that is never collected: 2025-03-01 to"
+            in (log.rejected()[0]["reason"])
+        )
+        assert log.waiting() == {}
 
     def test_the_day_is_that_of_the_request_however_the_clock_was_set(self, log):
         log.put(
@@ -155,6 +177,40 @@ class TestCollect:
         log.put(*(an_answer(f"r{n}") for n in range(1201)))
         assert log.collect().rows == 1201
         assert log.client.xlen(STREAM) == 0
+
+    def test_however_many_there_are_few_are_held_at_once(self, log, monkeypatch):
+        for module in (answer_stream, answer_merging, answer_parts):
+            monkeypatch.setattr(module, "ROWS", 100)
+        log.put(*(an_answer(f"r{n:03}") for n in range(950)))
+        log.collector().drain()
+        assert [part.rows for part in Parts(log.store).of(group_of(DAY))] == [100] * 9 + [50]
+        assert log.collect().rows == 950
+        with open_file(log.store.table(TABLE).path(DAY)) as source:
+            file = pq.ParquetFile(source).metadata
+        assert max(file.row_group(n).num_rows for n in range(file.num_row_groups)) == 100
+        assert log.ids() == [f"r{n:03}" for n in range(950)]
+
+    def test_what_was_drained_before_is_collected_with_the_rest(self, log):
+        log.put(an_answer("r1"))
+        assert log.collector().drain().answers == {DAY: 1}
+        assert log.waiting() == {f"day={DAY}": 1}
+        log.put(an_answer("r2"))
+        assert log.collect().new == 2
+        assert log.ids() == ["r1", "r2"]
+
+    def test_columns_that_have_come_or_gone_since_are_null_or_kept(self, log):
+        users = log.store.table("users")
+        there = users.read()
+        log.put(an_answer("r1", context={"user_id": "ann", "device": "", "age": "30-39"}))
+        log.collect()
+        users.write(pa.table({"user_id": ["ann"], "town": ["Ulm"]}))
+        try:
+            log.put(an_answer("r2", context={"user_id": "ann", "device": "", "town": "Ulm"}))
+            log.collect()
+        finally:
+            users.write(there)
+        found = {row["request_id"]: (row["age"], row["town"]) for row in log.rows()}
+        assert found == {"r1": ("30-39", None), "r2": (None, "Ulm")}
 
 
 @pytest.mark.integration
@@ -187,29 +243,37 @@ class TestAtLeastOnce:
         assert (collected.rows, collected.new, collected.duplicates) == (2, 1, 1)
         assert log.ids() == ["late", "r1"]
 
-    def test_killed_after_the_write_and_before_the_stream_is_cut(self, log, valkey_url):
-        log.put(an_answer("r1"), an_answer("r2"))
+    @pytest.mark.parametrize(
+        "patched",
+        [
+            pytest.param("client.xtrim", id="before the stream is cut"),
+            pytest.param("request_log.answer_merging.rewrite", id="before the partition is there"),
+            pytest.param("request_log.Parts.delete", id="before its parts are gone"),
+        ],
+    )
+    def test_killed(self, log, valkey_url, patched):
+        log.put(an_answer("r1"), an_answer("r2"), an_answer("r2", timestamp=ASKED + 1))
         script = f"""
 import os, redis, signal
 from recsys_assets.monitoring import request_log
 from recsys_assets.serving.release import Releases
 from recsys_assets.storage import Store
 client = redis.Redis.from_url({valkey_url!r})
-def killed(*_):
+def killed(*_, **__):
     client.pexpire(request_log._LOCK, 1000)  # the next one need not wait for the whole lease
     os.kill(os.getpid(), signal.SIGKILL)
-client.xdel = killed
+{patched} = killed
 store = Store({log.store.url!r})
-request_log.collect(client, store, Releases(store), {DAY!r})
+request_log.Collector(client, Releases(store)).collect({DAY!r})
 """
         killed = subprocess.run([sys.executable, "-c", script])
         assert killed.returncode == -signal.SIGKILL
-        assert log.client.xlen(STREAM) == 2
-        assert log.ids() == ["r1", "r2"]
         log.put(an_answer("r3"))
         collected = log.collect()
-        assert (collected.rows, collected.new, collected.duplicates) == (3, 1, 2)
-        assert log.client.xlen(STREAM) == 0
+        assert collected.rows == 3
+        assert log.ids() == ["r1", "r2", "r3"]
+        assert len(log.rejected()) == 1
+        assert log.waiting() == {}
 
     def test_a_write_that_fails_leaves_the_stream_as_it_is(self, log, monkeypatch):
         log.put(an_answer("r1"))
@@ -217,12 +281,13 @@ request_log.collect(client, store, Releases(store), {DAY!r})
         def full(*_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("recsys_assets.storage.tables.replacing", full)
+        monkeypatch.setattr(answer_parts, "replacing", full)
         with pytest.raises(OSError, match="No space left"):
             log.collect()
         assert log.client.xlen(STREAM) == 1
         monkeypatch.undo()
         assert log.collect().new == 1
+        assert log.waiting() == {}
 
     def test_two_runs_at_once_lose_nothing(self, log):
         log.put(*(an_answer(f"r{n}") for n in range(300)))
@@ -286,7 +351,11 @@ class TestUnreadable:
         log.put(an_answer("1"), an_answer("1", timestamp=ASKED + 1))
         collected = log.collect()
         assert (collected.rows, collected.duplicates, collected.rejected) == (1, 0, 1)
-        assert "is that of another request" in log.rejected()[0]["reason"]
+        (rejected,) = log.rejected()
+        assert "is that of another request" in rejected["reason"]
+        entry = json.loads(rejected["entry"])
+        assert (entry["request_id"], entry["timestamp"]) == ("1", "2025-03-01 10:00:01+00:00")
+        assert entry["candidate_ids"] == [item_ids(1)[n] for n in (3, 9, 7)]
 
     def test_a_context_column_that_is_no_feature_any_more_is_named(self, log):
         log.put(an_answer(context={"user_id": "ann", "device": "", "gone": 1.0}))

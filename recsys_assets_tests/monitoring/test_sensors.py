@@ -1,23 +1,34 @@
 """What of a closed day's work is left to do, and what has to be done again.
 
-That days come in order is tested with the other sensors.
+That days come in order is tested with the other sensors. And when answers are collected without a
+day being worked on.
 """
 
+from datetime import UTC, datetime
+
 import dagster as dg
+import pyarrow as pa
 import pytest
+import redis
 
 from recsys_assets.definitions import correct_days, daily_loop, defs
+from recsys_assets.monitoring.answer_parts import Parts, group_of
 from recsys_assets.monitoring.clock import close_day
+from recsys_assets.monitoring.configuration import AnswerStream
 from recsys_assets.monitoring.sensors import (
     _FOLLOWING,
     _PREPARED,
     CORRECTED,
+    answers_sensor,
     closed_day_sensor,
     corrected_days_sensor,
+    late_answers_sensor,
 )
 from recsys_assets.partitions import daily
 from recsys_assets.resources import StoreResource
+from recsys_assets.serving.request_log import STREAM
 from recsys_assets.storage import Store
+from recsys_assets_tests.serving.logged_answers import an_answer
 
 DAY = "2017-10-01"
 MADE_BY_A_BACKFILL = ("interactions", "user_features", "item_features", "daily_examples")
@@ -217,3 +228,94 @@ class TestCorrectedDays:
         )
 
         assert again < day
+
+
+def tick(instance, sensor, **resources):
+    """Run requests of a sensor's next look, or why there is none."""
+    with dg.build_sensor_context(
+        instance=instance, definitions=defs, sensor_name=sensor.name, resources=resources
+    ) as context:
+        found = sensor.evaluate_tick(context)
+    return found.run_requests or found.skip_message
+
+
+def begin(instance, job_name):
+    return instance.create_run_for_job(
+        defs.resolve_job_def(job_name), status=dg.DagsterRunStatus.STARTED
+    )
+
+
+@pytest.mark.integration
+class TestAnswers:
+    @pytest.fixture
+    def stream(self, valkey_url):
+        return self.stream_of(valkey_url, 1000)
+
+    def stream_of(self, url, most_uncollected):
+        return AnswerStream(
+            online_store_url=url,
+            first_day=DAY,
+            last_day="",
+            most_uncollected=most_uncollected,
+            wait_seconds=1,
+            many=3,
+        )
+
+    def put(self, url, count):
+        with redis.Redis.from_url(url) as client:
+            for number in range(count):
+                client.xadd(STREAM, an_answer(f"r{number}").encode())
+
+    def test_many_are_collected_before_their_day_is_over(self, instance, stream):
+        self.put(stream.online_store_url, 2)
+        assert tick(instance, answers_sensor, answer_stream=stream) == "Few answers wait."
+        self.put(stream.online_store_url, 1)
+        (request,) = tick(instance, answers_sensor, answer_stream=stream)
+        assert request.job_name == "drain_answers"
+
+    def test_once_at_a_time(self, instance, stream):
+        self.put(stream.online_store_url, 3)
+        begin(instance, "drain_answers")
+        found = tick(instance, answers_sensor, answer_stream=stream)
+        assert found == "They are being collected."
+
+    def test_where_few_may_wait_few_are_many(self, instance, valkey_url):
+        small = self.stream_of(valkey_url, 4)
+        self.put(valkey_url, 1)
+        assert len(tick(instance, answers_sensor, answer_stream=small)) == 1
+
+
+class TestLateAnswers:
+    @pytest.fixture
+    def store(self, tmp_path):
+        return Store(tmp_path.as_uri())
+
+    def look(self, instance, store):
+        return tick(instance, late_answers_sensor, store=StoreResource(url=store.url))
+
+    def wait(self, store, *groups):
+        for group in groups:
+            rows = pa.table({"entry_id": ["1-0"], "reason": [""], "entry": [""]})
+            Parts(store).write(group, rows)
+
+    def collect(self, store, *days):
+        for day in days:
+            store.table("request_log").write(pa.table({"request_id": ["r1"]}), day)
+
+    def test_a_day_that_was_collected_before_they_came_is_collected_again(self, instance, store):
+        self.collect(store, "2017-10-01", "2017-10-02")
+        self.wait(store, group_of("2017-10-01"), group_of("2017-10-03"), "rejected")
+        (request,) = self.look(instance, store)
+        assert request.partition_key == "2017-10-01"
+
+    def test_a_day_that_goes_on_is_not(self, instance, store):
+        today = datetime.now(UTC).date().isoformat()
+        self.collect(store, today)
+        self.wait(store, group_of(today))
+        assert self.look(instance, store) == "No answer has come late."
+
+    def test_once_at_a_time(self, instance, store):
+        self.collect(store, DAY)
+        self.wait(store, group_of(DAY))
+        begin(instance, "late_answers")
+        assert self.look(instance, store) == "Late answers are being collected."

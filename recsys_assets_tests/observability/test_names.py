@@ -1,8 +1,10 @@
 """What is listed as told is what the code tells."""
 
 import pytest
+import redis
 from prometheus_client import CollectorRegistry
 
+from recsys_assets.exporter.answers import UncollectedAnswers
 from recsys_assets.exporter.metrics import StoreMetrics
 from recsys_assets.exporter.reading import StoreReader
 from recsys_assets.observability.names import (
@@ -16,6 +18,7 @@ from recsys_assets.observability.names import (
     watched,
 )
 from recsys_assets.serving.online_store_metrics import OnlineStoreMetrics
+from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.exporter.made_up_store import small_store
 
 
@@ -30,7 +33,9 @@ def families(registry):
 
 
 def test_the_exporter(tmp_path):
-    metrics = StoreMetrics(StoreReader(small_store(tmp_path)))
+    nowhere = redis.Redis.from_url(f"redis://127.0.0.1:{free_port()}")
+    answers = UncollectedAnswers(nowhere, 1000)
+    metrics = StoreMetrics(StoreReader(small_store(tmp_path)), answers)
     metrics.look()
     assert samples(metrics.registry) == EXPORTER
 

@@ -14,7 +14,7 @@ import redis
 import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
-from recsys_assets.monitoring.request_log import TABLE, collect
+from recsys_assets.monitoring.request_log import TABLE, Collector
 from recsys_assets.serving import services
 from recsys_assets.serving.client import RecommendClient
 from recsys_assets.serving.promotion import promote
@@ -130,7 +130,7 @@ class TestWhatIsLogged:
 
 class TestFaults:
     def collected(self, store, releases):
-        collect(store, releases.store, releases, DAY)
+        Collector(store, releases).collect(DAY)
         return releases.store.table(TABLE).read([DAY])["request_id"].to_pylist()
 
     def test_the_model_processes_are_killed_with_requests_in_flight(

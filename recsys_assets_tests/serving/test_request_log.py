@@ -35,6 +35,9 @@ class Store:
     def pipeline(self, transaction):
         return Pipeline(self)
 
+    def xlen(self, stream):
+        return len(self.entries)
+
     def ids(self):
         return [entry["id"] for entry in self.entries]
 
@@ -53,12 +56,16 @@ class Pipeline:
     def xadd(self, stream, fields):
         self._staged.append(fields)
 
+    def xlen(self, stream):
+        """Asked last."""
+
     def execute(self):
         while self._store.hung:
             time.sleep(0.01)
         if self._store.down:
             raise redis.ConnectionError("refused")
         self._store.entries += self._staged
+        return [*self._staged, len(self._store.entries)]
 
 
 def as_stored(fields):
@@ -156,6 +163,20 @@ class TestWriter:
         writer.close(LIMIT)
         assert dropped == 4
         assert store.ids() == ["in flight", *(f"r{n}" for n in range(4, 14))]
+
+    def test_a_stream_that_nobody_collects_ends_to_grow_until_somebody_does(self, caplog):
+        store = Store()
+        writer = LogWriter(store, most_uncollected=2)
+        for n in range(2):
+            writer.put(an_answer(f"r{n}"))
+        until(lambda: len(store.entries) == 2)
+        writer.put(an_answer("too much"))
+        until(lambda: writer._refused)
+        assert "RECSYS_UNCOLLECTED_ANSWERS" in caplog.text
+        store.entries.clear()
+        assert [writer.put(an_answer(f"r{n}")) for n in (3, 4)] == [1, 0]
+        writer.close(LIMIT)
+        assert store.ids() == ["r3", "r4"]
 
     def test_taking_an_answer_never_waits_for_the_store(self):
         store = Store()

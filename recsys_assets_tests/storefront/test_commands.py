@@ -57,6 +57,19 @@ def test_beyond_it_callers_must_be_known(run, served, command):
     assert len(served) == 2
 
 
+@pytest.mark.parametrize("command", [commands.serve_recommend, commands.serve_events])
+def test_idle_connections_outlive_those_of_a_balancer(run, served, command):
+    run(command)
+    run(command, "--keep-alive-seconds", "400")
+    assert [bind.keep_alive_seconds for _, _, bind in served] == [75, 400]
+
+
+def test_a_token_of_blanks_is_none(run, served):
+    refused = run(commands.serve_events, RECSYS_API_TOKEN=" ")  # noqa: S106
+    assert refused.exit_code == 1
+    assert "RECSYS_API_TOKEN holds no token" in refused.output
+
+
 def test_what_a_service_takes_on_is_an_option(run, served, monkeypatch):
     given = []
     monkeypatch.setattr(

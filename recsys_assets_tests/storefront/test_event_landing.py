@@ -114,9 +114,25 @@ def test_a_batch_takes_no_more_than_asked(stream, landing, shop):
 
 class TestRepetitions:
     def test_within_a_batch(self, stream, landing, shop):
-        accept(stream, at(TODAY, "a", event_id="1"), at(TODAY, "b", event_id="1"))
+        accept(stream, at(TODAY, "a", event_id="1"), at(TODAY, "a", event_id="1"))
         landing.land(10)
         assert users(shop) == ["a"]
+
+    @pytest.mark.parametrize("batch", [1, 10], ids=["in the next batch", "in the same batch"])
+    def test_another_event_of_the_same_id_is_none_and_kept_aside(
+        self, stream, landing, shop, registry, batch
+    ):
+        accept(stream, at(TODAY, "a", event_id="1"), at(TODAY, "b", event_id="1"))
+        while landing.land(batch):
+            pass
+        assert users(shop) == ["a"]
+        (file,) = files(shop, "quarantined_events")
+        (row,) = pq.read_table(shop / "quarantined_events" / file).to_pylist()
+        assert row["id"] == "1"
+        assert row["reason"].startswith("shared_event_id: ")
+        assert '\\"user_id\\":\\"b\\"' in row["row"]
+        assert registry.get_sample_value("recsys_events_quarantined_total") == 1
+        assert registry.get_sample_value("recsys_events_repeated_total") == 0
 
     def test_after_it(self, stream, landing, shop, registry):
         accept(stream, at(TODAY, "a", event_id="1"))

@@ -4,7 +4,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from recsys_assets.events.contract import INTERACTIONS, LATE_DAYS
-from recsys_assets.storefront.event_rows import Event, UnusableEvent, as_table, broken_rules
+from recsys_assets.storefront.event_rows import (
+    Event,
+    UnusableEvent,
+    as_table,
+    broken_rules,
+    shared_ids,
+)
 from recsys_assets_tests.storefront.events import GOOD, NOW
 
 
@@ -43,6 +49,12 @@ class TestTypes:
             ("timestamp", "yesterday", "timestamp is 'yesterday': give ISO 8601"),
             ("timestamp", 10**20, "timestamp is 1000.*: give ISO 8601"),
             ("timestamp", True, "timestamp is True: give ISO 8601"),
+            ("timestamp", 1_795_435_140_000, "seconds since 1970"),
+            ("timestamp", 1_795_435_140_000_000_000, "seconds since 1970"),
+            ("timestamp", -(2**63), "seconds since 1970"),
+            ("timestamp", float("nan"), "seconds since 1970"),
+            ("timestamp", 1e308, "seconds since 1970"),
+            ("timestamp", "0001-01-01T00:00:00+10:00", "seconds since 1970"),
             ("quantity", 1.5, "quantity is 1.5: give a whole number"),
             ("quantity", 2**63, "quantity is .*: give a whole number"),
             ("quantity", float("inf"), "quantity is inf: give a whole number"),
@@ -73,6 +85,19 @@ class TestTypes:
         event = Event.of({**GOOD, "timestamp": "2026-11-23T11:59:00.123456+02:00", "price": 10**17})
         again = Event.of(json.loads(event.row_as_json()))
         assert again.row == event.row
+
+
+class TestSharedIds:
+    def test_different_rows_cannot_have_one(self):
+        lines = [Event.of({**GOOD, "item_id": item, "event_id": "order-1"}) for item in "ab"]
+        assert shared_ids([*lines, Event.of({**GOOD, "event_id": "order-2"})]) == {"order-1"}
+
+    def test_the_same_row_again_is_a_repetition(self):
+        again = {**GOOD, "timestamp": "2026-11-23T12:59:00+01:00", "event_id": "order-1"}
+        assert shared_ids([Event.of({**GOOD, "event_id": "order-1"}), Event.of(again)]) == set()
+
+    def test_events_without_an_id_share_none(self):
+        assert shared_ids([Event.of(GOOD), Event.of({**GOOD, "item_id": "soap"})]) == set()
 
 
 class TestRules:

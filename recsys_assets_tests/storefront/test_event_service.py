@@ -2,6 +2,7 @@ import asyncio
 import json
 import threading
 from datetime import timedelta
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from fastapi.testclient import TestClient
 from recsys_assets.serving.seen_items import SeenItems
 from recsys_assets.serving.seen_settings import FilterSettings
 from recsys_assets.storefront import event_service as module
+from recsys_assets.storefront.access import Tokens
 from recsys_assets.storefront.event_intake import DEFAULT_LIMITS, Limits, connect
 from recsys_assets.storefront.event_service import PATH, event_service
 from recsys_assets.storefront.event_stream import STREAM, EventStream
@@ -100,6 +102,27 @@ class TestRefused:
         assert answer.json()["events"][0]["reason"] == "negative_quantity"
         assert store.xlen(STREAM) == 0
 
+    def test_a_time_in_nanoseconds_does_not_keep_the_others_out(self, client, store):
+        answer = client.post(PATH, json=[happened(), happened(timestamp=1_795_435_140 * 10**9)])
+        assert answer.status_code == 207
+        assert answer.json()["events"][1]["reason"] == "unusable_timestamp"
+        assert store.xlen(STREAM) == 1
+
+    def test_lines_of_an_order_that_share_an_id_are_not_lost_silently(self, client, store):
+        moment = happened()["timestamp"]
+        lines = [happened(timestamp=moment, item_id=one, event_id="order-1") for one in ITEMS]
+        answer = client.post(PATH, json=[*lines, happened(event_id="order-2")])
+        assert answer.status_code == 207
+        tea, soap, other = answer.json()["events"]
+        assert tea["reason"] == soap["reason"] == "shared_event_id"
+        assert "give each event, as each line of an order, its own" in soap["detail"]
+        assert other["accepted"]
+        assert store.xlen(STREAM) == 1
+
+    def test_an_event_twice_in_a_body_is_accepted_as_what_it_is(self, client):
+        event = happened(event_id="order-1")
+        assert client.post(PATH, json=[event, event]).status_code == 202
+
     def test_a_refused_purchase_is_not_seen(self, client, store):
         client.post(PATH, json=[happened(quantity=0), happened(event="view")])
         assert seen(store, "ann") == [False, False]
@@ -126,8 +149,18 @@ class TestRefused:
         assert answer.status_code == 413
         assert "more than 1000000 bytes" in answer.json()["detail"]
 
+    def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes(self, client):
+        def body():
+            raise AssertionError("it was read")
+            yield b""
+
+        answer = client.post(PATH, content=body(), headers={"Content-Length": "1000001"})
+        assert answer.status_code == 413
+
     def test_a_body_that_does_not_come_is_not_waited_for(self, monkeypatch):
         class Slow:
+            headers: ClassVar = {}
+
             async def stream(self):
                 yield b"["
                 await asyncio.sleep(60)
@@ -172,35 +205,53 @@ class TestStoreAway:
 
 
 class TestLimits:
-    def test_further_requests_than_it_can_work_on_are_refused_at_once(
-        self, valkey_url, monkeypatch
-    ):
-        working, go_on = threading.Event(), threading.Event()
-        append = EventStream.append
+    @pytest.fixture
+    def step(self):
+        """A step that begins, and takes until it is let go on."""
+        began, go_on = threading.Event(), threading.Event()
 
-        def wait(*arguments):
-            working.set()
+        def step():
+            began.set()
             reached(go_on)
-            return append(*arguments)
 
-        monkeypatch.setattr(EventStream, "append", wait)
+        step.began, step.go_on = began, go_on
+        return step
+
+    def refused_meanwhile(self, client, step, **first):
+        """What another request is answered while that step of the first one takes its time."""
         answers = []
+        thread = threading.Thread(target=lambda: answers.append(client.post(PATH, **first)))
+        thread.start()
+        assert reached(step.began)
+        second = client.post(PATH, json=[happened()])
+        step.go_on.set()
+        thread.join()
+        assert [one.status_code for one in answers] == [202]
+        return second
+
+    def test_further_requests_than_it_can_work_on_are_refused_at_once(
+        self, valkey_url, monkeypatch, step
+    ):
+        append = EventStream.append
+        monkeypatch.setattr(EventStream, "append", lambda *given: step() or append(*given))
         with client_of(valkey_url, Limits(concurrency=1)) as client:
-            first = threading.Thread(
-                target=lambda: answers.append(client.post(PATH, json=[happened()]))
-            )
-            first.start()
-            assert reached(working)
-            second = client.post(PATH, json=[happened()])
-            go_on.set()
-            first.join()
+            second = self.refused_meanwhile(client, step, json=[happened()])
             assert second.status_code == 503
             assert second.headers["Retry-After"] == "1"
-            assert [one.status_code for one in answers] == [202]
             assert client.post(PATH, json=[happened()]).status_code == 202
 
+    def test_bodies_beyond_those_that_it_may_hold_are_not_read(self, valkey_url, step):
+        def slow():
+            step()
+            yield json.dumps([happened()]).encode()
+
+        with client_of(valkey_url, Limits(bodies=1)) as client:
+            second = self.refused_meanwhile(client, step, content=slow())
+        assert second.status_code == 503
+        assert second.headers["Retry-After"] == "1"
+
     def test_without_the_token_nothing_is_read(self, valkey_url, store):
-        with client_of(valkey_url, token="geheim") as client:  # noqa: S106
+        with client_of(valkey_url, tokens=Tokens("geheim")) as client:
             assert client.post(PATH, json=[happened()]).status_code == 401
             assert store.xlen(STREAM) == 0
             headers = {"Authorization": "Bearer geheim"}

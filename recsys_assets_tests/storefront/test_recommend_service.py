@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from recsys_assets.storefront import recommend_service as module
+from recsys_assets.storefront.access import Tokens
 from recsys_assets.storefront.recommend_service import (
     LONGEST_MS,
     PATH,
@@ -187,7 +188,7 @@ class TestRefusal:
             assert "Retry-After" in answer.headers
 
     def test_without_the_token(self, address, triton):
-        with client_of(address, token="geheim") as client:  # noqa: S106
+        with client_of(address, tokens=Tokens("geheim")) as client:
             assert client.get(PATH).status_code == 401
             assert client.get(PATH, headers={"Authorization": "Bearer geheim"}).status_code == 200
 

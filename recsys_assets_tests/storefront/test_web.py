@@ -9,8 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 
-from recsys_assets.storefront import web
-from recsys_assets.storefront.web import Bind, Gate, HttpMetrics, Service, serve
+from recsys_assets.storefront.access import Tokens
+from recsys_assets.storefront.web import Gate, HttpMetrics, Service
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.storefront.fake_triton import FakeTriton
 from recsys_assets_tests.waiting import LIMIT, ended, reached, until
@@ -30,8 +30,8 @@ def service(reason="", broken=""):
     return Service(HttpMetrics("test"), ready, lambda: broken)
 
 
-def client_of(found, token=None):
-    app = found.app(token, None, "/v1/things")
+def client_of(found, tokens=None):
+    app = found.app(tokens, None, "/v1/things")
     app.add_api_route("/v1/things", lambda: 1 / 0)
     return TestClient(app, raise_server_exceptions=False)
 
@@ -58,7 +58,7 @@ class TestHealth:
 
 
 def test_every_request_is_counted_and_timed_even_one_that_fails():
-    client = client_of(service(), token="geheim")  # noqa: S106
+    client = client_of(service(), tokens=Tokens("geheim"))
     client.get("/v1/things", headers={"Authorization": "Bearer geheim"})
     client.get("/v1/things")
     client.get("/whatever")
@@ -67,17 +67,6 @@ def test_every_request_is_counted_and_timed_even_one_that_fails():
         labels = f'path="{path}",service="test",status="{status}"'
         assert f"recsys_http_requests_total{{{labels}}} 1.0" in text
     assert 'recsys_http_seconds_bucket{le="+Inf",path="/v1/things",service="test"} 2.0' in text
-
-
-def test_an_idle_connection_outlives_those_of_balancers(monkeypatch):
-    """One that the service closes first fails the request that is being sent on it: 502."""
-    served = []
-    monkeypatch.setattr(web.gc, "freeze", lambda: None)
-    monkeypatch.setattr(web._Server, "run", lambda server: served.append(server.config))
-    service = Service(HttpMetrics("shop"), why_not_ready=None)
-    serve(service, service.app(None, None), Bind("127.0.0.1", 0))
-    (config,) = served
-    assert config.timeout_keep_alive > 60
 
 
 def test_a_gate_lets_in_as_many_as_it_may():
