@@ -36,7 +36,7 @@ def misfit(release: int, manifest: Mapping[str, Any], pod: PodSize) -> str:
         manifest: `Releases.manifest(release)`.
         pod: what there is.
     """
-    size = sum(file["bytes"] for file in manifest["files"].values())
+    size = sum(file["bytes"] for file in manifest.get("files", {}).values())
     process = _PROCESS_BYTES + _PROCESS_BYTES_PER_FILE_BYTE * size
     memory = _SERVER_BYTES + _LOADED * _PROCESSES * process
     if memory > pod.memory:

@@ -151,35 +151,35 @@ def rollback(
     """
     with server.exclusive():
         serving = releases.promoted()
-        if serving is not None and _has_taken_back(releases, serving, expected_release, weights):
-            server.confirm(releases, serving)
-            return serving
         if serving is None:
             raise PromotionError("there is no earlier release to go back to")
         live, before = serving.release, serving.before
         if weights:
             live = releases.weights_of(serving.release)
             before = _of_other_weights(releases, serving.before, live)
-        if not before:
-            raise PromotionError("there is no earlier release to go back to")
         if expected_release not in (None, live):
+            if _has_taken_back(releases, serving, expected_release, weights=weights):
+                server.confirm(releases, serving)
+                return serving
             raise PromotionError(
                 f"release {expected_release} was to be taken back, but release "
                 f"{serving.release} is live: nothing has been changed"
             )
+        if not before:
+            raise PromotionError("there is no earlier release to go back to")
         releases.reject(serving.release, f"rolled back: {reason.cause}")
         step = Step(before[-1], before[:-1], reason, "rolled back", serving)
         return server.change(releases, step)
 
 
 def _has_taken_back(
-    releases: Releases, change: Promoted, release: int | None, weights: bool
+    releases: Releases, change: Promoted, expected_release: int | None, *, weights: bool
 ) -> bool:
-    """Whether a change is the way back from a release, or from the weights that it brought."""
-    if change.action != "rolled back" or change.replaced is None or release is None:
+    """Whether a change is the way back from the release, or the weights, that are expected."""
+    if change.action != "rolled back" or change.replaced is None:
         return False
-    replaced = releases.weights_of(change.replaced) if weights else change.replaced
-    return replaced == release
+    taken = releases.weights_of(change.replaced) if weights else change.replaced
+    return taken == expected_release
 
 
 def _before(releases: Releases, release: int, serving: Promoted | None) -> tuple[int, ...]:

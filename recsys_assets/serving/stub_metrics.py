@@ -16,6 +16,11 @@ from recsys_assets.serving import metric_names as names
 from recsys_assets.serving.pipeline import Effort, Slates
 
 _SEND_EVERY_SECONDS = 1.0
+_SHEDDING = (Effort.FEWER_CANDIDATES, Effort.POPULAR)
+_WHOLE = (
+    *(names.DEGRADED, names.EXPIRED, names.REFUSED, names.UNLOGGED),
+    *(names.SEEN_CHECKED, names.SEEN_EXCLUDED),
+)
 
 
 class StubMetrics:
@@ -40,9 +45,11 @@ class StubMetrics:
         self._sums: defaultdict[tuple[str, ...], float] = defaultdict(float)
         self._sent = time.monotonic()
         self._metric((names.RELEASE_INFO,)).set(1)
-        # What has not happened is 0, not absent.
-        for name in (names.DEGRADED, names.EXPIRED, names.REFUSED, names.UNLOGGED):
+        # What has not happened is 0, not absent: that filters are never asked is an alert.
+        for name in _WHOLE:
             self._metric((name,)).increment(0)
+        for effort in _SHEDDING:
+            self._metric((names.SHED, effort.name.lower())).increment(0)
 
     def count(self, efforts: np.ndarray, slates: Slates, respond_seconds: float) -> None:
         """Counts a batch: its `Effort` of each row int [n], what came of it, and what it took."""
@@ -56,7 +63,7 @@ class StubMetrics:
             for le in (*(le for le in names.BUCKETS if seconds <= le), "+Inf"):
                 sums[names.STAGE_BUCKET, stage, str(le)] += 1
         sums[names.BATCH_ROWS, str(size)] += 1
-        for effort in (Effort.FEWER_CANDIDATES, Effort.POPULAR):
+        for effort in _SHEDDING:
             sums[names.SHED, effort.name.lower()] += int((efforts == effort).sum())
         sums[names.DEGRADED,] += int(outage.sum())
         sums[names.EXPIRED,] += sum(

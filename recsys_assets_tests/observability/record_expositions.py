@@ -25,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from recsys_assets.observability.names import named, recorded
 from recsys_assets.serving import services
 from recsys_assets.serving.client import RecommendClient
+from recsys_assets.serving.metric_names import DEGRADED
 from recsys_assets.serving.release import Reason, Releases
 from recsys_assets.serving.valkey import Valkey
 from recsys_assets.settings import Settings
@@ -60,25 +61,27 @@ class Shop:
         before = (*last.before, last.release) if last else ()
         return self.releases.record(release, before, BECAUSE).release
 
-    def ask(self) -> bool:
-        """Asks for some slates; returns whether one of them was degraded."""
+    def ask(self) -> None:
         with RecommendClient(self.pod.settings.triton_grpc) as client:
-            answers = [client.recommend("ann", AT) for _ in range(20)]
-        return any(answer.degraded for answer in answers)
+            for _ in range(20):
+                client.recommend("ann", AT)
 
     def record(self, state: str, asked: bool = False, degraded: bool = False) -> None:
         """Scrapes everybody twice, again while a busy machine makes for other answers."""
-        until(lambda: self._scrape(state, asked) == degraded)
-
-    def _scrape(self, state: str, asked: bool) -> bool:
-        """Scrapes everybody twice; returns whether an answer was degraded meanwhile."""
-        degraded = False
         folder = FOLDER / state
+
+        def is_recorded() -> bool:
+            self._scrape(folder, asked)
+            return _grows(folder, DEGRADED) == degraded
+
+        until(is_recorded)
+
+    def _scrape(self, folder: Path, asked: bool) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for ending in ("prom", "later.prom"):
             if asked:
-                degraded |= self.ask()
+                self.ask()
             for job, address in (
                 ("agent", self.pod.address),
                 ("triton", self.pod.settings.triton_metrics),
@@ -87,7 +90,25 @@ class Shop:
                 (folder / f"{job}.{ending}").write_text(_kept(_scraped(address)))
             if ending == "prom":
                 time.sleep(SECONDS_BETWEEN)
-        return degraded
+
+
+def samples(file: Path) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Values of a recorded scrape by name and labels."""
+    families = text_string_to_metric_families(file.read_text())
+    return {
+        (sample.name, tuple(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def _grows(folder: Path, counter: str) -> bool:
+    """Whether the served model counted more at the second scrape."""
+    first, later = (
+        sum(value for (name, _), value in samples(folder / file).items() if name == counter)
+        for file in ("triton.prom", "triton.later.prom")
+    )
+    return later > first
 
 
 def main() -> None:

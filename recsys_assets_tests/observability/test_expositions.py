@@ -4,16 +4,15 @@ from dataclasses import dataclass, field
 
 import pytest
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
 from recsys_assets.observability.names import rule_files
-from recsys_assets_tests.observability.record_expositions import FOLDER
+from recsys_assets_tests.observability.record_expositions import FOLDER, samples
 from recsys_assets_tests.observability.watching import run
 
 pytestmark = pytest.mark.integration
 
 _SCRAPES = 100  # more than eight minutes, every 5 s
-_COUNTED = ("_total", "_bucket", "_count", "_sum", "nv_inference_request_success")
+_COUNTED = ("_total", "_success", "_failure", "_duration_us")
 _SECOND = "next release answers"
 
 
@@ -99,7 +98,7 @@ def test_what_fires_is_what_is_wrong(name, tmp_path):
 def _series(state, job, pod, suffix=""):
     """What Prometheus keeps of a process that stays in a state: counters grow as they did."""
     labels = {"job": job + suffix, "instance": f"{pod}:{job}", "pod": pod, "namespace": "recsys"}
-    before, after = (_samples(FOLDER / state / f"{job}.{e}") for e in ("prom", "later.prom"))
+    before, after = (samples(FOLDER / state / f"{job}.{e}") for e in ("prom", "later.prom"))
     yield {"series": _named("up", labels), "values": f"{int(bool(after))}+0x{_SCRAPES}"}
     for (name, own), value in after.items():
         grown = value - before.get((name, own), value) if name.endswith(_COUNTED) else 0
@@ -107,15 +106,6 @@ def _series(state, job, pod, suffix=""):
             "series": _named(name, {**dict(own), **labels}),
             "values": f"{value}+{grown}x{_SCRAPES}",
         }
-
-
-def _samples(file):
-    families = text_string_to_metric_families(file.read_text())
-    return {
-        (sample.name, tuple(sample.labels.items())): sample.value
-        for family in families
-        for sample in family.samples
-    }
 
 
 def _named(name, labels):

@@ -21,9 +21,6 @@ BECAUSE = Reason("a test", "pytest")
 class Switch:
     """A server that is always there, and switches at once."""
 
-    def require_live(self):
-        pass
-
     def exclusive(self):
         return nullcontext()
 
@@ -103,6 +100,21 @@ def test_a_rollback_of_weights_passes_over_their_older_data(releases):
 
     assert (changed.release, changed.before) == (2, (1,))
     assert releases.rejection(5) == "rolled back: a test"
+
+
+def test_weights_that_are_taken_back_already_are_not_again(releases):
+    live_through(releases, None, None, 2, 2)
+    back = rollback(releases, Switch(), BECAUSE, expected_release=2, weights=True)
+
+    assert rollback(releases, Switch(), BECAUSE, expected_release=2, weights=True) == back
+    assert back.release == 1
+
+
+def test_the_data_before_of_the_same_weights_is_no_way_back_from_them(releases):
+    live_through(releases, None, None, 2, 2)
+    assert rollback(releases, Switch(), BECAUSE, expected_release=4).release == 3
+
+    assert rollback(releases, Switch(), BECAUSE, expected_release=2, weights=True).release == 1
 
 
 def test_weights_that_others_have_replaced_are_not_taken_back(releases):

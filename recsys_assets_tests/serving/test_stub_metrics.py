@@ -57,9 +57,12 @@ def test_every_declared_metric_has_a_family_of_its_kind(metrics):
 
 
 def test_what_has_not_happened_is_zero_and_not_absent(metrics):
-    for name in ("recsys_degraded_rows_total", "recsys_expired_rows_total"):
-        assert value(name) == 0
-    assert value("recsys_unlogged_answers_total") == 0
+    for name in ("degraded_rows", "expired_rows", "refused_rows", "unlogged_answers"):
+        assert value(f"recsys_{name}_total") == 0
+    for name in ("seen_checked", "seen_excluded"):
+        assert value(f"recsys_{name}_total") == 0
+    for level in ("fewer_candidates", "popular"):
+        assert value("recsys_shed_rows_total", level=level) == 0
     assert value("recsys_release_info") == 1
 
 

@@ -135,6 +135,27 @@ def test_every_client_of_the_store_connects_so(url, kind):
     assert open_store(url).connection_pool.connection_class is kind
 
 
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("redis+cluster://127.0.0.1:1/0", NamedHost),
+        ("rediss+cluster://127.0.0.1:1/0", NamedTlsHost),
+    ],
+)
+def test_so_does_every_client_of_a_cluster(url, kind, monkeypatch):
+    used = []
+
+    def connect(connection):
+        used.append(type(connection))
+        raise OSError("refused")
+
+    monkeypatch.setattr(kind, "_connect", connect)
+    client = open_store(url, socket_connect_timeout=1.0, socket_timeout=1.0)
+    with pytest.raises(redis.ConnectionError):
+        client.ping()
+    assert set(used) == {kind}
+
+
 @pytest.mark.integration
 def test_a_store_by_its_name(server, valkey_url):
     named = valkey_url.replace("127.0.0.1", "store.shop")
