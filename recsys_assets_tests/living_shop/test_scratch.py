@@ -1,7 +1,9 @@
+import shutil
+
 import pyarrow as pa
 import pytest
 
-from recsys_assets.storage import Store
+from recsys_assets.storage import MissingPartition, Store
 from tools.living_shop.scratch import TABLES, compare_tables
 
 DAYS = ["2025-03-05", "2025-03-06"]
@@ -42,3 +44,20 @@ def test_one_row_that_is_not_as_from_scratch_is_one_difference(tmp_path, rows):
 
     assert found.different == 1
     assert f"item_features {DAYS[1]}" in found.examples[0]
+
+
+def test_a_table_that_begins_later_is_compared_from_then_on(tmp_path):
+    lived = stored(tmp_path / "lived")
+    shutil.rmtree(tmp_path / "lived/tables/daily_examples" / f"day={DAYS[0]}")
+
+    found = compare_tables(lived, stored(tmp_path / "scratch"), DAYS)
+
+    assert (found.compared, found.different) == ((len(TABLES) * len(DAYS) - 1) * len(ROWS), 0)
+
+
+def test_a_day_that_was_never_made_is_an_error(tmp_path):
+    lived = stored(tmp_path / "lived")
+    shutil.rmtree(tmp_path / "lived/tables/daily_examples" / f"day={DAYS[1]}")
+
+    with pytest.raises(MissingPartition, match=DAYS[1]):
+        compare_tables(lived, stored(tmp_path / "scratch"), DAYS)

@@ -41,10 +41,17 @@ def compute(settings: Settings, days: list[str], screen: Screen) -> None:
 
 
 def compare_tables(lived: Store, scratch: Store, days: list[str]) -> Parity:
-    """Rows of all days' tables: those that only one of the two has are different."""
+    """Rows of all tables' days: those that only one of the two has are different.
+
+    Of a table that the shop has begun with later, from its first day on.
+
+    Raises:
+        MissingPartition: a later day of a table has not been made.
+    """
     total = Parity()
     for name in TABLES:
-        for day in days:
+        first = lived.table(name).days()[0]
+        for day in (one for one in days if one >= first):
             ours, anew = (pl.DataFrame(store.table(name).read([day])) for store in (lived, scratch))
             total.compared += max(ours.height, anew.height)
             only = _only_in(ours, anew), _only_in(anew, ours)
