@@ -112,7 +112,8 @@ class Fleet:
         if late:
             raise PromotionError(
                 f"release {serving.release} is live at {releases.url}, but not served by "
-                f"{len(late)} pods: {_named(late)}. They keep trying: `recsys status` says what hinders them"
+                f"{len(late)} pods: {_named(late)}. They keep trying: `recsys status` says what "
+                "hinders them"
             )
 
     def answering(self, release: int) -> Answering:
