@@ -3,6 +3,7 @@ from datetime import UTC, date, datetime
 import pyarrow as pa
 import pytest
 
+from recsys_assets.events.catalogue_history import record
 from recsys_assets.events.contract import INTERACTIONS, ITEMS, MAX_MONEY
 from recsys_assets.features.declarations import ITEM_FEATURES, USER_FEATURES
 from recsys_assets.features.spark_tables import spark_url
@@ -38,7 +39,7 @@ def store(tmp_path):
     """A shop in a folder whose name is no URL as it stands."""
     store = Store((tmp_path / "my shop %41 #1").as_uri())
     items = [{"item_id": item, "text": "", "category_l2": None} for item in ("tea", "soap")]
-    store.table("items").write(pa.Table.from_pylist(items, schema=ITEMS.schema))
+    record(store, pa.Table.from_pylist(items, schema=ITEMS.schema), DAY)
     return store
 
 
