@@ -51,13 +51,18 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Settings whose Valkey and Triton run, shared by the tests of a module."""
+    """Settings whose Valkey and Triton run, shared by the tests of a module.
+
+    Its model sheds nothing: how slow it is matters to no test.
+    """
     settings = settings_in(tmp_path_factory.mktemp("home"))
-    try:
-        services.up(settings)
-        yield settings
-    finally:
-        services.down(settings)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RECSYS_BATCH_BUDGET_MS", "1000000")
+        try:
+            services.up(settings)
+            yield settings
+        finally:
+            services.down(settings)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from recsys_assets.serving import services
 from recsys_assets.serving.client import CACHED, MODEL
 from recsys_assets.serving.promotion import promote, rollback
 from recsys_assets.serving.release import Reason
-from recsys_assets_tests.serving.conftest import settings_in
 from recsys_assets_tests.serving.tiny_release import AT, SLOW_FOR_USERS, publish_tiny_release
 from recsys_assets_tests.waiting import LIMIT
 
@@ -23,19 +22,6 @@ pytestmark = pytest.mark.integration
 
 QUEUE = 64  # of priority 1, in the model's configuration
 PROCESSES = 2
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    """Services of their own, whose model sheds nothing: how slow it is does not matter here."""
-    settings = settings_in(tmp_path_factory.mktemp("home"))
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("RECSYS_BATCH_BUDGET_MS", "1000000")
-        try:
-            services.up(settings)
-            yield settings
-        finally:
-            services.down(settings)
 
 
 @pytest.fixture(scope="module")
