@@ -34,7 +34,8 @@ def compute(settings: Settings, days: list[str], screen: Screen) -> None:
     """
     definitions = build_definitions(settings)
     job = definitions.resolve_job_def(daily_loop.name)
-    wanted = dg.AssetSelection.assets(*TABLES).upstream().resolve(definitions.resolve_asset_graph())
+    made_of = dg.AssetSelection.assets(*TABLES).upstream().required_multi_asset_neighbors()
+    wanted = made_of.resolve(definitions.resolve_asset_graph())
     selected = sorted(wanted & set(job.asset_layer.selected_asset_keys))
     with open_instance(settings) as instance:
         run_narrated(settings, instance, job, selected, days, screen)
