@@ -18,7 +18,7 @@ START, DAYS, RECORDED_THROUGH, RECORDED_DAYS = "2025-03-08", "3", "2025-03-11", 
 @pytest.fixture(scope="module")
 def summary(tmp_path_factory):
     folder = tmp_path_factory.mktemp("living-shop")
-    write_shop(folder / "recorded", days=RECORDED_DAYS)
+    write_shop(folder / "recorded", items=1200, days=RECORDED_DAYS)  # some are sold once
     options = {
         "--source": "parquet",
         "--source-url": (folder / "recorded").as_uri(),

@@ -9,7 +9,6 @@ request alone.
 """
 
 import os
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +22,6 @@ LIBRARY = Path(
 ).absolute()
 _BORNE = Path(__file__).parent / "faked"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (where the library puts it)
-_SHARED = "FAKETIME_SHARED"
 _RUNS_ON = timedelta(hours=1)
 _NOTICED_SECONDS = 3.0  # whole seconds are compared, so one becomes nearly two
 
@@ -60,25 +58,21 @@ class Clock:
     def environment(self, environ: Mapping[str, str] = os.environ) -> Iterator[dict[str, str]]:
         """Variables for processes that live by this clock, as their children then do.
 
-        The library's shared memory, which a process would make and leave behind, goes at the end.
+        At the end goes what the library has left in shared memory for processes that have ended.
         """
         path = [str(_BORNE), *filter(None, [environ.get("PYTHONPATH")])]
-        variables = {
-            "LD_PRELOAD": str(LIBRARY),
-            "FAKETIME_TIMESTAMP_FILE": str(self._offset),
-            "FAKETIME_CACHE_DURATION": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # else monotonic waits end at once, and spin
-            "NO_FAKE_STAT": "1",
-            "PYTHONPATH": os.pathsep.join(path),
-        }
-        shared = _make_shared(variables)
         try:
-            yield {**variables, _SHARED: " ".join(shared)}
+            yield {
+                "LD_PRELOAD": str(LIBRARY),
+                "FAKETIME_TIMESTAMP_FILE": str(self._offset),
+                "FAKETIME_CACHE_DURATION": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+                "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # else monotonic waits end at once, and spin
+                "NO_FAKE_STAT": "1",
+                "PYTHONPATH": os.pathsep.join(path),
+            }
         finally:
-            semaphore, memory = (name.removeprefix("/") for name in shared)
-            (SHARED_MEMORY / f"sem.{semaphore}").unlink(missing_ok=True)
-            (SHARED_MEMORY / memory).unlink(missing_ok=True)
+            _remove_what_is_left()
 
     @property
     def _running(self) -> datetime:
@@ -91,8 +85,8 @@ class Clock:
         time.sleep(_NOTICED_SECONDS)
 
 
-def _make_shared(variables: Mapping[str, str]) -> list[str]:
-    """Names of a semaphore and of shared memory, as the library makes them."""
-    told = subprocess.run(["env"], env=dict(variables), capture_output=True, text=True, check=True)
-    (shared,) = (line for line in told.stdout.splitlines() if line.startswith(f"{_SHARED}="))
-    return shared.removeprefix(f"{_SHARED}=").split()
+def _remove_what_is_left() -> None:
+    for file in SHARED_MEMORY.glob("*faketime_*"):
+        pid = file.name.rpartition("_")[2]
+        if not Path("/proc", pid).exists():
+            file.unlink(missing_ok=True)
