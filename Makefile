@@ -35,6 +35,9 @@ replay-fast: setup-console ## The same, two weeks of it
 	recsys demo
 	recsys replay --days 14
 
+living-shop: setup-console setup-test ## A recorded shop lives for a month with nobody touching it; OPTIONS="--households 300"
+	python -m tools.living_shop $(OPTIONS)
+
 ui: setup-console ## Dagster UI and daemon over the demo's instance, on http://127.0.0.1:3000
 	recsys ui
 
@@ -83,7 +86,7 @@ format: setup-check ## Format the code and mend what the linter can
 lock: setup ## Write the lock files anew; OPTIONS=--upgrade takes the newest versions
 	scripts/lock $(OPTIONS)
 
-bench: bench-serving bench-overload bench-faults bench-triton bench-soak bench-logging bench-slate bench-quantized bench-index bench-quality bench-refresh bench-storage bench-growth bench-collecting ## All benchmarks
+bench: bench-serving bench-overload bench-faults bench-triton bench-soak bench-logging bench-slate bench-quantized bench-index bench-quality bench-refresh bench-storage bench-growth bench-answers ## All benchmarks
 
 bench-serving: setup ## Open-loop load on the demo's release, beside the case study's layouts and the floor
 	python -m recsys_assets.bench_serving
@@ -112,8 +115,8 @@ bench-index: setup ## Vector search: HNSW, IVF-PQ and flat up to 10 million vect
 bench-storage: setup-test ## The whole graph with its store on S3, against a folder
 	python -m recsys_assets.bench_storage
 
-bench-collecting: setup ## Memory that collecting five million answers of a day takes
-	python -m recsys_assets.bench_collecting
+bench-answers: setup ## Memory that collecting five million answers of a day takes
+	python -m recsys_assets.bench_answers
 
 bench-growth: setup ## Each stage over once, twice and four times the days
 	python -m recsys_assets.bench_growth

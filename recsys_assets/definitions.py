@@ -18,7 +18,13 @@ from recsys_assets.features import checks as features_checks
 from recsys_assets.features import example_assets
 from recsys_assets.monitoring import assets as monitoring_assets
 from recsys_assets.monitoring.jobs import drain_answers, late_answers
-from recsys_assets.monitoring.sensors import CORRECT_DAYS, CORRECTED, WORKS_ON_DAYS
+from recsys_assets.monitoring.sensors import (
+    CORRECT_DAYS,
+    CORRECTED,
+    WORKS_ON_DAYS,
+    answers_sensor,
+    late_answers_sensor,
+)
 from recsys_assets.progress import progress_logger
 from recsys_assets.ranking import assets as ranking_assets
 from recsys_assets.ranking import checks as ranking_checks
@@ -97,8 +103,6 @@ correct_days = dg.define_asset_job(
     tags=WORKS_ON_DAYS,
     description="Computes days again whose events have changed, with all days after them.",
 )
-# For live data; where days are closed by their source, `closed_day_sensor` starts the same job.
-daily_schedule = dg.build_schedule_from_partitioned_job(daily_loop, hour_of_day=1, minute_of_hour=0)
 
 
 def build_definitions(
@@ -122,8 +126,8 @@ def build_definitions(
             drain_answers,
             late_answers,
         ],
-        schedules=[daily_schedule, retention_schedule],
-        sensors=SENSORS,
+        schedules=[retention_schedule],
+        sensors=[*SENSORS, answers_sensor, late_answers_sensor],
         resources={**table.resources(settings), **(resources or {})},
         executor=table.executor(settings, work_by_step([*assets, *checks])),
         loggers={"console": progress_logger},

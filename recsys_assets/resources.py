@@ -70,6 +70,11 @@ class RunDays(dg.ConfigurableResource):
         return Days(first, date.fromisoformat(last) if last else None, today, self.evaluation_days)
 
 
+def today_of_live(run: dg.DagsterRun, instance: dg.DagsterInstance) -> date:
+    """What a run on live data takes for today."""
+    return date.fromisoformat(run.tags.get(TODAY_TAG) or _created(run, instance))
+
+
 def _created(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
     """The UTC day on which the first try of a run was created, of the run if that is deleted."""
     tries = (instance.get_run_record_by_id(one) for one in (run.root_run_id, run.run_id) if one)

@@ -7,6 +7,7 @@ Dagster's `K8sRunLauncher` starts runs and asks Kubernetes whether they live: se
 """
 
 import os
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -48,10 +49,7 @@ def _runs_since(pid: int, moment: float) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     state, ticks = fields[0], int(fields[19])
-    booted = next(
-        int(line.split()[1])
-        for line in Path("/proc/stat").read_text().splitlines()
-        if line.startswith("btime")
-    )
-    started = booted + ticks / os.sysconf("SC_CLK_TCK")
+    # Not the boot time of /proc/stat: a clock that is moved, or faked, does not move it.
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    started = time.time() - (uptime - ticks / os.sysconf("SC_CLK_TCK"))
     return state != "Z" and started <= moment + _SLACK_SECONDS

@@ -193,13 +193,6 @@ def test_every_sensor_starts_a_job_that_there_is():
     assert {target.job_name for sensor in defs.sensors for target in sensor.targets} <= jobs
 
 
-def test_the_daily_schedule_is_off_where_days_are_closed_by_their_source():
-    schedule, _retention = defs.schedules
-
-    assert schedule.job.name == "daily_loop"
-    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
-
-
 def keys_of(job):
     return defs.resolve_job_def(job).asset_layer.selected_asset_keys
 
@@ -249,7 +242,7 @@ def test_a_training_ends_in_the_gate_and_the_promotion(job, trained):
 def test_a_refresh_trains_nothing():
     names = {key.to_user_string() for key in keys_of("refresh_release")}
 
-    assert names == {"refreshed_release", "promoted_release"}
+    assert names == {"item_text_embeddings", "refreshed_release", "promoted_release"}
     assert "recsys/trains" not in defs.resolve_job_def("refresh_release").tags
 
 

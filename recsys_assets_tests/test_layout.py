@@ -1,6 +1,7 @@
 """Rules of the layout that import contracts cannot say."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,13 @@ WIRING = {
     "assets.py",
     "example_assets.py",
     "candidate_assets.py",
+    "refresh_assets.py",
     "index_assets.py",
     "checks.py",
     "jobs.py",
     "resources.py",
     "sensors.py",
+    "materializations.py",
     "pipes.py",
     "pipes_kubernetes.py",
     "pipes_pods.py",
@@ -32,6 +35,14 @@ PLAIN = sorted(
 # Loaded with the definitions, so what they import at the top costs every process its start.
 HEAVY = {"tensorflow", "merlin", "pyspark", "feast", "evidently", "implicit", "matplotlib"}
 
+# What the models environment lacks.
+ORCHESTRATION = {"dagster", "duckdb", "fastapi", "feast", "polars", "pyspark", "sqlalchemy"}
+IN_MODELS = sorted(
+    path
+    for path in PACKAGE.rglob("*.py")
+    if re.search(r"Runs in (both|the models)\s+environment", path.read_text())
+)
+
 
 def imported(path: Path, *, top_level_only: bool = False) -> set[str]:
     tree = ast.parse(path.read_text())
@@ -43,6 +54,38 @@ def imported(path: Path, *, top_level_only: bool = False) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module.split(".")[0])
     return names
+
+
+def loaded_with(path: Path) -> set[str]:
+    """Names of all that is imported when a module is, in the package's other modules too."""
+    names, seen, waiting = set(), set(), {path}
+    while waiting:
+        seen |= waiting
+        found = {name for one in waiting for name in imported_modules(one)}
+        names |= {name.split(".")[0] for name in found}
+        waiting = {file for name in found for file in files_of(name)} - seen
+    return names
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Dotted names that the top level of a module may import modules by."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def files_of(name: str) -> list[Path]:
+    inner = PACKAGE.parent.joinpath(*name.split("."))
+    return [file for file in (inner.with_suffix(".py"), inner / "__init__.py") if file.exists()]
+
+
+@pytest.mark.parametrize("path", IN_MODELS, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_what_runs_in_the_models_environment_imports_nothing_that_it_lacks(path):
+    assert loaded_with(path) & ORCHESTRATION == set()
 
 
 @pytest.mark.parametrize("path", PLAIN, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -44,7 +44,10 @@ OURS = (
 METRICS = {"recall@10", "recall@100", "ndcg@10", "coverage@10"}
 TODAY, EVENING = "2025-02-26", "2025-03-03"
 # What a day brings: the fine-tune learns from the days since today, and is judged on the newest.
-DAILY = "interactions,item_first_sold,user_features,item_features,daily_examples"
+DAILY = (
+    "interactions,quarantined_interactions,item_first_sold,user_features,item_features,"
+    "daily_examples"
+)
 TUNING = {
     # A machine that does other things too is no reason to refuse a candidate here.
     "resources": {"gate": {"config": {"attribution_hours": 24, "max_p50_ms": 10000.0}}},
@@ -270,7 +273,7 @@ def test_run_again_it_reuses_what_is_up_to_date(environment, summary):
 
     assert again.returncode == 0, again.stdout + again.stderr
     assert "plan: nothing to make" in again.stdout
-    assert "27 assets are up to date: baselines, dlrm," in again.stdout
+    assert "28 assets are up to date: baselines, catalogue_history, dlrm," in again.stdout
     assert "running already: Triton, Valkey" in again.stdout
 
 

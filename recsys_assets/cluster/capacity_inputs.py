@@ -87,7 +87,7 @@ class Assumed:
     )
     releases_loaded: int = given(2, "releases", "the live one and the one before")
     pod_limit: float = given(256 * GB, "B", "assumption: above it a pod has few nodes to run on")
-    log_hours: float = given(24.0, "h", "the daily schedule of `request_log`")
+    log_hours: float = given(1.0, "h", "minutes by `answers_sensor`; room for Dagster to be down")
     store_copies: int = given(2, "copies", "assumption: one replica of each shard")
     store_filled: float = given(0.75, "of a node's memory", "ElastiCache's reserved memory, 25 %")
     spark_slowdown: float = given(3.0, "times", "assumption: shuffle, skew and S3")

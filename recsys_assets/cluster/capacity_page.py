@@ -160,7 +160,7 @@ def _users(capacity: Capacity) -> str:
             )
         )
     head = (
-        "users; features and filters GB; log of a day GB; online store as built GB; "
+        "users; features and filters GB; uncollected log GB; online store as built GB; "
         "rows inside each model process GB; online store with those rows GB"
     )
     return _table(head.split("; "), rows)

@@ -70,8 +70,9 @@ _STRAIGHT = """
   an item and changed day) is not counted.
 - **Bytes of purchase counts** are of households with 275 distinct products in nine months. A shop
   whose users buy less has less.
-- **The request log** waits in the online store until it is collected: at 100 M users it is the
-  largest part there. Collect it hourly (`--log-hours 1`), or take a stream of its own.
+- **The request log** waits in the online store for minutes, and for longer while Dagster is down:
+  an hour is counted, and `RECSYS_UNCOLLECTED_ANSWERS` is to be set to it. At 100 M users take a
+  stream of its own.
 - **Prices** are list prices that were not looked up, without Athena's scans, traffic between
   zones, logs, support and people.
 """

@@ -9,8 +9,9 @@ import polars as pl
 import pyarrow as pa
 
 from recsys_assets.code_version import code_version
-from recsys_assets.events.catalogue_history import CATALOGUE_HISTORY, known_items, record
+from recsys_assets.events.catalogue_history import known_items, record
 from recsys_assets.events.contract import (
+    CATALOGUE_HISTORY,
     INTERACTIONS,
     ITEMS,
     PROMOTIONS,

@@ -4,8 +4,6 @@ The catalogue holds what is sold now. What is said of the past must not change w
 a product that was withdrawn since is no event of an unknown item, and counts in the category that
 the product was in then. So the table `catalogue_history` only grows: a row for each item and day
 on which it, or a change of what is kept of it, was first seen.
-
-What is not kept: texts and prices, which change often and which no past day reads.
 """
 
 from datetime import date
@@ -13,19 +11,10 @@ from datetime import date
 import polars as pl
 import pyarrow as pa
 
-from recsys_assets.events.contract import Column, Contract
-from recsys_assets.events.entities import plain_frame
+from recsys_assets.events.contract import CATALOGUE_HISTORY
 from recsys_assets.storage import Store
 
-_CATEGORIES = ("category_l1", "category_l2", "category_l3", "brand")
-CATALOGUE_HISTORY = Contract(
-    "catalogue_history",
-    (
-        Column("item_id", pa.string(), "Item", required=True),
-        Column("seen_from", pa.date32(), "Day on which it was first seen so", required=True),
-        *(Column(name, pa.string(), "As in `items`") for name in _CATEGORIES),
-    ),
-)
+_KEPT = CATALOGUE_HISTORY.names[2:]
 
 
 def record(store: Store, items: pa.Table, today: date) -> pa.Table:
@@ -41,7 +30,7 @@ def record(store: Store, items: pa.Table, today: date) -> pa.Table:
     """
     table = store.table(CATALOGUE_HISTORY.table)
     if table.has():
-        history = plain_frame(table.read())
+        history = pl.DataFrame(table.read())
     else:
         earlier = store.table("items")
         history = _seen(earlier.read() if earlier.has() else items.slice(0, 0), today)
@@ -58,7 +47,7 @@ def known_items(store: Store) -> pl.Series:
         MissingPartition: no catalogue has been materialized.
     """
     ids = store.table(CATALOGUE_HISTORY.table).read(columns=["item_id"])
-    return plain_frame(ids)["item_id"].unique(maintain_order=True)
+    return pl.DataFrame(ids)["item_id"].unique(maintain_order=True)
 
 
 def last_seen(store: Store, columns: list[str]) -> pl.DataFrame:
@@ -68,12 +57,12 @@ def last_seen(store: Store, columns: list[str]) -> pl.DataFrame:
         MissingPartition: no catalogue has been materialized.
     """
     rows = store.table(CATALOGUE_HISTORY.table).read(columns=["item_id", "seen_from", *columns])
-    return _latest(plain_frame(rows)).drop("seen_from")
+    return _latest(pl.DataFrame(rows)).drop("seen_from")
 
 
 def _extended(history: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
     """The history with what is new or has changed. Of several changes on a day the last counts."""
-    columns = ["item_id", *_CATEGORIES]
+    columns = ["item_id", *_KEPT]
     new = seen.join(_latest(history), on=columns, how="anti", nulls_equal=True)
     kept = history.join(new, on=["item_id", "seen_from"], how="anti")
     return pl.concat([kept, new]).sort("item_id", "seen_from")
@@ -87,12 +76,12 @@ def _latest(history: pl.DataFrame) -> pl.DataFrame:
 
 def _seen(items: pa.Table, today: date) -> pl.DataFrame:
     """The rows of a catalogue as those of the history; a category it has not is null."""
-    frame = plain_frame(items)
+    frame = pl.DataFrame(items)
     return frame.select(
         "item_id",
         pl.lit(today, pl.Date).alias("seen_from"),
         *(
             pl.col(name) if name in frame.columns else pl.lit(None, pl.String).alias(name)
-            for name in _CATEGORIES
+            for name in _KEPT
         ),
     )

@@ -255,6 +255,20 @@ ITEMS = Contract(
     extra="any",
 )
 
+# Not delivered: it grows with each catalogue. Texts and prices change often, and no past day reads
+# them.
+CATALOGUE_HISTORY = Contract(
+    "catalogue_history",
+    (
+        Column("item_id", pa.string(), "Item", required=True),
+        Column("seen_from", pa.date32(), "Day on which it was first seen so", required=True),
+        *(
+            Column(name, pa.string(), "As in `items` of that day.")
+            for name in ("category_l1", "category_l2", "category_l3", "brand")
+        ),
+    ),
+)
+
 USERS = Contract(
     "users",
     (Column("user_id", pa.string(), "Unique; at most 512 bytes.", required=True),),

@@ -68,11 +68,6 @@ def digest(rows: pa.Table) -> str:
     return hashlib.sha256(sink.getvalue()).hexdigest()[:16]
 
 
-def plain_frame(rows: pa.Table) -> pl.DataFrame:
-    """The rows of a table as a frame whose texts compare with those of any other."""
-    return pl.DataFrame(pl.from_arrow(rows)).with_columns(pl.col(pl.Categorical).cast(pl.String))
-
-
 def _frame(rows: pa.Table) -> pl.DataFrame:
     """The rows without identical repetitions, in their order."""
     return pl.DataFrame(pl.from_arrow(rows)).unique(keep="first", maintain_order=True)

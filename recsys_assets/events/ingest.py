@@ -14,7 +14,7 @@ from recsys_assets.events.contract import (
     BrokenInput,
     Contract,
 )
-from recsys_assets.events.entities import digest, plain_frame
+from recsys_assets.events.entities import digest
 from recsys_assets.events.sources import Source
 from recsys_assets.events.validation import DAY, Validated, reason_counts, validate
 from recsys_assets.pace import Progress, silent
@@ -119,10 +119,8 @@ def out_of_date(
     read = _by_day(validate(source.interactions(stored), stored, known_items, now).accepted)
     found = {}
     for one, rows in sorted(read.items()):
-        there, delivered = (
-            plain_frame(table.read([one.isoformat()])),
-            plain_frame(_as_table(INTERACTIONS, rows)),
-        )
+        there = pl.DataFrame(table.read([one.isoformat()]))
+        delivered = pl.DataFrame(_as_table(INTERACTIONS, rows))
         found[one] = _without(there, delivered).height + _without(delivered, there).height
     return {one: rows for one, rows in found.items() if rows}
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from recsys_assets.events.catalogue_history import CATALOGUE_HISTORY
+from recsys_assets.events.contract import CATALOGUE_HISTORY
 from recsys_assets.features.declarations import (
     FeatureSet,
     FirstTime,

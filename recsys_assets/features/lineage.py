@@ -2,8 +2,7 @@
 
 import re
 
-from recsys_assets.events.catalogue_history import CATALOGUE_HISTORY
-from recsys_assets.events.contract import INTERACTIONS
+from recsys_assets.events.contract import CATALOGUE_HISTORY, INTERACTIONS
 from recsys_assets.features.declarations import (
     Feature,
     FeatureSet,

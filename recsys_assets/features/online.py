@@ -66,11 +66,11 @@ class Contents:
     """What the offline store holds: whatever of it changes has to be sent.
 
     Attributes:
-        whole: digest of attributes and promotion plan, which are not written day by day.
+        whole: digests of attributes and promotion plan, which are not written day by day.
         days: of each day of the daily features, what tells its files from others.
     """
 
-    whole: str
+    whole: Mapping[str, str]
     days: Mapping[str, str]
 
     @classmethod
@@ -80,18 +80,18 @@ class Contents:
         Raises:
             MissingPartition: attributes or promotion plan have not been materialized.
         """
-        digest = hashlib.sha256()
+        whole = {}
         for name in (*ATTRIBUTE_TABLES, ITEM_PROMOTIONS.name):
             table = store.table(name)
             content = read_bytes(table.path())
             if content is None:
                 raise MissingPartition(name, None, table.url)
-            digest.update(hashlib.sha256(content).digest())
+            whole[name] = hashlib.sha256(content).hexdigest()
         days: dict[str, str] = {}
         for features in DAILY_FEATURE_SETS:
             for day, version in store.table(features.name).versions().items():
                 days[day] = f"{days.get(day, '')}/{version}"
-        return cls(digest.hexdigest(), days)
+        return cls(whole, days)
 
     @classmethod
     def sent_to(cls, client: redis.Redis) -> "Contents | None":
@@ -176,23 +176,19 @@ class _Step:
 
 
 def _everything(history_start: datetime) -> list[_Step]:
-    return [
-        *_whole(history_start),
-        *(_Step(features.name, history_start, again=True) for features in DAILY_FEATURE_SETS),
-    ]
-
-
-def _whole(history_start: datetime) -> list[_Step]:
-    """Attributes and promotion plan; what is valid today may have begun before history did."""
-    attributes = [_Step(view, history_start, again=True) for view in ATTRIBUTE_TABLES]
-    return [*attributes, _Step(ITEM_PROMOTIONS.name, _EPOCH, again=True)]
+    views = (*ATTRIBUTE_TABLES, *(features.name for features in DAILY_FEATURE_SETS))
+    steps = [_Step(view, history_start, again=True) for view in views]
+    return [*steps, _Step(ITEM_PROMOTIONS.name, _EPOCH, again=True)]
 
 
 def _what_changed(
     known: Contents, sent: Contents, history_start: datetime, through: datetime
 ) -> list[_Step]:
-    plan = [_Step(ITEM_PROMOTIONS.name, through, again=False)]
-    steps = plan if known.whole == sent.whole else _whole(history_start)
+    other = {view for view, digest in known.whole.items() if sent.whole.get(view) != digest}
+    steps = [_Step(view, history_start, again=True) for view in ATTRIBUTE_TABLES if view in other]
+    plan = ITEM_PROMOTIONS.name
+    # What is valid today may have begun before history did.
+    steps.append(_Step(plan, _EPOCH if plan in other else through, again=plan in other))
     changed = known.first_changed(sent)
     if changed is not None:
         again = changed <= through

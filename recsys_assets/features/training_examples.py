@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from recsys_assets.features.backfill import TIMESTAMP, days_between
+from recsys_assets.settings.days import VALIDATION_DAYS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from recsys_assets.settings import Days
     from recsys_assets.storage import Store
 
-VALIDATION_DAYS = 7
 _ENTITIES = pa.schema(
     [
         ("user_id", pa.string()),

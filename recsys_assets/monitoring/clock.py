@@ -1,13 +1,18 @@
-"""Which event days are over: a day is closed once its source says that all of it has arrived.
+"""Which event days are over: their source has closed them, or, on live data, the clock has.
 
-Time alone cannot tell: a source may be late, and recorded days are replayed faster than they
-were lived. Whoever delivers events closes the day; everything that the day starts follows.
+A recording is replayed faster than it was lived, so whoever delivers its events closes each day;
+everything that the day starts follows. Live days close by themselves an hour after their end, by
+when their files are to be there; what comes later is late, see `LATE_DAYS` of the contract.
 """
 
+from datetime import date, datetime, timedelta
+
+from recsys_assets.features.backfill import days_between
 from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import children, write_atomically
 
 _FOLDER = "closed_days"
+_FILES_DUE = timedelta(hours=1)
 
 
 def close_day(store: Store, day: str) -> None:
@@ -16,8 +21,13 @@ def close_day(store: Store, day: str) -> None:
 
 
 def closed_days(store: Store) -> list[str]:
-    """Closed days, in order."""
+    """Days that their source has closed, in order."""
     return [name for name in children(_url(store)) if not name.startswith(".")]
+
+
+def days_over(first: date, now: datetime) -> list[str]:
+    """Live days from `first` on that are over at `now` (UTC), and whose files are due."""
+    return days_between(first, (now - _FILES_DUE).date() - timedelta(days=1))
 
 
 def _url(store: Store) -> str:

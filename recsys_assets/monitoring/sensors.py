@@ -10,13 +10,14 @@ import dagster as dg
 
 from recsys_assets.features.corrections import Correction, Corrections, IngestReport
 from recsys_assets.monitoring.answer_parts import Parts, day_of
-from recsys_assets.monitoring.clock import closed_days
+from recsys_assets.monitoring.clock import closed_days, days_over
 from recsys_assets.monitoring.configuration import AnswerStream
 from recsys_assets.monitoring.jobs import DRAIN, LATE
 from recsys_assets.monitoring.materializations import materializations_since, metadata_of
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource, today_of_live
 
 DAILY_LOOP = "daily_loop"
+FIRST_RELEASE = "initial_pipeline"
 CORRECT_DAYS = "correct_days"
 # Of a run that works on days: `dagster.yaml` lets only one of them run at a time.
 WORKS_ON_DAYS = {"recsys/works_on_days": "1"}
@@ -42,7 +43,7 @@ _FOLLOWING = tuple(
 )
 _INTERACTIONS = dg.AssetKey("interactions")
 # Made of all days at once, so in parts while it runs.
-_BUILDS = ("initial_pipeline", CORRECT_DAYS)
+_BUILDS = (FIRST_RELEASE, CORRECT_DAYS)
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _ONGOING = [status for status in dg.DagsterRunStatus if status not in _ENDED]
 # A day's work is repeatable, and what it fails by (a store that restarts) passes.
@@ -53,18 +54,20 @@ _RETRY = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "t
     job_name=DAILY_LOOP,
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts the daily loop for each closed day, in order, one at a time.",
+    description="Starts the daily loop for each closed day, in order, one at a time. Live days are "
+    "closed by the clock, from the first release on.",
 )
 def closed_day_sensor(
-    context: dg.SensorEvaluationContext, store: StoreResource
+    context: dg.SensorEvaluationContext, store: StoreResource, run_days: RunDays
 ) -> dg.RunRequest | dg.SkipReason:
     """Looks for the first closed day that no run was started for.
 
     The cursor is the day up to which there are runs, and how many closed days that is: a day that
     is closed late changes the number, and all days are looked through again.
     """
-    instance, closed = context.instance, closed_days(store.get())
-    if is_working_on_a_day(instance):
+    instance = context.instance
+    closed = sorted({*closed_days(store.get()), *_closed_by_the_clock(instance, run_days)})
+    if is_in_progress(instance, DAILY_LOOP):
         return dg.SkipReason("A day is being worked on.")
     through, _, count = (context.cursor or " 0").partition(" ")
     if sum(day <= through for day in closed) != int(count):
@@ -89,9 +92,11 @@ def closed_day_sensor(
     return dg.SkipReason("Every closed day was worked on.")
 
 
-def is_working_on_a_day(instance: dg.DagsterInstance) -> bool:
-    """Whether a run of the daily loop has not ended."""
-    return bool(instance.get_runs(_in_progress(DAILY_LOOP), limit=1))
+def is_in_progress(instance: dg.DagsterInstance, *jobs: str) -> bool:
+    """Whether a run of one of the jobs has not ended."""
+    return any(
+        instance.get_runs(dg.RunsFilter(job_name=job, statuses=_ONGOING), limit=1) for job in jobs
+    )
 
 
 @dg.sensor(
@@ -104,9 +109,14 @@ def answers_sensor(
     context: dg.SensorEvaluationContext, answer_stream: AnswerStream
 ) -> dg.RunRequest | dg.SkipReason:
     """Asks the online store how many wait, and nothing else."""
-    if not answer_stream.are_many():
-        return dg.SkipReason("Few answers wait.")
-    if context.instance.get_runs(_in_progress(DRAIN), limit=1):
+    import redis
+
+    try:
+        if not answer_stream.are_many():
+            return dg.SkipReason("Few answers wait.")
+    except redis.RedisError as error:  # that it is away others tell
+        return dg.SkipReason(f"The online store does not answer: {error}")
+    if is_in_progress(context.instance, DRAIN):
         return dg.SkipReason("They are being collected.")
     return dg.RunRequest(job_name=DRAIN, tags=_RETRY)
 
@@ -121,7 +131,7 @@ def late_answers_sensor(
     context: dg.SensorEvaluationContext, store: StoreResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Looks for answers that wait for a day whose partition is there already."""
-    if context.instance.get_runs(_in_progress(LATE), limit=1):
+    if is_in_progress(context.instance, LATE):
         return dg.SkipReason("Late answers are being collected.")
     log, today = store.get().table("request_log"), datetime.now(UTC).date().isoformat()
     waiting = map(day_of, sorted(Parts(store.get()).waiting()))
@@ -130,8 +140,12 @@ def late_answers_sensor(
     return dg.SensorResult(requests) if requests else dg.SkipReason("No answer has come late.")
 
 
-def _in_progress(job_name: str) -> dg.RunsFilter:
-    return dg.RunsFilter(job_name=job_name, statuses=_ONGOING)
+def _closed_by_the_clock(instance: dg.DagsterInstance, run_days: RunDays) -> list[str]:
+    """Live days that are over, and not in the history of the newest whole build."""
+    built = dg.RunsFilter(job_name=FIRST_RELEASE, statuses=[dg.DagsterRunStatus.SUCCESS])
+    if run_days.today is not None or not (runs := instance.get_runs(built, limit=1)):
+        return []
+    return days_over(today_of_live(runs[0], instance), datetime.now(UTC))
 
 
 def _what_is_left(instance: dg.DagsterInstance, day: str) -> list[dg.AssetKey] | None:

@@ -22,6 +22,7 @@ from recsys_assets.retrieval.pipes import ModelsEnvironment, train
         "item_features",
         "item_text_embeddings",
         "items",
+        "catalogue_history",
         "users",
         "item_promotions",
         "two_tower",

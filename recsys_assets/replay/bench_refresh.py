@@ -10,7 +10,7 @@ activity, promotions and purchase counts. No server runs. A day that is done is 
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -35,6 +35,7 @@ from recsys_assets.storage.filesystem import read_bytes, write_atomically
 from recsys_assets.terminal.screen import Screen
 
 METHODS = ("refreshed", "frozen")
+_AT_ONCE = 7  # days whose labels are read at once: history is read for them, and held by user
 
 
 @dataclass(frozen=True)
@@ -59,28 +60,26 @@ class Bench:
     """
 
     def __init__(self, releases: Releases, asked: Asked) -> None:
-        self._store, self._asked = releases.store, asked
+        self._store = releases.store
         self._weights = {part: releases.part(asked.release, part) for part in WEIGHTS}
         self._config = ServingConfig.of(releases, asked.release)
         self._frozen = served_release(releases, asked.release)
 
-    def day(self, day: str) -> DayQuality:
-        """Asks both the sessions of a day (YYYY-MM-DD) that led to a first-time purchase.
+    def day(self, labelled: LabelledDay) -> DayQuality:
+        """Asks both the sessions of a day.
 
         Raises:
-            MissingPartition: the day, one before it, or the one after it has not been made.
+            MissingPartition: a day before it has not been made.
         """
-        labelled = labelled_days(self._store, [day], self._asked.attribution_hours)
-        (drawn,) = sample(labelled, self._asked.sessions_a_day)
-        data = Data.at(self._store, day_before(day))
+        data = Data.at(self._store, day_before(labelled.day))
         refreshed = offline_release(self._weights, data, self._config)
         return DayQuality(
-            day,
-            drawn.sessions.user_id,
+            labelled.day,
+            labelled.sessions.user_id,
             {
                 (method, metric): values
                 for method, release in zip(METHODS, (refreshed, self._frozen), strict=True)
-                for metric, values in _quality(release, drawn).items()
+                for metric, values in _quality(release, labelled).items()
             },
         )
 
@@ -105,25 +104,31 @@ def run(settings: Settings, days: int, sessions_a_day: int, screen: Screen) -> d
     asked = Asked(
         promoted.release, manifest["rendered_at"], sessions_a_day, settings.attribution_hours
     )
-    bench, found = Bench(releases, asked), []
-    for day in days_between(settings.today, last):
-        screen.doing(day)
-        file = f"{settings.home.as_uri()}/bench/refresh/{day}.json"
-        of_day = _kept(file, asked)
-        if of_day is None:
-            of_day = bench.day(day)
-            write_atomically(file, _as_json(of_day, asked))
-        if len(of_day.users):
-            found.append(of_day)
-        screen.say(f"{day}: {len(of_day.users)} sessions")
+    bench, folder = Bench(releases, asked), f"{settings.home.as_uri()}/bench/refresh"
+    wanted = days_between(settings.today, last)
+    left = [day for day in wanted if _kept(folder, day, asked) is None]
+    for start in range(0, len(left), _AT_ONCE):
+        screen.doing(f"labels from {left[start]} on")
+        for labelled in _labelled(store, left[start : start + _AT_ONCE], asked):
+            screen.doing(labelled.day)
+            of_day = bench.day(labelled)
+            write_atomically(f"{folder}/{labelled.day}.json", _as_json(of_day, asked))
+            screen.say(f"{labelled.day}: {len(labelled.sessions)} sessions")
+    found = [_kept(folder, day, asked) for day in wanted]
     return {
         "machine": machine,
         **asdict(asked),
         "trained_through": manifest["trained_through"],
         "frozen_data_through": manifest["item_features_day"],
         "days": days,
-        "quality": by_week(found, METHODS),
+        "quality": by_week([of_day for of_day in found if of_day and len(of_day.users)], METHODS),
     }
+
+
+def _labelled(store: Store, days: Sequence[str], asked: Asked) -> list[LabelledDay]:
+    """Sessions with a first-time purchase: of a day the same, whatever others it is among."""
+    labelled = labelled_days(store, days, asked.attribution_hours)
+    return [drawn for day in labelled for drawn in sample([day], asked.sessions_a_day)]
 
 
 def _quality(release: OfflineRelease, day: LabelledDay) -> dict[str, np.ndarray]:
@@ -137,9 +142,9 @@ def _as_json(of_day: DayQuality, asked: Asked) -> bytes:
     return json.dumps(record).encode()
 
 
-def _kept(file: str, asked: Asked) -> DayQuality | None:
+def _kept(folder: str, day: str, asked: Asked) -> DayQuality | None:
     """The figures of a day that is done; None if there are none of these terms."""
-    record = json.loads(read_bytes(file) or "{}")
+    record = json.loads(read_bytes(f"{folder}/{day}.json") or "{}")
     if record.get("asked") != asdict(asked):
         return None
     values = {tuple(name.split("/")): np.array(of) for name, of in record["values"].items()}

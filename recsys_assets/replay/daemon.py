@@ -3,13 +3,15 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorState, SensorInstigatorData
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from recsys_assets.instance import dagster_environment
 from recsys_assets.serving.processes import Daemon
@@ -51,6 +53,17 @@ class DagsterDaemon:
         Raises:
             ReplayStuck: it failed, retries included, or took too long, or the daemon ended.
         """
+        run = self.wait_for_end(job, day)
+        if not run.is_success:
+            raise ReplayStuck(f"{job} of {day} failed: run {run.run_id} says why (`recsys ui`)")
+        return run
+
+    def wait_for_end(self, job: str, day: str) -> dg.DagsterRun:
+        """Waits until the run for a day has ended, well or not, and is not to be repeated.
+
+        Raises:
+            ReplayStuck: it took too long, or the daemon ended.
+        """
         of_day = dg.RunsFilter(job_name=job, tags={"dagster/partition": day})
 
         def ended() -> dg.DagsterRun | None:
@@ -58,13 +71,10 @@ class DagsterDaemon:
             done = run is not None and run.is_finished and not run.is_complete_and_waiting_to_retry
             return run if done else None
 
-        run = self._wait(ended, _DAY, f"{job} of {day}")
-        if not run.is_success:
-            raise ReplayStuck(f"{job} of {day} failed: run {run.run_id} says why (`recsys ui`)")
-        return run
+        return self._wait(ended, _DAY, f"{job} of {day}")
 
-    def wait_for_decisions(self, since: float) -> None:
-        """Waits until every deciding sensor has looked, beginning after `since` (epoch seconds).
+    def wait_for_decisions(self, since: float, sensors: Collection[str] = DECIDING) -> None:
+        """Waits until each of the sensors has looked, beginning after `since` (epoch seconds).
 
         Raises:
             ReplayStuck: one has not, or the daemon ended.
@@ -73,9 +83,17 @@ class DagsterDaemon:
         def looked() -> bool:
             states = self.instance.all_instigator_state()
             begun = {state.instigator_name: _last_tick_began(state) for state in states}
-            return all(begun.get(name, 0.0) > since for name in DECIDING)
+            return all(begun.get(name, 0.0) > since for name in sensors)
 
         self._wait(looked, _TICK, "a tick of each sensor")
+
+    def wait_until_idle(self) -> None:
+        """Waits until no run of any job is queued, in progress, or to be repeated.
+
+        Raises:
+            ReplayStuck: one takes too long, or the daemon ended.
+        """
+        self._wait(lambda: not _unfinished(self.instance), _CHANGE, "all runs to end")
 
     def wait_for_changes(self) -> None:
         """Waits until no training, promotion or rollback is queued or in progress.
@@ -109,7 +127,11 @@ class DagsterDaemon:
 
 
 @contextmanager
-def running_daemon(settings: Settings, instance: dg.DagsterInstance) -> Iterator[DagsterDaemon]:
+def running_daemon(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    workspace: Path = REPOSITORY / "workspace.yaml",
+) -> Iterator[DagsterDaemon]:
     """Runs `dagster-daemon` in a process group of its own, which ends with the context.
 
     One that a killed replay left behind is killed first, with its runs: two of them would act on
@@ -121,7 +143,7 @@ def running_daemon(settings: Settings, instance: dg.DagsterInstance) -> Iterator
         os.killpg(process.pid, signal.SIGKILL)
         process.stop()
     group = process.start(
-        [sys.executable, "-m", "dagster._daemon", "run", "-w", str(REPOSITORY / "workspace.yaml")],
+        [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)],
         {**os.environ, **dagster_environment(settings)},
     )
     try:
@@ -132,9 +154,12 @@ def running_daemon(settings: Settings, instance: dg.DagsterInstance) -> Iterator
             os.killpg(group, signal.SIGTERM)  # runs that outlive their daemon
 
 
-def _unfinished(instance: dg.DagsterInstance, job: str) -> bool:
-    runs = instance.get_runs(dg.RunsFilter(job_name=job), limit=10)
-    return any(not run.is_finished or run.is_complete_and_waiting_to_retry for run in runs)
+def _unfinished(instance: dg.DagsterInstance, job: str | None = None) -> bool:
+    """Whether a run of the job, or of any, is queued, in progress, or to be repeated."""
+    if instance.get_runs(dg.RunsFilter(job_name=job, statuses=NOT_FINISHED_STATUSES), limit=1):
+        return True
+    newest = instance.get_runs(dg.RunsFilter(job_name=job), limit=10)
+    return any(run.is_complete_and_waiting_to_retry for run in newest)
 
 
 def _last_tick_began(state: InstigatorState) -> float:

@@ -30,6 +30,7 @@ _LEARNED_FROM: list[str | dg.AssetDep] = [
     "item_promotions",
     "item_text_embeddings",
     "items",
+    "catalogue_history",
     "users",
 ]
 _BASE = {

@@ -137,4 +137,4 @@ def serving_parts(
         index.write_index(indexed.path, built, ids.tolist(), description)
     versions = {"item_embeddings": embedded.version, "item_index": indexed.version}
     made = {part: (names[part], version) for part, version in versions.items()}
-    return Parts.of(store, weights.named() | made), recall
+    return Parts.of(store, weights.named() | made, catalogue=known), recall

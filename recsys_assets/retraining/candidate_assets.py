@@ -85,6 +85,7 @@ def workshop(
         "item_promotions",
         "item_text_embeddings",
         "items",
+        "catalogue_history",
         "users",
     ],
     check_specs=[

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from recsys_assets.code_version import code_version
-from recsys_assets.partitions import daily
+from recsys_assets.partitions import all_days_of, daily
 from recsys_assets.resources import StoreResource
 from recsys_assets.retraining.candidate_assets import workshop
 from recsys_assets.retraining.configuration import CandidateGate
@@ -25,12 +25,13 @@ from recsys_assets.serving.resources import CANARY_POOL, ServingResource
             kinds={"python", "triton"},
             code_version=code_version("recsys_assets.retraining.refreshing"),
             deps=[
-                "interactions",
-                "items",
-                "item_features",
+                online_refresh,
+                # What it holds, and what fresh data are judged on.
+                *map(all_days_of, ("interactions", "item_features", "user_features")),
                 "item_promotions",
                 "item_text_embeddings",
-                online_refresh,
+                "items",
+                "users",
             ],
             description=(
                 "A release of the live weights over the newest data: catalogue, activity, "

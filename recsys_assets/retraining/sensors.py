@@ -13,11 +13,11 @@ import dagster as dg
 
 from recsys_assets.monitoring.materializations import materializations_since, metadata_of
 from recsys_assets.monitoring.sensors import (
-    answers_sensor,
+    CORRECT_DAYS,
+    DAILY_LOOP,
     closed_day_sensor,
     corrected_days_sensor,
-    is_working_on_a_day,
-    late_answers_sensor,
+    is_in_progress,
 )
 from recsys_assets.resources import StoreResource
 from recsys_assets.retraining import policy
@@ -146,8 +146,8 @@ def refresh_sensor(
     reason = nothing_newer(releases, day) if day else "No day has been refreshed yet."
     if reason:
         return dg.SkipReason(reason)
-    if is_working_on_a_day(context.instance):
-        return dg.SkipReason("A day is being worked on.")
+    if is_in_progress(context.instance, DAILY_LOOP, CORRECT_DAYS):
+        return dg.SkipReason("A day is being worked on, or put right.")
     tags = {
         "recsys/why": f"data through {day}",
         REQUESTED_BY_TAG: context.sensor_name,
@@ -288,8 +288,6 @@ def _reports(
 SENSORS = (
     closed_day_sensor,
     corrected_days_sensor,
-    answers_sensor,
-    late_answers_sensor,
     drift_sensor,
     business_sensor,
     business_guard,

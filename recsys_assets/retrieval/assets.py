@@ -25,6 +25,7 @@ from recsys_assets.retrieval.resources import VectorIndex
         "item_promotions",
         "item_text_embeddings",
         "items",
+        "catalogue_history",
         "users",
     ],
     config_schema=config_fields(TwoTowerParameters),

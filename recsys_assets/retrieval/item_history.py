@@ -7,7 +7,7 @@ those of its candidates.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys_assets.events.contract import CATALOGUE_HISTORY
 from recsys_assets.features.attributes import attribute_names
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
 from recsys_assets.storage import Store
@@ -133,12 +134,15 @@ class ItemHistory:
         attributes: object arrays [items] of the categorical columns of `items`.
         activity: changes of `item_features`.
         promotions: changes of `item_promotions`; planned, so they reach beyond history.
+        withdrawn: `item_id` and attributes of items that are no longer in the catalogue; an
+            attribute that `catalogue_history` does not keep is missing.
     """
 
     item_ids: np.ndarray
     attributes: Columns
     activity: Changes
     promotions: Changes
+    withdrawn: Columns = field(default_factory=dict)
 
     @classmethod
     def load(cls, store: Store, through: str) -> "ItemHistory":
@@ -156,13 +160,19 @@ class ItemHistory:
             )
         activity = table.read(days, ["item_id", "event_timestamp", *ITEM_FEATURES.columns])
         promotions = store.table(ITEM_PROMOTIONS.name).read()
-        return cls.from_tables(store.table("items").read(), activity, promotions)
+        known = store.table(CATALOGUE_HISTORY.table)
+        catalogued = known.read() if known.has() else None  # as in a store of an earlier version
+        return cls.from_tables(store.table("items").read(), activity, promotions, catalogued)
 
     @classmethod
     def from_tables(
-        cls, items: pa.Table, activity: pa.Table, promotions: pa.Table
+        cls,
+        items: pa.Table,
+        activity: pa.Table,
+        promotions: pa.Table,
+        catalogued: pa.Table | None = None,
     ) -> "ItemHistory":
-        """From the rows of `items`, `item_features` and `item_promotions`."""
+        """From the rows of `items`, `item_features`, `item_promotions`, `catalogue_history`."""
         names = attribute_names("items", items.column_names)
         item_ids = items.column("item_id").combine_chunks()
         return cls(
@@ -170,7 +180,15 @@ class ItemHistory:
             attributes={name: strings(items.column(name)) for name in names},
             activity=Changes.from_table(activity, item_ids, ITEM_FEATURES.columns),
             promotions=Changes.from_table(promotions, item_ids, ITEM_PROMOTIONS.columns),
+            withdrawn={} if catalogued is None else _withdrawn(catalogued, item_ids, names),
         )
+
+    @property
+    def ever_catalogued(self) -> Columns:
+        """`item_id` and attributes of the catalogue's items, then of those withdrawn from it."""
+        present = {"item_id": self.item_ids, **self.attributes}
+        gone = self.withdrawn or {name: values[:0] for name, values in present.items()}
+        return {name: np.concatenate([values, gone[name]]) for name, values in present.items()}
 
     def activity_at(self, rows: np.ndarray, moments: np.ndarray) -> Columns:
         """Activity of items [n] at their moments, epoch seconds [n], NaN = nothing known yet."""
@@ -189,6 +207,19 @@ class ItemHistory:
             **self.activity_at(rows, moments),
             **self.promotions_at(rows, moments),
         }
+
+
+def _withdrawn(catalogued: pa.Table, item_ids: pa.Array, names: Iterable[str]) -> Columns:
+    """What was seen last of the items that are not among `item_ids`."""
+    present = pc.is_in(catalogued.column("item_id"), value_set=item_ids)
+    gone = catalogued.filter(pc.invert(present)).sort_by("seen_from")
+    ids = strings(gone.column("item_id"))
+    last = {item: row for row, item in enumerate(ids.tolist())}  # a later row replaces an earlier
+    rows = np.array(list(last.values()), dtype=np.int64)
+    missing = np.full(len(gone), "", dtype=object)
+    kept = gone.column_names
+    attributes = {name: strings(gone.column(name)) if name in kept else missing for name in names}
+    return {name: values[rows] for name, values in {"item_id": ids, **attributes}.items()}
 
 
 def midnight_after(day: str) -> int:

@@ -50,12 +50,16 @@ class Purchases:
     def from_table(
         cls, events: pa.Table, encoding: ModelEncoding, history: ItemHistory
     ) -> "Purchases":
-        """From rows of `interactions`; unknown users and items are left out."""
+        """From rows of `interactions`; unknown users and items are left out.
+
+        What was bought of products withdrawn since tells as much of a user as it did then.
+        """
+        catalogued = history.ever_catalogued
         users = encoding.query.vocabularies["user_id"]
         known = pa.array(users.values, pa.string())
         events = events.filter(pc.equal(events.column("event"), "purchase"))
         user = pc.index_in(events.column("user_id"), value_set=known)
-        catalogue = pa.array(history.item_ids, pa.string())
+        catalogue = pa.array(catalogued["item_id"], pa.string())
         item = pc.index_in(events.column("item_id"), value_set=catalogue)
         kept = pc.and_(pc.is_valid(user), pc.is_valid(item))
         rows = pc.filter(user, kept).to_numpy().astype(np.int64) + 1
@@ -65,7 +69,7 @@ class Purchases:
         order = np.argsort(rows * _DAYS + day, kind="stable")
         names = tuple(name for name in encoding.item.vocabularies if name != "item_id")
         values = np.stack(
-            [encoding.item.vocabularies[n].encode(history.attributes[n]) for n in names], axis=1
+            [encoding.item.vocabularies[n].encode(catalogued[n]) for n in names], axis=1
         )
         sizes = tuple(len(encoding.item.vocabularies[name]) for name in names)
         return cls(rows[order], day[order], values[items[order]], names, sizes, len(users))

@@ -9,7 +9,6 @@ import pyarrow.compute as pc
 
 from recsys_assets.content.encoder import embeddings_from_arrow
 from recsys_assets.features.attributes import attribute_names
-from recsys_assets.features.training_examples import VALIDATION_DAYS
 from recsys_assets.retrieval.examples import (
     DAY_SECONDS,
     Examples,
@@ -17,6 +16,7 @@ from recsys_assets.retrieval.examples import (
     from_table,
 )
 from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
+from recsys_assets.settings.days import VALIDATION_DAYS
 from recsys_assets.storage import Store
 
 

@@ -57,8 +57,8 @@ class Promotion(dg.Config):
     deps=["interactions"],
     description=(
         "Bloom filters in the online store, one per user, over the items bought up to the last "
-        "day of history. A bought item is never recommended again; 1 % of the others are left "
-        "out by mistake."
+        "day of history, or the later one that the store has reached. A bought item is never "
+        "recommended again; 1 % of the others are left out by mistake."
     ),
 )
 def seen_items(
@@ -66,8 +66,9 @@ def seen_items(
 ) -> dg.MaterializeResult:
     """Fills the filters from the interaction history."""
     from recsys_assets.serving.history import purchased_items
+    from recsys_assets.serving.online_refresh import known_through
 
-    through = run_days.get().history_through.isoformat()
+    through = known_through(serving.online_store_url, run_days.get().history_through.isoformat())
     history = purchased_items(store.get(), through)
     started = time.monotonic()
     filters = serving.seen_items()

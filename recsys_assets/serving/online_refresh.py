@@ -43,6 +43,21 @@ def unsent_days(store: Store, online_store_url: str, days: Sequence[str]) -> lis
     return sorted({*days, *(day for day in recorded if first <= day <= days[-1])})
 
 
+def known_through(online_store_url: str, history_through: str) -> str:
+    """The last day whose purchases filters of seen items hold, YYYY-MM-DD.
+
+    That of history, or a later one that the store has reached: what was bought since must not be
+    recommended again because the filters are made anew.
+    """
+    from recsys_assets.features.online import complete_through, connect
+
+    with connect(online_store_url) as client:
+        through = complete_through(client)
+    if through is None:
+        return history_through
+    return max(history_through, (through.date() - timedelta(days=1)).isoformat())
+
+
 def refresh(settings: Settings, store: Store, day: date) -> Refresh:
     """Brings the online store to the end of `day`, or corrects it where it is further already.
 

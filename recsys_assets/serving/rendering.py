@@ -26,10 +26,11 @@ import pyarrow.parquet as pq
 from recsys_assets.features.attributes import user_columns
 from recsys_assets.ranking.scoring import RETRIEVAL
 from recsys_assets.retrieval.candidates import CANDIDATES, ENOUGH, RANKED
-from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
+from recsys_assets.retrieval.item_history import midnight_after
 from recsys_assets.retrieval.item_tower import read_embeddings, read_item_ids
+from recsys_assets.retrieval.known import Known
 from recsys_assets.retrieval.tastes import renew
-from recsys_assets.retrieval.training_data import interactions, text_embeddings
+from recsys_assets.retrieval.training_data import interactions
 from recsys_assets.serving.diversity import Diversity, Sampling
 from recsys_assets.serving.integrity import digests, sha256
 from recsys_assets.serving.pipeline import Effort, read_depths
@@ -144,12 +145,12 @@ def render(
         for part in _SERVED:
             parts.copy(part, folder)
         _write_json(folder / USER_COLUMNS, user_columns(releases.store))
-        history = ItemHistory.load(releases.store, snapshot_day)
-        _write_items(releases, parts, history, snapshot_day, folder)
+        known = parts.catalogue or Known.at(releases.store, snapshot_day)
+        _write_items(parts, known, folder)
         if snapshot_day > origin.trained_through:  # the models hold counts of the day they end on
             events = interactions(releases.store, snapshot_day)
             for model in ("two_tower", "dlrm", f"dlrm/{RETRIEVAL}"):
-                renew(folder / model, events, history)
+                renew(folder / model, events, known.history)
         _write_json(folder / STAGE, config.as_json())
         write_identity(draft.path / "models", release)
         write_configs(draft.path / "templates", draft.path / "models", release)
@@ -169,12 +170,14 @@ def render(
 class Parts:
     """One version of an artifact for each of `PARTS`, or for some of them.
 
-    Read once, so that no two are taken at different times.
+    Read once, so that no two are taken at different times. So is the `catalogue` that the index
+    was made of, if it is given: a product may be withdrawn before the release is written.
     """
 
     artifacts: dict[str, str]
     versions: dict[str, str]
     folders: dict[str, Path]
+    catalogue: Known | None = None
 
     @classmethod
     def current(cls, store: Store, artifacts: Mapping[str, str] | None = None) -> "Parts":
@@ -195,7 +198,12 @@ class Parts:
         return cls.of(store, named)
 
     @classmethod
-    def of(cls, store: Store, named: Mapping[str, tuple[str, str]]) -> "Parts":
+    def of(
+        cls,
+        store: Store,
+        named: Mapping[str, tuple[str, str]],
+        catalogue: Known | None = None,
+    ) -> "Parts":
         """The given artifacts and versions, by part.
 
         Raises:
@@ -204,7 +212,7 @@ class Parts:
         artifacts = {part: name for part, (name, _) in named.items()}
         versions = {part: version for part, (_, version) in named.items()}
         folders = {part: store.artifact(n).fetch(version) for part, (n, version) in named.items()}
-        return cls(artifacts, versions, folders)
+        return cls(artifacts, versions, folders, catalogue)
 
     def named(self) -> dict[str, tuple[str, str]]:
         """Artifact and version by part."""
@@ -248,21 +256,16 @@ def _copy_sources(templates: Path, draft: Path, release: int) -> None:
     )
 
 
-def _write_items(
-    releases: Releases, parts: Parts, history: ItemHistory, snapshot_day: str, folder: Path
-) -> None:
+def _write_items(parts: Parts, known: Known, folder: Path) -> None:
     """What the ranker keeps in memory, in the order of the index's rows."""
-    ids = parts.item_ids()
-    rows = _rows_of(ids, history.item_ids)
-    moment = midnight_after(snapshot_day)
-    columns = history.snapshot(moment)
-    text = text_embeddings(releases.store, history.item_ids)
+    rows = _rows_of(parts.item_ids(), known.history.item_ids)
     pq.write_table(
-        pa.table({name: pa.array(values[rows]) for name, values in columns.items()}),
+        pa.table({name: pa.array(values[rows]) for name, values in known.columns.items()}),
         folder / ITEMS,
     )
-    np.save(folder / TEXT_EMBEDDINGS, text[rows])
-    plan = history.promotions.between(moment - _PLAN_BEFORE, moment + _PLAN_AHEAD)
+    np.save(folder / TEXT_EMBEDDINGS, known.text[rows])
+    moment = midnight_after(known.day)
+    plan = known.history.promotions.between(moment - _PLAN_BEFORE, moment + _PLAN_AHEAD)
     plan.reordered(rows).save(folder / PROMOTIONS)
 
 

@@ -35,7 +35,7 @@ from recsys_assets.serving.retention_units import (
 from recsys_assets.storage import Store
 from recsys_assets.storage import removal as objects
 
-FOLDERS = ("releases", "artifacts", "tables", "staging", "pipes")
+FOLDERS = ("releases", "artifacts", "tables", "answers", "staging", "pipes")
 STAGED_FOR = timedelta(days=1)
 
 

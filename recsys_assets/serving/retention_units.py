@@ -13,6 +13,8 @@ CLAIMS = "releases/claims/"
 _MARKERS = ("approved", "rejected", "claims")
 _COMPLETE = "_COMPLETE"
 _DAY = "day="
+_OF_RUNS = {"staging": "staging", "pipes": "messages"}
+_ANSWERS = "request_log"  # the table that takes what waits below `answers/`
 # Names of artifacts may be paths, such as one for each day; versions are named by `Artifact`.
 _OF_VERSION = re.compile(r"artifacts/(?P<version>[^.].*?/\d{8}T\d{12}-[0-9a-f]{8})/")
 
@@ -54,10 +56,10 @@ def unit_of(name: str) -> tuple[str, str] | None:
             return "release", number
         case ["tables", table, day, file] if day.startswith(_DAY) and not file.startswith("."):
             return "partition", f"{table}/{day.removeprefix(_DAY)}"
-        case ["staging", job, *_] if job:
-            return "staging", job
-        case ["pipes", run, *_] if run:
-            return "messages", run
+        case ["answers", day, file] if day.startswith(_DAY) and not file.startswith("."):
+            return "partition", f"{_ANSWERS}/{day.removeprefix(_DAY)}"  # they wait for that one
+        case ["staging" | "pipes" as folder, run, *_] if run:
+            return _OF_RUNS[folder], run
         case ["releases", ".lock"]:
             return None
         case parts:
@@ -74,7 +76,7 @@ def folder_of(name: str) -> str:
         case ("artifact", version):
             return f"artifacts/{version}"
         case ("partition", _):
-            return "/".join(parts[:3])
+            return "/".join(parts[:-1])
         case ("leftover", folder):
             return folder
         case _:

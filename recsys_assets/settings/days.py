@@ -5,6 +5,9 @@ from datetime import date, timedelta
 
 from recsys_assets.settings.reading import InvalidSetting
 
+VALIDATION_DAYS = 7
+"""Of the days that training learns from, so many at the end validate."""
+
 
 @dataclass(frozen=True)
 class Days:

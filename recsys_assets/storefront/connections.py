@@ -1,6 +1,7 @@
 """What a connection may take before anything is known of its caller.
 
-h11 bounds the size of a request's head. What neither it nor uvicorn bounds is here: the number of
+h11 bounds the size of a request's head; httptools, which uvicorn would rather take, does not, and
+saves 0.09 ms of CPU a request. What neither of them nor uvicorn bounds is here: the number of
 connections, and the time in which a head has to come, and what is left of a body that nobody reads.
 """
 

@@ -14,7 +14,7 @@ order given, what became of it:
 | 207 | some are |
 | 422 | none is; or the body is no array of events, as `detail` says |
 | 401, 408, 413 | no token, or a wrong one; the body comes too slowly; it is too large |
-| 503 | none is, as the store is away or full: the same again after `Retry-After` seconds |
+| 503 | none is, as the store is away, full or busy: the same again after `Retry-After` seconds |
 
 At 100 million users a post goes to a Kafka topic instead, see `event_landing.py`; what callers see
 stays as it is.

@@ -28,7 +28,10 @@ def executor_of(job, assets=None, work=eks.WORK):
     [
         ("rollback_release", None),
         ("initial_pipeline", ["promoted_release"]),
-        ("initial_pipeline", ["items", "quarantined_items", "user_attributes"]),
+        (
+            "initial_pipeline",
+            ["items", "catalogue_history", "quarantined_items", "user_attributes"],
+        ),
     ],
 )
 def test_a_run_of_light_steps_stays_in_its_pod(job, assets):

@@ -42,7 +42,7 @@ from recsys_assets_tests.valkey_cluster import valkey_cluster
 pytestmark = pytest.mark.integration
 TODAY = LAST_DAY - timedelta(days=1)
 DAYS = days_between(FIRST_DAY, LAST_DAY)
-CONTENTS = Contents("any", {})
+CONTENTS = Contents({}, {})
 
 
 @pytest.fixture(scope="module")

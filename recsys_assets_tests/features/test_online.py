@@ -17,8 +17,9 @@ ATTRIBUTES, PLAN = tuple(ATTRIBUTE_TABLES), (ITEM_PROMOTIONS.name,)
 DAILY = tuple(features.name for features in DAILY_FEATURE_SETS)
 
 
-CHANGED = Contents("changed", {"2025-03-05": "as first computed"})
-CONTENTS = Contents("as they are", {f"2025-03-0{n}": "as first computed" for n in range(1, 9)})
+WHOLE = dict.fromkeys((*ATTRIBUTES, *PLAN), "as it was")
+CONTENTS = Contents(WHOLE, {f"2025-03-0{n}": "as first computed" for n in range(1, 9)})
+CHANGED = Contents(dict.fromkeys(WHOLE, "changed"), CONTENTS.days)
 
 
 def day(number, month=3):
@@ -75,16 +76,18 @@ class TestMaterialize:
         assert when(sent, ATTRIBUTES) is None
         assert not made.complete
 
-    def test_other_attributes_or_plans_are_sent_as_a_whole_and_days_are_not(self, send):
+    @pytest.mark.parametrize("view", [*ATTRIBUTES, *PLAN])
+    def test_what_changed_as_a_whole_is_sent_as_a_whole_and_nothing_else_is(self, send, view):
         send(5)
-        new_item = replace(CONTENTS, whole="a new item")
-        sent, made = send(6, new_item)
+        changed = replace(CONTENTS, whole={**WHOLE, view: "a new item"})
+        sent, made = send(6, changed)
 
+        start, end = sent.pop(view)
+        assert (start <= day(1, month=1), end) == (True, day(6))
+        assert set(sent) == {*DAILY, *PLAN} - {view}
         assert when(sent, DAILY) == (day(6), day(6))
-        assert when(sent, ATTRIBUTES) == (day(1, month=1), day(6))
-        assert when(sent, PLAN)[0] < day(1, month=1)
         assert not made.complete
-        assert when(send(7, new_item)[0], ATTRIBUTES) is None
+        assert view in PLAN or view not in send(7, changed)[0]
 
     @pytest.mark.parametrize("number", [2, 5, 6])
     def test_a_day_that_was_computed_again_is_sent_with_all_after_it(self, send, number):

@@ -10,10 +10,12 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 import redis
+from dagster._core.utils import make_new_run_id
 
 from recsys_assets.definitions import correct_days, daily_loop, defs
+from recsys_assets.monitoring import sensors
 from recsys_assets.monitoring.answer_parts import Parts, group_of
-from recsys_assets.monitoring.clock import close_day
+from recsys_assets.monitoring.clock import close_day, days_over
 from recsys_assets.monitoring.configuration import AnswerStream
 from recsys_assets.monitoring.sensors import (
     _FOLLOWING,
@@ -25,9 +27,11 @@ from recsys_assets.monitoring.sensors import (
     late_answers_sensor,
 )
 from recsys_assets.partitions import daily
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import TODAY_TAG, RunDays, StoreResource
 from recsys_assets.serving.request_log import STREAM
+from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
+from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.serving.logged_answers import an_answer
 
 DAY = "2017-10-01"
@@ -48,7 +52,10 @@ def requested(instance, tmp_path, *made):
         instance=instance,
         definitions=defs,
         sensor_name="closed_day_sensor",
-        resources={"store": StoreResource(url=tmp_path.as_uri())},
+        resources={
+            "store": StoreResource(url=tmp_path.as_uri()),
+            "run_days": RunDays.from_settings(load_settings()),
+        },
     ) as context:
         (request,) = closed_day_sensor.evaluate_tick(context).run_requests
     assert (request.job_name, request.partition_key) == ("daily_loop", DAY)
@@ -82,6 +89,60 @@ def test_what_is_left_and_what_is_made_are_the_days_whole_work():
     once = {key for key in job if graph.get(key).partitions_def is None}
     before = {dg.AssetKey(name) for name in ("item_first_sold",)}
     assert job - events - once - before - set(_PREPARED) == set(_FOLLOWING)
+
+
+def asked_for(instance, tmp_path, **settings):
+    """Days that the sensor asks for, tick by tick, each run ending before the next tick."""
+    days, cursor = [], None
+    while True:
+        with dg.build_sensor_context(
+            instance=instance,
+            definitions=defs,
+            cursor=cursor,
+            sensor_name="closed_day_sensor",
+            resources={
+                "store": StoreResource(url=tmp_path.as_uri()),
+                "run_days": RunDays(first_day="2024-01-01", evaluation_days=7, **settings),
+            },
+        ) as context:
+            ticked = closed_day_sensor.evaluate_tick(context)
+        cursor = ticked.cursor
+        if not ticked.run_requests:
+            return days
+        days.append(ticked.run_requests[0].partition_key)
+        ended(instance, "daily_loop", {"dagster/partition": days[-1]})
+
+
+def ended(instance, job, tags):
+    run = dg.DagsterRun(
+        job_name=job, run_id=make_new_run_id(), tags=tags, status=dg.DagsterRunStatus.SUCCESS
+    )
+    instance.add_run(run)
+
+
+@pytest.fixture
+def noon(monkeypatch):
+    """It is noon on 2017-10-04, a day of the definitions' recording."""
+    moment = datetime(2017, 10, 4, 12, tzinfo=UTC)
+    monkeypatch.setattr(sensors, "days_over", lambda first, _: days_over(first, moment))
+
+
+def test_live_days_close_by_the_clock_from_the_today_of_the_first_release_on(
+    instance, tmp_path, noon
+):
+    ended(instance, "initial_pipeline", {TODAY_TAG: DAY})
+
+    assert asked_for(instance, tmp_path) == [DAY, "2017-10-02", "2017-10-03"]
+
+
+def test_live_days_wait_for_the_first_release(instance, tmp_path, noon):
+    assert asked_for(instance, tmp_path) == []
+
+
+def test_days_of_a_recording_do_not_close_by_the_clock(instance, tmp_path, noon):
+    ended(instance, "initial_pipeline", {TODAY_TAG: DAY})
+
+    assert asked_for(instance, tmp_path, today=DAY) == []
 
 
 class Loop:
@@ -278,6 +339,12 @@ class TestAnswers:
         begin(instance, "drain_answers")
         found = tick(instance, answers_sensor, answer_stream=stream)
         assert found == "They are being collected."
+
+    def test_a_store_that_is_away_is_waited_for(self, instance):
+        nowhere = self.stream_of(f"redis://127.0.0.1:{free_port()}/0", 1000)
+        assert tick(instance, answers_sensor, answer_stream=nowhere).startswith(
+            "The online store does not answer: "
+        )
 
     def test_where_few_may_wait_few_are_many(self, instance, valkey_url):
         small = self.stream_of(valkey_url, 4)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from recsys_assets.replay import bench_refresh
 from recsys_assets.replay.bench_refresh import METHODS, run
 from recsys_assets.replay.prepare import NotPrepared
 from recsys_assets.replay.quality import DayQuality
+from recsys_assets.retraining.labelled import LabelledDay
+from recsys_assets.serving.offline import Sessions
 from recsys_assets.serving.release import MANIFEST, Reason, Releases
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
@@ -39,6 +42,12 @@ def promote(releases, rendered_at):
     releases.record(int(draft.version), (), Reason("a test", "pytest"))
 
 
+def labelled(day, count):
+    users = np.array([f"user-{n}" for n in range(count)], dtype=object)
+    sessions = Sessions(users, np.zeros(count, np.int64), users, {})
+    return LabelledDay(day, sessions, [frozenset("a")] * count, {})
+
+
 @pytest.fixture
 def asked(monkeypatch):
     """Refreshed every household gains a tenth; nobody came on the quiet day."""
@@ -48,23 +57,28 @@ def asked(monkeypatch):
         def __init__(self, releases, of):
             self.of = of
 
-        def day(self, day):
+        def day(self, labelled):
+            day, users = labelled.day, labelled.sessions.user_id
             asked.append((self.of.release, day))
-            users = [] if day == QUIET else [f"user-{n}" for n in range(20)]
             frozen = np.linspace(0, 0.9, len(users))
             shown = dict(zip(METHODS, (frozen + 0.1, frozen), strict=True))
             return DayQuality(
                 day,
-                np.array(users, dtype=object),
+                users,
                 {(m, n): shown[m] for m in METHODS for n in ("ndcg_at_10", "recall_at_10")},
             )
 
+    def labelled_days(_, days, hours):
+        assert hours == 24
+        return [labelled(day, 0 if day == QUIET else 20) for day in days]
+
     monkeypatch.setattr(bench_refresh, "Bench", Bench)
+    monkeypatch.setattr(bench_refresh, "labelled_days", labelled_days)
     monkeypatch.setattr(bench_refresh, "prepare", lambda *_: None)
     return asked
 
 
-def measured(settings, days=3, sessions=10):
+def measured(settings, days=3, sessions=20):
     return run(settings, days, sessions, Screen(io.StringIO()))
 
 
@@ -77,7 +91,7 @@ def test_the_difference_is_paired_and_of_all_days(settings, releases, asked):
     assert (ndcg["refreshed"], ndcg["frozen"]) == pytest.approx((0.55, 0.45))
     assert ndcg["interval"] == pytest.approx([0.1, 0.1])
     assert found["machine"]["cores"]
-    assert (found["release"], found["sessions_a_day"]) == (1, 10)
+    assert (found["release"], found["sessions_a_day"]) == (1, 20)
 
 
 def test_a_day_that_is_done_is_not_asked_again(settings, releases, asked):
@@ -90,11 +104,20 @@ def test_a_day_that_is_done_is_not_asked_again(settings, releases, asked):
 
 def test_figures_of_another_release_or_of_other_sessions_are_not_taken(settings, releases, asked):
     measured(settings, days=1)
-    measured(settings, days=1, sessions=11)
+    measured(settings, days=1, sessions=10)
     promote(releases, "2017-10-05T00:00:00+00:00")
     measured(settings, days=1)
 
     assert asked == [(1, DAYS[0]), (1, DAYS[0]), (2, DAYS[0])]
+
+
+def test_which_sessions_are_drawn_of_a_day_does_not_depend_on_the_others(settings, releases, asked):
+    measured(settings, days=1, sessions=5)
+    resumed = measured(settings, days=3, sessions=5)["quality"]["all"]
+    shutil.rmtree(settings.home / "bench")
+    at_once = measured(settings, days=3, sessions=5)["quality"]["all"]
+
+    assert resumed == at_once
 
 
 def test_without_a_release_there_is_nothing_to_refresh(settings, asked):

@@ -24,6 +24,7 @@ class Known:
 
     day: str = DAY
     history: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(item_ids=ITEMS))
+    text: np.ndarray = field(default_factory=lambda: VECTORS)
 
     def embeddings(self, two_tower):
         assert (two_tower / "query_tower.onnx").read_text() == "trained"
@@ -49,6 +50,7 @@ def test_the_weights_that_were_judged_are_a_part_as_they_are(store):
     train(store, "trained anew meanwhile")
     parts, _ = serving_parts(store, judged, Known(), "flat", NAMES)
 
+    assert parts.catalogue.history.item_ids is ITEMS  # not read again when it is rendered
     assert parts.artifacts == TRAINED | NAMES
     for part in TRAINED:
         assert parts.versions[part] == judged.versions[part]

@@ -350,14 +350,15 @@ def test_a_day_that_the_live_release_knows_is_no_news(loop, live):
     )
 
 
-def test_the_refresh_of_a_day_waits_until_all_of_it_is_there(loop, live):
+@pytest.mark.parametrize("job", ["daily_loop", "correct_days"])
+def test_the_refresh_of_a_day_waits_until_all_of_it_is_there(loop, live, job):
     refresh_online_store(loop, "2017-10-02")
     run = loop.instance.create_run_for_job(
-        loop.defs.resolve_job_def("daily_loop"), status=dg.DagsterRunStatus.STARTED
+        loop.defs.resolve_job_def(job), status=dg.DagsterRunStatus.STARTED
     )
 
     assert loop.tick("refresh_sensor") == []
-    assert loop.skipped == "A day is being worked on."
+    assert loop.skipped == "A day is being worked on, or put right."
     loop.end(run.run_id)
     assert len(loop.tick("refresh_sensor")) == 1
 

@@ -188,11 +188,12 @@ def test_a_retrain_writes_what_the_first_training_writes(shop, base, part, param
 
 
 def on_two_sundays(store, tower):
-    """Queries of one user at noon before and after clocks are put forward, else alike."""
+    """Queries of one user at a time of day, before and after clocks are put forward."""
     user = load_training_data(store, THROUGH).examples.take(np.array([0, 0])).user
     user["last_event_at"] = np.full(2, np.nan)
-    noons = [datetime(2025, *day, 12, tzinfo=ZoneInfo(ZONE)) for day in ((3, 23), (4, 6))]
-    return QueryTower(tower).embed(user, np.array([int(noon.timestamp()) for noon in noons]))
+    days = (datetime(2025, 3, 23, 10, 12), datetime(2025, 4, 6, 10, 12))
+    moments = [int(day.replace(tzinfo=ZoneInfo(ZONE)).timestamp()) for day in days]
+    return QueryTower(tower).embed(user, np.array(moments))
 
 
 def test_a_fine_tune_has_all_files_of_its_base(base, tower, ranker):

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import dagster as dg
 
-from recsys_assets.resources import StoreResource
+from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.retraining.resources import AlertHookResource, RetrainingPolicy
 from recsys_assets.retraining.sensors import SENSORS
 from recsys_assets.settings import load_settings
 
 DAYS = dg.DailyPartitionsDefinition("2017-10-01", end_date="2020-12-31")
+# They read an online store, and nothing is served here.
+OF_ANSWERS = ("answers_sensor", "late_answers_sensor")
 REPORTS = [dg.AssetSpec(name, partitions_def=DAYS) for name in ("drift_report", "business_metrics")]
 
 
@@ -101,6 +103,7 @@ def resources() -> dict[str, dg.ConfigurableResource]:
     settings = load_settings()
     return {
         "store": StoreResource(url=settings.storage_url),
+        "run_days": RunDays.from_settings(settings),
         "retraining_policy": RetrainingPolicy.from_settings(settings),
         "alerts": AlertHookResource.from_settings(settings),
     }
@@ -123,7 +126,7 @@ def definitions() -> dg.Definitions:
             dg.define_asset_job("full_retrain", TRAINED),
             dg.define_asset_job("refresh_release", REFRESHED),
         ],
-        sensors=SENSORS,
+        sensors=[sensor for sensor in SENSORS if sensor.name not in OF_ANSWERS],
         resources=resources(),
         executor=dg.in_process_executor,
     )

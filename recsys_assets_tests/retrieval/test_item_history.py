@@ -32,7 +32,20 @@ def history():
             "price": [price for _, _, price in changes],
         }
     )
-    return ItemHistory.from_tables(items, rows, promotions())
+    return ItemHistory.from_tables(items, rows, promotions(), catalogued())
+
+
+def catalogued():
+    """Every item, and one that is withdrawn, which changed its brand before."""
+    seen = [("a", 1, None), ("b", 1, "x"), ("gone", 1, "old"), ("gone", 2, "z"), ("new", 3, "x")]
+    return pa.table(
+        {
+            "item_id": [item for item, _, _ in seen],
+            "seen_from": [moment(day).date() for _, day, _ in seen],
+            "category_l2": ["tea"] * len(seen),
+            "brand": [brand for _, _, brand in seen],
+        }
+    )
 
 
 def promotions():
@@ -121,3 +134,25 @@ def test_changes_are_read_back(history, tmp_path):
 
     assert np.array_equal(found.keys, history.promotions.keys)
     assert np.array_equal(found.columns["display"], history.promotions.columns["display"])
+
+
+def test_a_withdrawn_item_is_known_as_it_was_seen_last(history):
+    assert history.withdrawn["item_id"].tolist() == ["gone"]
+    assert history.ever_catalogued["item_id"].tolist() == ["b", "a", "new", "gone"]
+    assert history.ever_catalogued["brand"].tolist() == ["x", "", "x", "z"]
+    assert "gone" not in history.item_ids
+
+
+def test_without_a_history_of_the_catalogue_nothing_was_withdrawn(history):
+    items = pa.table({"item_id": ["a"], "brand": ["x"]})
+    rows = pa.table(
+        {
+            "item_id": pa.array([], pa.string()),
+            "event_timestamp": pa.array([], pa.timestamp("us", tz="UTC")),
+            **{name: pa.array([], pa.float64()) for name in ITEM_FEATURES.columns},
+        }
+    )
+
+    found = ItemHistory.from_tables(items, rows, promotions())
+
+    assert found.ever_catalogued["item_id"].tolist() == ["a"]

@@ -17,8 +17,13 @@ def text(values):
 
 @pytest.fixture
 def purchases():
+    withdrawn = {"item_id": text(["milk"]), "category_l2": text(["drinks"]), "brand": text([""])}
     history = ItemHistory(
-        text(ITEMS), {"category_l2": text(CATEGORIES), "brand": text(["x", "", "y"])}, {}, None
+        text(ITEMS),
+        {"category_l2": text(CATEGORIES), "brand": text(["x", "", "y"])},
+        {},
+        None,
+        withdrawn,
     )
     item = Encoding.fit(
         {"item_id": text(ITEMS), **history.attributes}, ["item_id", "category_l2", "brand"], []
@@ -29,6 +34,8 @@ def purchases():
         ("ann", "coffee", 2.5, "purchase"),
         ("ann", "soap", 3.5, "view"),
         ("bob", "soap", 1.2, "purchase"),
+        ("bob", "milk", 2.2, "purchase"),
+        ("bob", "soap", 3.2, "purchase"),
         ("eve", "soap", 1.2, "purchase"),
         ("ann", "unlisted", 1.2, "purchase"),
     ]
@@ -95,3 +102,13 @@ def test_a_batch_of_users_is_served_as_each_of_them_alone(purchases):
     for row, user in enumerate([0, 1, 2]):
         alone = served.affinities(np.array([user]), values[row : row + 1], np.zeros(1, int))
         assert np.array_equal(together[row : row + 1], alone)
+
+
+def test_what_was_bought_of_a_withdrawn_product_still_counts(purchases):
+    history = TasteHistory(purchases)
+
+    counts = np.expm1(
+        history.affinities(np.array([2]), np.array([[1, 0]]), np.array([3 * DAY])) * 3
+    )
+
+    assert counts[0, 0].round(3) == 1.0  # milk was a drink

@@ -5,10 +5,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from recsys_assets.features.training_examples import VALIDATION_DAYS
 from recsys_assets.retrieval.examples import DAY_SECONDS, UnusableExamples
 from recsys_assets.retrieval.item_history import midnight_after
 from recsys_assets.retrieval.training_data import load_training_data, text_embeddings
+from recsys_assets.settings.days import VALIDATION_DAYS
 from recsys_assets.storage import MissingPartition
 from recsys_assets_tests.models_environment import DAYS, FIRST_DAY, THROUGH, write_store
 

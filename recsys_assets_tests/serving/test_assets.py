@@ -12,16 +12,23 @@ from recsys_assets.features.attributes import user_columns
 from recsys_assets.features.declarations import ITEM_FEATURES
 from recsys_assets.features.reader import OnlineUserFeatures
 from recsys_assets.resources import RunDays, StoreResource
-from recsys_assets.retraining.candidate import WEIGHTS, Data, offline_release, served_release
+from recsys_assets.retraining.candidate import (
+    WEIGHTS,
+    Data,
+    offline_release,
+    served_release,
+    serving_parts,
+)
 from recsys_assets.retraining.configuration import CandidateGate
 from recsys_assets.retraining.refresh_assets import refreshed_release
+from recsys_assets.retrieval.known import Known
 from recsys_assets.retrieval.resources import VectorIndex
 from recsys_assets.serving.assets import promoted_release, seen_items, triton_model_repository
 from recsys_assets.serving.checks import canary_answers
 from recsys_assets.serving.client import recommend
 from recsys_assets.serving.offline import Sessions
 from recsys_assets.serving.release import Releases
-from recsys_assets.serving.rendering import ServingConfig
+from recsys_assets.serving.rendering import Parts, ServingConfig
 from recsys_assets.serving.resources import ServingResource
 from recsys_assets.storage import Store
 from recsys_assets_tests.serving.test_whole_path import AT, BOUGHT, DAY, ITEMS, write_tables
@@ -49,7 +56,11 @@ def materialize(settings, **options):
 def artifacts(running):
     store = Store(running.storage_url)
     write_tables(store)
-    publish_untrained_models(store, "2017-09-30", running.models_python)
+    publish_untrained_models(store, DAY, running.models_python)
+    # Those are drawn at random; here they are what the item tower makes, as in a real release.
+    weights = Parts.current(store, {part: part for part in WEIGHTS})
+    names = {part: part for part in ("item_embeddings", "item_index")}
+    serving_parts(store, weights, Known.at(store, DAY), "flat", names)
 
 
 @pytest.fixture(scope="module")

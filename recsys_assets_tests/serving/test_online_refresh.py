@@ -9,7 +9,7 @@ from recsys_assets.features import feature_store, parity
 from recsys_assets.features.attributes import ATTRIBUTE_TABLES
 from recsys_assets.features.declarations import ITEM_PROMOTIONS
 from recsys_assets.features.online import MARKER, connect
-from recsys_assets.serving.online_refresh import refresh, unsent_days
+from recsys_assets.serving.online_refresh import known_through, refresh, unsent_days
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 
@@ -47,6 +47,22 @@ def test_an_emptied_store_is_sent_all_of_history(store, valkey_url):
 def test_a_day_that_the_store_has_passed_is_sent_alone(store, valkey_url, complete_through):
     complete_through(DAYS[3])
     assert unsent_days(store, valkey_url, [DAYS[1]]) == [DAYS[1]]
+
+
+@pytest.mark.parametrize(
+    ("moment", "through"),
+    [("2017-10-05", "2017-10-04"), ("2017-10-02", "2017-10-02"), ("2017-09-01", "2017-10-02")],
+)
+def test_filters_made_anew_hold_what_was_bought_since(
+    valkey_url, complete_through, moment, through
+):
+    complete_through(moment)
+    assert known_through(valkey_url, "2017-10-02") == through
+
+
+@pytest.mark.usefixtures("complete_through")
+def test_filters_of_an_emptied_store_hold_what_history_does(valkey_url):
+    assert known_through(valkey_url, "2017-10-02") == "2017-10-02"
 
 
 def test_a_day_that_the_store_has_passed_is_compared_all_the_same(

@@ -3,16 +3,19 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
 from recsys_assets.retrieval.item_history import Changes
+from recsys_assets.retrieval.known import Known
 from recsys_assets.serving import rendering
 from recsys_assets.serving.pipeline import Effort, read_depths
 from recsys_assets.serving.rank_stage import read_columns
@@ -143,6 +146,18 @@ def test_purchase_counts_are_as_new_as_the_items(releases, monkeypatch):
 
 def version_folder(releases: Releases, release: int) -> Path:
     return releases.fetch(release) / f"models/pipeline/{release}"
+
+
+def test_a_product_withdrawn_while_a_candidate_is_made_stops_nothing(releases):
+    store = releases.store
+    parts = replace(Parts.current(store), catalogue=Known.at(store, DAY))
+    items = store.table("items").read()
+    store.table("items").write(items.slice(0, 2))  # without "a", which the index holds
+
+    release = render(releases, parts, DAY, Origin(trained_through=DAY), ServingConfig())
+
+    held = pq.read_table(version_folder(releases, release) / "items.parquet")
+    assert held["item_id"].to_pylist() == ITEMS
 
 
 def test_a_release_holds_what_its_stages_load(releases):
@@ -284,6 +299,7 @@ def test_kills_while_rendering_leave_whole_releases_only(releases, store, tmp_pa
 
 ON_S3 = """
 import sys
+from dataclasses import replace
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from recsys_assets.serving.release import Releases

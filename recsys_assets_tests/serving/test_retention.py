@@ -254,6 +254,7 @@ def test_leftovers_go_once_they_are_old(shop):
         f"artifacts/dlrm/{version}/half",
         f"artifacts/dlrm/.{version}/half",
         "tables/items/.data.parquet.0a1b",
+        "answers/day=2017-09-01/.1-0_1-1_2.parquet.0a1b",
         "pipes/run-1/messages/1.json",
         "staging/user_features-0a1b/part-0",
     ):
@@ -261,7 +262,7 @@ def test_leftovers_go_once_they_are_old(shop):
     assert plan(shop.store, WEEK, NOW).removed == ()
     assert {item.kind for item in plan(shop.store, WEEK, NOW + 2 * DAY).removed} == {"staging"}
     planned = clean(shop, WEEK, NOW + 8 * DAY)
-    assert planned.size == 7 * 5
+    assert planned.size == 8 * 5
     assert reasons(planned, "artifact") == {"never finished"}
     assert reasons(planned, "release") == {"never finished, or removed by halves"}
     assert {(item.kind, item.name) for item in planned.removed} == {
@@ -270,6 +271,7 @@ def test_leftovers_go_once_they_are_old(shop):
         ("artifact", f"dlrm/{version}"),
         ("leftover", f"artifacts/dlrm/.{version}"),
         ("leftover", "tables/items/.data.parquet.0a1b"),
+        ("leftover", "answers/day=2017-09-01/.1-0_1-1_2.parquet.0a1b"),
         ("messages", "run-1"),
         ("staging", "user_features-0a1b"),
     }
@@ -289,6 +291,16 @@ def test_partitions_stay_for_ever_unless_their_table_is_named(shop):
     assert len(shop.store.table("interactions").days()) == 3
     with pytest.raises(ValueError, match=r"no table 'requests' .*'interactions', 'request_log'"):
         plan(shop.store, Policy(partition_days={"requests": 1}), NOW)
+
+
+def test_answers_that_wait_for_a_day_go_with_it(shop):
+    for days in (89, 91):
+        day = (NOW - days * DAY).date()
+        lay(shop, f"tables/request_log/day={day}/data.parquet")
+        lay(shop, f"answers/day={day}/1-0_1-1_2.parquet")
+    clean(shop, replace(WEEK, partition_days={"request_log": 90}))
+    left = [path for path in (shop.root / "answers").rglob("*") if path.is_file()]
+    assert [path.parent.name for path in left] == [f"day={(NOW - 89 * DAY).date()}"]
 
 
 def test_the_dry_run_changes_nothing(shop):

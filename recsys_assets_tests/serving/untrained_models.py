@@ -23,7 +23,7 @@ def publish_untrained_models(store, through: str, models_python: Path) -> None:
     from recsys_assets.retrieval import index
     from recsys_assets.retrieval.inputs import item_inputs, query_inputs, with_age, with_request
     from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
-    from recsys_assets.retrieval.item_tower import ItemTower, write_embeddings
+    from recsys_assets.retrieval.item_tower import write_embeddings
     from recsys_assets.retrieval.tastes import Purchases, Tastes
     from recsys_assets.retrieval.training_data import text_embeddings
 
@@ -62,7 +62,9 @@ def publish_untrained_models(store, through: str, models_python: Path) -> None:
             "affinity": 2 * len(purchases.attributes),
         },
     }
-    queries = np.random.default_rng(0).normal(size=(8, DIMENSIONS)).astype(np.float32)
+    embeddings = np.random.default_rng(0).normal(size=(len(history.item_ids), DIMENSIONS))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    embeddings = embeddings.astype(np.float32)
     for name in ("two_tower", "dlrm"):
         with store.artifact(name).new_version() as draft:
             encoding.save(draft.path / "encoding.json")
@@ -78,12 +80,9 @@ def publish_untrained_models(store, through: str, models_python: Path) -> None:
                 )
                 metrics = {"parameters": {"temperature": 0.1}}
                 (draft.path / "metrics.json").write_text(json.dumps(metrics))
-                np.save(draft.path / "sample_queries.npy", queries)
+                np.save(draft.path / "sample_queries.npy", embeddings[:8])
             else:
                 add_retrieval(draft.path, store.artifact("two_tower").fetch(), DlrmParameters())
-    tower = ItemTower(store.artifact("two_tower").fetch())
-    text = text_embeddings(store, history.item_ids)
-    embeddings = tower.embed(history.snapshot(int(moment[0])), text, int(moment[0]))
     with store.artifact("item_embeddings").new_version() as draft:
         write_embeddings(draft.path, embeddings, history.item_ids)
     with store.artifact("item_index").new_version() as draft:

@@ -58,7 +58,7 @@ def test_listings_take_one_request_however_many_entries(proxy, tmp_path):
     for _ in range(3):
         with model.new_version() as draft:
             (draft.path / "weights").write_text("1")
-    for listing, found in ((table.days, 10), (model.versions, 3)):
+    for listing, found in ((table.days, 10), (table.versions, 10), (model.versions, 3)):
         proxy.seen.clear()
         assert len(listing()) == found
         assert len(proxy.seen) == 1

@@ -30,6 +30,21 @@ def test_writing_again_replaces_the_partition(table):
     assert table.read(["2017-01-01"])["item_id"].to_pylist() == ["b"]
 
 
+def test_a_partition_may_be_written_bit_by_bit_and_appears_as_a_whole(table):
+    table.write(pa.table({"item_id": ["old"]}), "2017-01-01")
+    seen = []
+
+    def parts():
+        for name in "ab":
+            yield pa.table({"item_id": [name]})
+            seen.append(table.read(["2017-01-01"])["item_id"].to_pylist())
+
+    table.write_all(pa.schema([("item_id", pa.string())]), parts(), "2017-01-01")
+
+    assert seen == [["old"], ["old"]]
+    assert table.read(["2017-01-01"])["item_id"].to_pylist() == ["a", "b"]
+
+
 def test_a_missing_partition_is_named(table):
     table.write(pa.table({"item_id": ["a"]}), "2017-01-01")
 

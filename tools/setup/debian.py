@@ -1,4 +1,4 @@
-"""What comes as Debian packages: Java, and programs that are only unpacked."""
+"""What comes as Debian packages: Java, and what is only unpacked."""
 
 import re
 import shlex
@@ -20,6 +20,7 @@ _PATIENCE = {
 PROGRAMS = {
     "prometheus": ("promtool", "prometheus"),
     "prometheus-alertmanager": ("amtool", "prometheus-alertmanager"),
+    "libfaketime": (),  # a library, which is loaded from where it is unpacked
     "haproxy": ("haproxy",),
 }
 # What a program is linked to and a small system lacks: unpacked with it.
@@ -58,9 +59,10 @@ def unpack(commands: Commands, package: str, folder: Path, programs: Path) -> No
     names, packages = PROGRAMS[package], (package, *_LIBRARIES.get(package, ()))
     if not folder.exists():
         started = time.monotonic()
-        say(f"== {package}, for {names[0]}")
+        say(f"== {' for '.join([package, *names[:1]])}")
         if not shutil.which("apt-get"):
-            raise Failure("there is no apt-get", f"install {package} so that `{names[0]}` runs")
+            remedy = f"install {package} so that `{names[0]}` runs" if names else "use Debian"
+            raise Failure(f"there is no apt-get to unpack {package} with", remedy)
         if is_root():
             _update(commands)
         new = folder.with_name(f"{folder.name}.new").absolute()

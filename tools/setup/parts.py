@@ -31,7 +31,7 @@ PARTS = {
     "test": Part(
         "test tools and servers",
         ("test",),
-        ("prometheus", "prometheus-alertmanager", "haproxy"),
+        ("prometheus", "prometheus-alertmanager", "libfaketime", "haproxy"),
         linters=True,
     ),
 }

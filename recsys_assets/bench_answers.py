@@ -1,9 +1,9 @@
-"""`python -m recsys_assets.bench_collecting`: what it takes to collect a day's answers.
+"""`python -m recsys_assets.bench_answers`: what it takes to collect a day's answers.
 
 Answers as the served model encodes them go into a real Valkey, as fast as it takes them while no
 more than some wait there; a process of its own collects them meanwhile, and merges the day at the
 end. A hundredth is sent twice. Peak memory is the process's own (`VmHWM`), with all that it has
-imported. Writes `bench/collecting.json` below `RECSYS_HOME`.
+imported. Writes `bench/answers.json` below `RECSYS_HOME`.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def main() -> None:
             taken = measure(answers, shape)
             click.echo(", ".join(f"{name} {value:,}" for name, value in asdict(taken).items()))
             found.append(asdict(taken))
-    target = home / "bench" / "collecting.json"
+    target = home / "bench" / "answers.json"
     result = {"machine": machine, "rows_at_a_time": ROWS, **asdict(shape), "runs": found}
     write_atomically(target.as_uri(), json.dumps(result, indent=2).encode())
     click.echo(f"written: {target}")
@@ -96,7 +96,7 @@ def measure(answers: int, shape: Shape) -> Taken:
         RuntimeError: not every answer is in the day's partition once.
     """
     (address,) = free_addresses(1)
-    with tempfile.TemporaryDirectory(prefix="bench-collecting-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bench-answers-") as folder:
         store = Store((Path(folder) / "store").as_uri())
         _lay_out(store, shape)
         valkey = Valkey(address, Path(folder) / "valkey")

@@ -1,0 +1,82 @@
+import json
+
+import dagster as dg
+import pytest
+
+from recsys_assets_tests.living_shop.recorded import PLAN, day, recording, sale
+from tools.living_shop.deliveries import Deliveries
+from tools.living_shop.summary import failed_runs, manual_steps, write_summary
+
+STARTED = {"dagster/sensor_name": "closed_day_sensor"}
+
+
+@dg.op(config_schema={"fails": bool})
+def work(context):
+    if context.op_config["fails"]:
+        raise RuntimeError("broken")
+
+
+@dg.asset
+def release_candidate(context: dg.AssetExecutionContext):
+    context.add_output_metadata({"verdict": "rejected", "reason": "worse"})
+
+
+@dg.asset(deps=[release_candidate])
+def promoted_release():
+    raise RuntimeError("the gate is shut")
+
+
+@pytest.fixture
+def instance(tmp_path):
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield instance
+
+
+def run(instance, name, *, fails=False, tags=None):
+    @dg.job(name=name)
+    def job():
+        work()
+
+    config = {"ops": {"work": {"config": {"fails": fails}}}}
+    return job.execute_in_process(
+        run_config=config, instance=instance, tags=tags, raise_on_error=False
+    )
+
+
+def test_what_somebody_runs_after_the_first_release_is_a_manual_step(instance):
+    run(instance, "initial_pipeline", fails=True)
+    run(instance, "initial_pipeline")
+    run(instance, "daily_loop", tags=STARTED)
+    assert manual_steps(instance) == 0
+
+    run(instance, "daily_loop")
+    assert manual_steps(instance) == 1
+
+
+def test_a_rejected_candidate_is_no_failed_run(instance):
+    run(instance, "daily_loop", fails=True, tags=STARTED)
+    dg.materialize([release_candidate, promoted_release], instance=instance, raise_on_error=False)
+
+    assert [failed.job_name for failed in failed_runs(instance)] == ["daily_loop"]
+
+
+def test_the_summary_holds_all_figures_and_nothing_else(instance, tmp_path):
+    sales = [sale(day(-56), "gone"), sale(day(0)), sale(day(3), "new")]
+    deliveries = Deliveries(recording(*sales), PLAN, tmp_path)
+    run(instance, "initial_pipeline", fails=True)
+
+    file = tmp_path / "summary.json"
+    comparison = {"compared": 7, "different": 2}
+    found = write_summary(file, instance, deliveries, PLAN.days, comparison)
+
+    assert json.loads(file.read_text()) == found
+    assert found == {
+        "days": 4,
+        "manual_steps": 0,
+        "failed_runs": 1,
+        "compared": 7,
+        "different": 2,
+        "new_items": 1,
+        "withdrawn_items": 1,
+        "late_rows": deliveries.late_rows(),
+    }

@@ -1,0 +1,85 @@
+"""`summary.json` of a living shop: what its life has shown."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.scheduler.instigation import InstigatorStatus
+
+from recsys_assets.definitions import initial_pipeline
+from recsys_assets.monitoring.materializations import metadata_of
+from recsys_assets.retraining.resources import CANDIDATE, REFRESHED
+from recsys_assets.storage.filesystem import write_atomically
+from tools.living_shop.deliveries import Deliveries
+
+# What a run that something of Dagster's has asked for is tagged with.
+_ASKED_FOR_BY = (
+    "dagster/schedule_name",
+    "dagster/sensor_name",
+    "dagster/backfill",
+    "dagster/auto_materialize",
+    "dagster/parent_run_id",
+)
+_TURNED = (InstigatorStatus.RUNNING, InstigatorStatus.STOPPED)
+
+
+def manual_steps(instance: dg.DagsterInstance) -> int:
+    """What somebody has done after the first release: runs, and turning schedules or sensors."""
+    runs = list(reversed(instance.get_runs()))
+    made = next((n for n, run in enumerate(runs) if _made_first_release(run)), len(runs))
+    by_hand = [run for run in runs[made + 1 :] if not any(tag in run.tags for tag in _ASKED_FOR_BY)]
+    turned = [state for state in instance.all_instigator_state() if state.status in _TURNED]
+    return len(by_hand) + len(turned)
+
+
+def _made_first_release(run: dg.DagsterRun) -> bool:
+    return run.job_name == initial_pipeline.name and run.is_success
+
+
+def failed_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Runs that failed or were ended, but for those whose release the gate has rejected."""
+    ended = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED])
+    return [run for run in instance.get_runs(ended) if not _made_a_rejected_release(instance, run)]
+
+
+def _made_a_rejected_release(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    made = instance.get_records_for_run(
+        run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
+    ).records
+    return any(
+        record.asset_materialization is not None
+        and record.asset_materialization.asset_key in (CANDIDATE, REFRESHED)
+        and metadata_of(record).get("verdict") == "rejected"
+        for record in made
+    )
+
+
+def write_summary(
+    file: Path,
+    instance: dg.DagsterInstance,
+    deliveries: Deliveries,
+    days: int,
+    comparison: Mapping[str, int],
+) -> dict[str, int]:
+    """Writes and returns the figures.
+
+    Args:
+        file: JSON, replaced as a whole.
+        instance: of the shop.
+        deliveries: of the shop.
+        days: that were lived.
+        comparison: `compared` and `different` of the computation from scratch.
+    """
+    summary = {
+        "days": days,
+        "manual_steps": manual_steps(instance),
+        "failed_runs": len(failed_runs(instance)),
+        "compared": comparison["compared"],
+        "different": comparison["different"],
+        "new_items": len(deliveries.new_items()),
+        "withdrawn_items": len(deliveries.withdrawn_items()),
+        "late_rows": deliveries.late_rows(),
+    }
+    write_atomically(file.as_uri(), json.dumps(summary, indent=2).encode())
+    return summary
