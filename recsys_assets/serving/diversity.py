@@ -108,14 +108,16 @@ def determinantal_map(
     new = np.ones(len(gain), dtype=np.float32)
     factor = np.empty((k, len(gain)), dtype=np.float32)
     for step in range(1, k):
-        row = vectors.dot(vectors[best])
-        row += 1
-        row *= 0.5
-        row -= factor[: step - 1, best] @ factor[: step - 1]
-        row /= np.sqrt(new[best])
-        factor[step - 1] = row
-        new -= row * row
-        np.maximum(new, _NOTHING_NEW, out=new)
+        factor[step - 1] = 0
+        if new[best] > _NOTHING_NEW:  # what is spanned already spans nothing more
+            row = vectors.dot(vectors[best])
+            row += 1
+            row *= 0.5
+            row -= factor[: step - 1, best] @ factor[: step - 1]
+            row /= np.sqrt(new[best])
+            factor[step - 1] = row
+            new -= row * row
+            np.maximum(new, _NOTHING_NEW, out=new)
         gain[best] = -np.inf
         raised = gain + weight * np.log(new)
         raised[new <= _NOTHING_NEW] -= _LAST

@@ -117,6 +117,17 @@ def test_dpp_shows_what_is_spanned_already_last_and_by_relevance():
     assert shown.tolist() == [1, 3, 2, 0]
 
 
+def test_dpp_stays_finite_where_the_items_taken_span_all_others():
+    """What rounding leaves of a spanned item, over its own tiny length, grew at every step."""
+    rng = np.random.default_rng(6)
+    vectors = unit_vectors(rng, 11, 2)
+    vectors[6] = vectors[1]
+    relevance = rng.random(11)
+    with np.errstate(all="raise"):
+        shown = determinantal_map(relevance, vectors, 11, trade_off=0.999999)
+    assert sorted(shown.tolist()) == list(range(11))
+
+
 @given(cases(), st.sampled_from(METHODS), st.sampled_from([0.0, 0.5, 0.999999, 1.0]))
 def test_no_item_is_shown_twice(case, method, trade_off):
     scores, vectors, k = case
