@@ -9,7 +9,7 @@ import pytest
 from recsys_assets.settings import REPOSITORY
 from recsys_assets_tests.shop import write_shop
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(7200)]
 
 # In New York, where the shop is, daylight saving begins on 2025-03-09.
 START, DAYS, RECORDED_THROUGH, RECORDED_DAYS = "2025-03-08", "3", "2025-03-11", 70
