@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import redis
 from fastapi import HTTPException
+from fastapi.concurrency import run_in_threadpool
 from fastapi.testclient import TestClient
 
 from recsys_assets.serving.seen_items import SeenItems
@@ -240,13 +241,16 @@ class TestLimits:
             assert second.headers["Retry-After"] == "1"
             assert client.post(PATH, json=[happened()]).status_code == 202
 
-    def test_bodies_beyond_those_that_it_may_hold_are_not_read(self, valkey_url, step):
-        def slow():
-            step()
-            yield json.dumps([happened()]).encode()
+    def test_bodies_beyond_those_that_it_may_hold_are_not_read(self, valkey_url, monkeypatch, step):
+        read = module._read_body
 
+        async def slow(*given):
+            await run_in_threadpool(step)
+            return await read(*given)
+
+        monkeypatch.setattr(module, "_read_body", slow)
         with client_of(valkey_url, Limits(bodies=1)) as client:
-            second = self.refused_meanwhile(client, step, content=slow())
+            second = self.refused_meanwhile(client, step, json=[happened()])
         assert second.status_code == 503
         assert second.headers["Retry-After"] == "1"
 
