@@ -21,6 +21,7 @@ from recsys_assets.serving.client import RecommendClient
 from recsys_assets.serving.fitting import PodSize
 from recsys_assets.serving.fleet import Fleet
 from recsys_assets.serving.triton import Triton
+from recsys_assets.serving.valkey import Valkey
 from recsys_assets.settings import Settings
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.serving.conftest import settings_in
@@ -33,6 +34,17 @@ _AGENT = (
     "from recsys_assets.cli import main; from recsys_assets.serving.commands import agent; "
     "main.add_command(agent); main()"
 )
+
+
+@contextmanager
+def shop_in(home: Path) -> Iterator[Settings]:
+    """Settings of an empty store, and of the online store that pods share; only that one runs."""
+    settings = settings_in(home)
+    Valkey.of(settings).start()
+    try:
+        yield settings
+    finally:
+        Valkey.of(settings).stop()
 
 
 @dataclass

@@ -24,27 +24,25 @@ from recsys_assets.serving.promotion import (
     rollback,
 )
 from recsys_assets.serving.release import Reason
-from recsys_assets.serving.valkey import Valkey
-from recsys_assets_tests.serving.conftest import kill_processes, settings_in
-from recsys_assets_tests.serving.pods import LARGE, Pod, fleet_of, storefront
-from recsys_assets_tests.serving.tiny_release import AT, FAILS_FOR_USERS, publish_tiny_release
+from recsys_assets_tests.serving.conftest import kill_processes
+from recsys_assets_tests.serving.pods import LARGE, Pod, fleet_of, shop_in, storefront
+from recsys_assets_tests.serving.tiny_release import (
+    AT,
+    FAILS_FOR_ANN,
+    FAILS_FOR_USERS,
+    publish_tiny_release,
+)
 from recsys_assets_tests.waiting import ended, until
 
 pytestmark = pytest.mark.integration
 
 BECAUSE = Reason("a test", "pytest")
-FAILS_FOR_ANN = FAILS_FOR_USERS.replace(
-    'any(user_columns["user_id"])', '"ann" in user_columns["user_id"]'
-)
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """Settings of the store and the online store that the pods share."""
-    settings = settings_in(tmp_path_factory.mktemp("shop"))
-    Valkey.of(settings).start()
-    yield settings
-    Valkey.of(settings).stop()
+    with shop_in(tmp_path_factory.mktemp("shop")) as settings:
+        yield settings
 
 
 @pytest.fixture(scope="module")

@@ -22,13 +22,10 @@ from recsys_assets.serving.promotion import (
     rollback,
 )
 from recsys_assets.serving.release import Reason, Releases
-from recsys_assets.serving.valkey import Valkey
 from recsys_assets.storage import Store
 from recsys_assets_tests.serving.balancer import balanced, readiness_probes
-from recsys_assets_tests.serving.conftest import settings_in
-from recsys_assets_tests.serving.pods import LARGE, Pod, fleet_of, storefront
-from recsys_assets_tests.serving.test_fleet import FAILS_FOR_ANN
-from recsys_assets_tests.serving.tiny_release import AT, publish_tiny_release
+from recsys_assets_tests.serving.pods import LARGE, Pod, fleet_of, shop_in, storefront
+from recsys_assets_tests.serving.tiny_release import AT, FAILS_FOR_ANN, publish_tiny_release
 from recsys_assets_tests.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -39,11 +36,8 @@ WATCHED = Guard(2.0, ("ann", "bob"))
 
 @pytest.fixture
 def shop(tmp_path):
-    """Settings of an empty store, and of the online store that the pods share."""
-    settings = settings_in(tmp_path / "shop")
-    Valkey.of(settings).start()
-    yield settings
-    Valkey.of(settings).stop()
+    with shop_in(tmp_path / "shop") as settings:
+        yield settings
 
 
 @pytest.fixture

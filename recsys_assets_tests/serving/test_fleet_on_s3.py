@@ -11,10 +11,8 @@ from moto.server import ThreadedMotoServer
 
 from recsys_assets.serving import services
 from recsys_assets.serving.release import MANIFEST, Reason
-from recsys_assets.serving.valkey import Valkey
 from recsys_assets_tests.conftest import free_port
-from recsys_assets_tests.serving.conftest import settings_in
-from recsys_assets_tests.serving.pods import Pod, storefront
+from recsys_assets_tests.serving.pods import Pod, shop_in, storefront
 from recsys_assets_tests.serving.tiny_release import publish_tiny_release
 from recsys_assets_tests.waiting import until
 
@@ -94,10 +92,8 @@ def bucket(server):
 
 @pytest.fixture
 def shop(tmp_path):
-    settings = settings_in(tmp_path / "shop")
-    Valkey.of(settings).start()
-    yield settings
-    Valkey.of(settings).stop()
+    with shop_in(tmp_path / "shop") as settings:
+        yield settings
 
 
 @pytest.fixture

@@ -35,6 +35,9 @@ def _score(self, user_columns, timestamps, rows, embeddings=None):
 
 TinyRanker.score_batch = _score
 """
+FAILS_FOR_ANN = FAILS_FOR_USERS.replace(
+    'any(user_columns["user_id"])', '"ann" in user_columns["user_id"]'
+)
 
 # Takes its time for everybody with a name, however little is to be done.
 SLOW_FOR_USERS = """
