@@ -5,8 +5,8 @@ too, so that no change can be forgotten. It is made of syntax trees without docs
 a docstring or the layout changes nothing that is computed, and must not make a year of partitions
 look stale. Another minor version of Python may write trees otherwise, so it changes all versions.
 
-Left out is what carries values and makes none: storage, settings, progress. Weights and inputs are
-no code: they have versions of their own.
+Left out is what carries values and makes none: storage, progress, and settings, but not their rule
+of days. Weights and inputs are no code: they have versions of their own.
 """
 
 import ast
@@ -17,6 +17,7 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parents[1]
 _PACKAGE = Path(__file__).resolve().parent.name
 _CARRIERS = {"code_version", "figures", "pace", "partitions", "resources", "settings", "storage"}
+_RULES = {f"{_PACKAGE}.settings.days"}  # which days train, validate and are measured: no value
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _LENGTH = 12
 
@@ -72,7 +73,8 @@ def _imported(node: ast.AST) -> set[str]:
 
 def _computes(name: str) -> bool:
     package, _, rest = name.partition(".")
-    return package == _PACKAGE and bool(rest) and rest.split(".")[0] not in _CARRIERS
+    inner = package == _PACKAGE and bool(rest)
+    return name in _RULES or (inner and rest.split(".")[0] not in _CARRIERS)
 
 
 def _dumped(tree: ast.Module) -> str:

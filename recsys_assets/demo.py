@@ -17,7 +17,6 @@ import polars as pl
 
 from recsys_assets.definitions import build_definitions, initial_pipeline
 from recsys_assets.demo_summary import METRICS, show_summary
-from recsys_assets.features.backfill import days_between
 from recsys_assets.instance import open_instance, run_tags, source_tags
 from recsys_assets.interrupt import stopping_what_was_started
 from recsys_assets.narrated_run import run_narrated
@@ -25,7 +24,7 @@ from recsys_assets.reuse import as_begun, assets_to_materialize
 from recsys_assets.serving import benchmark, client, services
 from recsys_assets.serving.history import purchased_items
 from recsys_assets.settings import Settings
-from recsys_assets.settings.days import VALIDATION_DAYS
+from recsys_assets.settings.days import VALIDATION_DAYS, days_between
 from recsys_assets.slates import default_moment, item_texts
 from recsys_assets.storage import Store, write_atomically
 from recsys_assets.terminal.screen import Screen

@@ -13,13 +13,8 @@ def distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Object [m] in the order of their code points, and int64 [n], places in it.
     """
-    found: dict[str, int] = {}
-    numbers = np.fromiter(
-        (found.setdefault(value, len(found)) for value in values.tolist()), np.int64, len(values)
-    )
-    names = sorted(found)
-    place = np.empty(len(names), dtype=np.int64)
-    place[np.fromiter((found[name] for name in names), np.int64, len(names))] = np.arange(
-        len(names)
-    )
-    return np.array(names, dtype=object), place[numbers]
+    strings = values.tolist()
+    names = sorted(set(strings))
+    place = {name: number for number, name in enumerate(names)}
+    numbers = np.fromiter((place[one] for one in strings), np.int64, len(strings))
+    return np.array(names, dtype=object), numbers

@@ -80,6 +80,15 @@ def test_what_only_carries_values_does_not_count(package):
     assert version() == before
 
 
+def test_the_rule_of_days_counts(package):
+    package({ASSET: "from recsys_assets.settings.days import VALIDATION_DAYS"})
+    package({"settings.days": "VALIDATION_DAYS = 7"})
+    before = version()
+    package({"settings.days": "VALIDATION_DAYS = 14"})
+
+    assert version() != before
+
+
 def test_a_module_that_is_not_there_is_named(package):
     with pytest.raises(FileNotFoundError, match=r"recsys_assets\.features\.asset"):
         version()

@@ -21,7 +21,6 @@ from recsys_assets.features.backfill import (
     Backfill,
     backfill_features,
     backfill_first_times,
-    days_between,
 )
 from recsys_assets.features.declarations import ITEM_FEATURES, USER_FEATURES, FirstTime
 from recsys_assets.features.feature_store import apply_repository, open_feature_store
@@ -38,6 +37,7 @@ from recsys_assets.retrieval.item_history import ItemHistory
 from recsys_assets.reuse import assets_to_materialize
 from recsys_assets.serving.history import purchased_items, purchased_on
 from recsys_assets.settings import Settings
+from recsys_assets.settings.days import days_between
 from recsys_assets.storage import Store
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _examples_of_a_day(world: World) -> None:
 
 def _send(world: World, today: date) -> None:
     url = world.settings.online_store_url
-    contents = online.Contents.of(world.store)
+    contents = online.OfflineContents.of(world.store)
     online.materialize(world.feature_store, url, FIRST_DAY, today, contents)
 
 

@@ -26,7 +26,7 @@ from recsys_assets.evaluation.two_stage import (
 from recsys_assets.pace import paced
 from recsys_assets.retrieval.item_tower import read_embeddings, read_item_ids
 from recsys_assets.retrieval.known import Known
-from recsys_assets.settings import Days
+from recsys_assets.settings.days import Days
 from recsys_assets.storage import Store
 
 PARTS = ("two_tower", "item_embeddings", "item_index", "dlrm")

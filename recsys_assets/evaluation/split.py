@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 from scipy import sparse
 
-from recsys_assets.settings import Days
+from recsys_assets.settings.days import Days, days_between
 from recsys_assets.storage import Store
 
 COLUMNS = ["user_id", "item_id", "timestamp", "event", "device"]
@@ -150,8 +150,7 @@ def load_split(store: Store, days: Days) -> Split:
         MissingPartition: a day of history or of the evaluated days has not been materialized.
         NothingToEvaluate: as `split_by_time`.
     """
-    count = (days.evaluation_through - days.first_day).days + 1
-    read = [(days.first_day + timedelta(days=day)).isoformat() for day in range(count)]
+    read = days_between(days.first_day, days.evaluation_through)
     item_ids = store.table("items").read(columns=["item_id"])["item_id"].to_pylist()
     interactions = store.table("interactions").read(read, columns=COLUMNS)
     return split_by_time(interactions, item_ids, days.evaluation_from, days.evaluation_days)

@@ -93,27 +93,35 @@ def ingest(
             report.days.append(replace(_describe(day, good, bad, validated), skipped=left_out))
             progress(len(report.days), len(days))
     try:
-        report.out_of_date = out_of_date(source, store, min(days), known_items, now)
+        report.out_of_date = out_of_date(
+            source, store, min(days), known_items, now, skipped=skipped
+        )
     except BrokenInput as error:  # of a day before, which is as it was
         report.unreadable = str(error)
     return report
 
 
 def out_of_date(
-    source: Source, store: Store, day: date, known_items: pl.Series, now: datetime
+    source: Source,
+    store: Store,
+    day: date,
+    known_items: pl.Series,
+    now: datetime,
+    *,
+    skipped: Collection[date] = (),
 ) -> dict[date, int]:
     """By how many rows the days before `day` would differ if they were read again.
 
     Late files are looked for as far back as they are taken, and so are files that were replaced
     and rows whose item has been catalogued since. A day of which no good row is delivered any
-    more stays as it is.
+    more stays as it is, and so does one of the `skipped`: it is empty on purpose.
 
     Raises:
         BrokenInput: a file of those days cannot be used.
     """
     table = store.table(INTERACTIONS.table)
     before = [day - timedelta(days=ago) for ago in range(LATE_DAYS, 0, -1)]
-    stored = [one for one in before if table.has(one.isoformat())]
+    stored = [one for one in before if one not in skipped and table.has(one.isoformat())]
     if not stored:
         return {}
     read = _by_day(validate(source.interactions(stored), stored, known_items, now).accepted)

@@ -300,12 +300,12 @@ def online_features(
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Materializes, then compares a sample with the offline tables."""
     from recsys_assets.features.feature_store import open_feature_store
-    from recsys_assets.features.online import Contents, connect, materialize
+    from recsys_assets.features.online import OfflineContents, connect, materialize
     from recsys_assets.features.parity import sampled_parity
     from recsys_assets.features.reader import OnlineUserFeatures
 
     settings, tables = deployment(store), store.get()
-    contents = Contents.of(tables)
+    contents = OfflineContents.of(tables)
     feature_store = open_feature_store(settings)
     sent = materialize(
         feature_store,

@@ -28,6 +28,7 @@ from recsys_assets.features.spark_batch import (
 )
 from recsys_assets.features.spark_tables import SparkTables, spark_tables, spark_url
 from recsys_assets.pace import Progress, silent
+from recsys_assets.settings.days import days_between
 from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import open_url
 
@@ -61,11 +62,6 @@ class Backfill:
         """Event days to read: the range and `lookback` days before it, within history."""
         first = date.fromisoformat(self.days[0]) - timedelta(days=lookback)
         return days_between(max(first, self.history_start), date.fromisoformat(self.days[-1]))
-
-
-def days_between(first: date, last: date) -> list[str]:
-    """Days from first to last, both included, as YYYY-MM-DD."""
-    return [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
 
 
 def snapshot_schema(features: FeatureSet) -> pa.Schema:

@@ -12,7 +12,6 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from recsys_assets.features.backfill import days_between
 from recsys_assets.features.declarations import DAILY_FEATURE_SETS, FeatureSet
 from recsys_assets.features.quality import (
     examples_from_the_future,
@@ -22,6 +21,7 @@ from recsys_assets.features.quality import (
 )
 from recsys_assets.partitions import daily
 from recsys_assets.resources import RunDays, StoreResource
+from recsys_assets.settings.days import days_between
 from recsys_assets.storage import Store
 
 # A partitioned check is marked as a preview in Dagster 1.13; without it, a check of one day would

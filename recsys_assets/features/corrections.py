@@ -14,7 +14,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class IngestReport:
+class IngestedDay:
     """One materialization of a day of `interactions`.
 
     Attributes:
@@ -30,7 +30,7 @@ class IngestReport:
     late: tuple[str, ...]
 
     @classmethod
-    def read(cls, event: int, day: str, metadata: Mapping[str, Any]) -> "IngestReport":
+    def read(cls, event: int, day: str, metadata: Mapping[str, Any]) -> "IngestedDay":
         """From a materialization's storage id, partition and metadata values."""
         late = tuple(metadata.get("rows_for_earlier_days") or ())
         return cls(event, day, str(metadata.get("content", "")), late)
@@ -72,7 +72,7 @@ class Corrections:
     days: Mapping[str, Day] = field(default_factory=dict)
     late: Mapping[str, int] = field(default_factory=dict)
 
-    def with_reports(self, reports: Iterable[IngestReport]) -> "Corrections":
+    def with_reports(self, reports: Iterable[IngestedDay]) -> "Corrections":
         """With further reports, in any order; one that is known already changes nothing."""
         days, late, seen = dict(self.days), dict(self.late), self.seen
         for report in sorted(reports, key=lambda report: report.event):

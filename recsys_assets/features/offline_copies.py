@@ -14,7 +14,7 @@ from pathlib import Path
 from recsys_assets.features.attributes import ATTRIBUTE_TABLES
 from recsys_assets.features.declarations import FEATURE_SETS
 from recsys_assets.settings import Settings
-from recsys_assets.storage import Store
+from recsys_assets.storage import Store, s3_objects
 from recsys_assets.storage.filesystem import open_url, read_bytes, write_atomically
 
 _TABLES = (*ATTRIBUTE_TABLES, *(features.name for features in FEATURE_SETS))
@@ -49,7 +49,7 @@ def _refresh(url: str, folder: Path) -> None:
     """Copies what is new or has changed, then removes what is gone."""
     index = folder / _COPIED
     copied: dict[str, str] = json.loads(index.read_text()) if index.exists() else {}
-    present = _etags(url)
+    present = dict(s3_objects.versions(url))
     stale = [key for key, etag in present.items() if copied.get(key) != etag]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         copies = dict(zip(stale, pool.map(lambda key: _copy(url, folder, key), stale), strict=True))
@@ -65,16 +65,3 @@ def _copy(url: str, folder: Path, key: str) -> bool:
     if content is not None:
         write_atomically((folder / key).as_uri(), content)
     return content is not None
-
-
-def _etags(url: str) -> dict[str, str]:
-    """Objects below an `s3://` URL and their entity tags, by key relative to it."""
-    import boto3
-
-    bucket, _, prefix = url.removeprefix("s3://").partition("/")
-    pages = boto3.client("s3").get_paginator("list_objects_v2")
-    return {
-        entry["Key"].removeprefix(f"{prefix}/"): entry["ETag"]
-        for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}/")
-        for entry in page.get("Contents", ())
-    }

@@ -62,7 +62,7 @@ class Materialization:
 
 
 @dataclass(frozen=True)
-class Contents:
+class OfflineContents:
     """What the offline store holds: whatever of it changes has to be sent.
 
     Attributes:
@@ -74,7 +74,7 @@ class Contents:
     days: Mapping[str, str]
 
     @classmethod
-    def of(cls, store: Store) -> "Contents":
+    def of(cls, store: Store) -> "OfflineContents":
         """To be read before the tables are: what is replaced in between is then sent again.
 
         Raises:
@@ -94,16 +94,17 @@ class Contents:
         return cls(whole, days)
 
     @classmethod
-    def sent_to(cls, client: redis.Redis) -> "Contents | None":
+    def sent_to(cls, client: redis.Redis) -> "OfflineContents | None":
         """What the online store was made from; None while that is not known."""
         stored = client.get(_SENT)
         return cls(**json.loads(stored)) if isinstance(stored, bytes) else None
 
-    def through(self, end: datetime) -> "Contents":
+    def through(self, end: datetime) -> "OfflineContents":
         """What is known at the moment."""
-        return Contents(self.whole, {day: v for day, v in self.days.items() if _known(day) <= end})
+        known = {day: version for day, version in self.days.items() if _known(day) <= end}
+        return OfflineContents(self.whole, known)
 
-    def first_changed(self, sent: "Contents") -> datetime | None:
+    def first_changed(self, sent: "OfflineContents") -> datetime | None:
         """When the first day that is new, or another than was sent, becomes known."""
         changed = [day for day, version in self.days.items() if sent.days.get(day) != version]
         return _known(min(changed)) if changed else None
@@ -125,7 +126,7 @@ def materialize(
     url: str,
     history_start: date,
     today: date,
-    contents: Contents,
+    contents: OfflineContents,
     progress: Progress = silent,
 ) -> Materialization:
     """Sends the values as of `today` 00:00 UTC, or of the moment that the store has reached.
@@ -143,7 +144,7 @@ def materialize(
     """
     client = connect(url)
     try:
-        through, sent = complete_through(client), Contents.sent_to(client)
+        through, sent = complete_through(client), OfflineContents.sent_to(client)
         end = max(_midnight(today), through or _EPOCH)
         known, since = contents.through(end), _midnight(history_start)
         if through is None or sent is None:
@@ -182,7 +183,7 @@ def _everything(history_start: datetime) -> list[_Step]:
 
 
 def _what_changed(
-    known: Contents, sent: Contents, history_start: datetime, through: datetime
+    known: OfflineContents, sent: OfflineContents, history_start: datetime, through: datetime
 ) -> list[_Step]:
     other = {view for view, digest in known.whole.items() if sent.whole.get(view) != digest}
     steps = [_Step(view, history_start, again=True) for view in ATTRIBUTE_TABLES if view in other]
@@ -212,7 +213,9 @@ class _Sending:
         """
         view = step.view
         (key,) = (KEYS[entity] for entity, views in VIEWS.items() if view in views)
-        forgotten = forget_times(self.client, key, view, step.since) if step.again else []
+        # Of all history also what a run that was cut short has forgotten, and not written.
+        since = step.since if step.since > self.history_start else None
+        forgotten = forget_times(self.client, key, view, since) if step.again else []
         self.feature_store.materialize(step.since, self.end, feature_views=[view])
         older = without_time(self.client, forgotten, view)
         if older and step.since > self.history_start:

@@ -20,7 +20,7 @@ from recsys_assets.features.reader import PROJECT, field_name, key_prefix
 _AT_ONCE = 1_000
 
 
-def forget_times(client: redis.Redis, key: str, view: str, since: datetime) -> list[bytes]:
+def forget_times(client: redis.Redis, key: str, view: str, since: datetime | None) -> list[bytes]:
     """Makes Feast forget when rows of a view were from, where that is `since` or later.
 
     Looks at every entity of the store, a thousand in a round trip.
@@ -29,7 +29,7 @@ def forget_times(client: redis.Redis, key: str, view: str, since: datetime) -> l
         client: of the online store.
         key: join key of the view's entity.
         view: its name.
-        since: with a time zone.
+        since: with a time zone; None for every entity, also one whose row has no time.
 
     Returns:
         The entities' keys in the store.
@@ -37,7 +37,11 @@ def forget_times(client: redis.Redis, key: str, view: str, since: datetime) -> l
     forgotten: list[bytes] = []
     for keys in _some(_entities(client, key)):
         times = _times(client, keys, view)
-        late = [one for one, time in zip(keys, times, strict=True) if time and time >= since]
+        late = [
+            one
+            for one, time in zip(keys, times, strict=True)
+            if since is None or (time is not None and time >= since)
+        ]
         with client.pipeline(transaction=False) as pipe:
             for one in late:
                 pipe.hdel(one, _time_field(view))

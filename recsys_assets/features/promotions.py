@@ -7,9 +7,9 @@ import pyarrow.compute as pc
 from recsys_assets.features.declarations import ITEM_PROMOTIONS
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
-# 1970 and 2200. A plan from 1900 to 9999 is valid for ever, which not every engine can count to:
-# pandas ends in 2262, and online values are sent from 1970 on.
-_EVER = (0, 7_258_118_400_000_000)
+# 1970-01-02, from when on online values are sent (`online.py`), and 2200. A plan from 1900 to 9999
+# is valid for ever, which not every engine can count to: pandas ends in 2262.
+_EVER = (86_400_000_000, 7_258_118_400_000_000)
 
 
 def change_rows(promotions: pa.Table) -> pa.Table:
@@ -22,7 +22,8 @@ def change_rows(promotions: pa.Table) -> pa.Table:
     Returns:
         item_id, event_timestamp, display, mailer (float64, 0 where no promotion is valid), by
         item and time: the strongest of the promotions that are valid from then on. Moments at
-        which no value changes have no row; those before 1970 and after 2200 count as these.
+        which no value changes have no row; those before 1970-01-02 and after 2200 count
+        as these.
     """
     items, item = np.unique(
         np.array(promotions["item_id"].to_pylist(), dtype=object), return_inverse=True

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from recsys_assets.features.backfill import TIMESTAMP, days_between
-from recsys_assets.settings.days import VALIDATION_DAYS
+from recsys_assets.features.backfill import TIMESTAMP
+from recsys_assets.settings.days import VALIDATION_DAYS, days_between
 
 if TYPE_CHECKING:
     import polars as pl
     from feast import FeatureService, FeatureStore
 
-    from recsys_assets.settings import Days
+    from recsys_assets.settings.days import Days
     from recsys_assets.storage import Store
 
 _ENTITIES = pa.schema(

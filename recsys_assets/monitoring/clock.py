@@ -7,7 +7,7 @@ when their files are to be there; what comes later is late, see `LATE_DAYS` of t
 
 from datetime import date, datetime, timedelta
 
-from recsys_assets.features.backfill import days_between
+from recsys_assets.settings.days import days_between
 from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import children, write_atomically
 

@@ -14,7 +14,6 @@ from typing import TypedDict
 import numpy as np
 import polars as pl
 
-from recsys_assets.features.backfill import days_between
 from recsys_assets.monitoring.drift import Judged, judge
 from recsys_assets.monitoring.loading import (
     OUTCOMES,
@@ -30,6 +29,7 @@ from recsys_assets.monitoring.shocks import Shock, all_shocks
 from recsys_assets.monitoring.states import DRIFTED
 from recsys_assets.monitoring.thresholds import DriftThresholds
 from recsys_assets.monitoring.traffic import Traffic, recorded_traffic
+from recsys_assets.settings.days import days_between
 from recsys_assets.storage import Store
 
 _SHOCK_WITHIN = 14  # days of the release

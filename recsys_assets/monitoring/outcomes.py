@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from recsys_assets.evaluation.metrics import ndcg, recall
 from recsys_assets.events.contract import TIMESTAMP
-from recsys_assets.features.backfill import days_between
 from recsys_assets.monitoring.request_log import TABLE as REQUEST_LOG
 from recsys_assets.ranking.quality import auc
+from recsys_assets.settings.days import days_between
 from recsys_assets.storage import MissingPartition, Store
 
 if TYPE_CHECKING:

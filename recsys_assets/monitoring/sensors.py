@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from recsys_assets.features.corrections import Correction, Corrections, IngestReport
+from recsys_assets.features.corrections import Correction, Corrections, IngestedDay
 from recsys_assets.monitoring.answer_parts import Parts, day_of
 from recsys_assets.monitoring.clock import closed_days, days_over
 from recsys_assets.monitoring.configuration import AnswerStream
@@ -190,10 +190,10 @@ def _building(instance: dg.DagsterInstance) -> str | None:
     return None
 
 
-def _ingest_reports(instance: dg.DagsterInstance, seen: int) -> Iterator[IngestReport]:
+def _ingest_reports(instance: dg.DagsterInstance, seen: int) -> Iterator[IngestedDay]:
     for record in materializations_since(instance, _INTERACTIONS, seen):
         if record.partition_key is not None:
-            yield IngestReport.read(record.storage_id, record.partition_key, metadata_of(record))
+            yield IngestedDay.read(record.storage_id, record.partition_key, metadata_of(record))
 
 
 def _computed(instance: dg.DagsterInstance, name: str) -> dict[str, int]:

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from recsys_assets.bench_serving.machine import describe_machine
-from recsys_assets.features.backfill import days_between
 from recsys_assets.instance import open_instance
 from recsys_assets.replay.prepare import FEATURES, NotPrepared, prepare
 from recsys_assets.replay.quality import DayQuality, by_week
@@ -30,6 +29,7 @@ from recsys_assets.serving.offline import OfflineRelease
 from recsys_assets.serving.release import Releases
 from recsys_assets.serving.rendering import ServingConfig
 from recsys_assets.settings import Settings, load_settings
+from recsys_assets.settings.days import days_between
 from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import read_bytes, write_atomically
 from recsys_assets.terminal.screen import Screen

@@ -11,9 +11,9 @@ from datetime import date
 import dagster as dg
 
 from recsys_assets.definitions import build_definitions, daily_loop
-from recsys_assets.features.backfill import days_between
 from recsys_assets.narrated_run import RunFailed, run_narrated
 from recsys_assets.settings import Settings
+from recsys_assets.settings.days import days_between
 from recsys_assets.storage import Store
 from recsys_assets.terminal.screen import Screen
 

@@ -18,7 +18,6 @@ import dagster as dg
 import numpy as np
 
 from recsys_assets.definitions import daily_loop
-from recsys_assets.features.backfill import days_between
 from recsys_assets.instance import open_instance
 from recsys_assets.interrupt import stopping_what_was_started
 from recsys_assets.monitoring.clock import close_day, closed_days
@@ -34,6 +33,7 @@ from recsys_assets.serving import services
 from recsys_assets.serving.offline import OfflineRelease
 from recsys_assets.serving.release import Releases
 from recsys_assets.settings import Settings
+from recsys_assets.settings.days import days_between
 from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import read_bytes, write_atomically
 from recsys_assets.terminal.screen import Screen

@@ -68,12 +68,12 @@ def refresh(settings: Settings, store: Store, day: date) -> Refresh:
     """
     from recsys_assets.features.attributes import user_columns
     from recsys_assets.features.feature_store import open_feature_store
-    from recsys_assets.features.online import Contents, connect, materialize
+    from recsys_assets.features.online import OfflineContents, connect, materialize
     from recsys_assets.features.parity import sampled_parity
     from recsys_assets.features.reader import OnlineUserFeatures
 
     started = time.monotonic()
-    contents = Contents.of(store)
+    contents = OfflineContents.of(store)
     features = open_feature_store(settings)
     today = day + timedelta(days=1)
     sent = materialize(features, settings.online_store_url, settings.first_day, today, contents)

@@ -21,7 +21,7 @@ from recsys_assets.serving.offline import OfflineRelease, Sessions
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from recsys_assets.settings import Days
+    from recsys_assets.settings.days import Days
     from recsys_assets.storage import Store
 
 METRICS = ("ndcg_at_10", "recall_at_10", "ndcg_at_10_shown", "auc")

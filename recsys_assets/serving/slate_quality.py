@@ -20,7 +20,7 @@ from recsys_assets.evaluation.snapshot import user_columns
 from recsys_assets.evaluation.split import Split
 from recsys_assets.serving.diversity import Diversity, Sampling, arrange, perturb
 from recsys_assets.serving.offline import OfflineRelease, Sessions
-from recsys_assets.settings import Days
+from recsys_assets.settings.days import Days
 from recsys_assets.storage import Store
 
 if TYPE_CHECKING:

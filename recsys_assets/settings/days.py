@@ -9,6 +9,11 @@ VALIDATION_DAYS = 7
 """Of the days that training learns from, so many at the end validate."""
 
 
+def days_between(first: date, last: date) -> list[str]:
+    """Days from first to last, both included, as YYYY-MM-DD."""
+    return [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
+
+
 @dataclass(frozen=True)
 class Days:
     """The days of a shop, in UTC.

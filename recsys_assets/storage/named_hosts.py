@@ -66,18 +66,27 @@ class Names:
         looking: Future[list[str]] = Future()
         known.looking = looking
 
+        def end(error: OSError) -> None:
+            known.looking = None
+            looking.set_exception(error)
+
         def look_up() -> None:
             try:
                 entries = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
             except OSError as error:
-                known.looking = None
-                looking.set_exception(error)
+                end(error)
+                return
+            except UnicodeError as error:  # no name can be like this
+                end(OSError(f"{host}: {error}"))
                 return
             known.addresses = list(dict.fromkeys(str(address[0]) for *_, address in entries))
             known.at, known.looking = time.monotonic(), None
             looking.set_result(known.addresses)
 
-        threading.Thread(target=look_up, name=f"look-up of {host}", daemon=True).start()
+        try:
+            threading.Thread(target=look_up, name=f"look-up of {host}", daemon=True).start()
+        except RuntimeError as error:  # no more threads can be had now
+            end(OSError(f"{host} cannot be looked up: {error}"))
         return looking
 
 

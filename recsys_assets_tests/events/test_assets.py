@@ -295,6 +295,15 @@ def test_too_much_quarantine_over_many_small_days_is_explained_without_days_to_s
     assert "SKIP" not in remedy
 
 
+def test_what_was_delivered_for_a_day_that_is_skipped_did_not_come_late(shop):
+    for day in range(3):
+        shop.deliver(day, {}, {"item_id": "soap"})
+    shop.run(0, 1, skipped=[1])
+
+    assert outcome(shop.run(2, skipped=[1]))["no_late_deliveries"].passed
+    assert not outcome(shop.run(2))["no_late_deliveries"].passed
+
+
 def test_a_day_that_is_skipped_is_empty_says_so_and_can_be_loaded_after_all(shop):
     shop.deliver(0, {}, {"item_id": "soap"})
     shop.deliver(1, *[{}] * 100, *[{"event": "buy"}] * 20)

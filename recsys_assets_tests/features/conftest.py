@@ -7,7 +7,6 @@ from recsys_assets.features.backfill import (
     Backfill,
     backfill_features,
     backfill_first_times,
-    days_between,
 )
 from recsys_assets.features.declarations import (
     DAILY_FEATURE_SETS,
@@ -16,6 +15,7 @@ from recsys_assets.features.declarations import (
     FirstTime,
 )
 from recsys_assets.features.promotions import change_rows
+from recsys_assets.settings.days import days_between
 from recsys_assets.storage import Store
 from recsys_assets_tests.features.tiny_history import (
     CORRECTED_DAY,

@@ -11,11 +11,10 @@ import redis
 
 from recsys_assets.features import assets, checks, example_assets
 from recsys_assets.features.attributes import user_columns
-from recsys_assets.features.backfill import days_between
 from recsys_assets.features.feature_store import open_feature_store
 from recsys_assets.features.online import (
     MARKER,
-    Contents,
+    OfflineContents,
     OnlineStoreUnreachable,
     materialize,
 )
@@ -24,6 +23,7 @@ from recsys_assets.features.reader import OnlineUserFeatures
 from recsys_assets.features.time_travel import features_as_of
 from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.settings import load_settings
+from recsys_assets.settings.days import days_between
 from recsys_assets.storage import Store
 from recsys_assets.storage.online_store import open_store
 from recsys_assets_tests.conftest import free_port
@@ -42,7 +42,7 @@ from recsys_assets_tests.valkey_cluster import valkey_cluster
 pytestmark = pytest.mark.integration
 TODAY = LAST_DAY - timedelta(days=1)
 DAYS = days_between(FIRST_DAY, LAST_DAY)
-CONTENTS = Contents({}, {})
+CONTENTS = OfflineContents({}, {})
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +233,7 @@ def test_a_wrong_online_value_is_noticed(feature_store, environment):
 def test_one_more_day_sends_only_what_is_new(feature_store, environment):
     url = environment.online_store_url.removesuffix("/0") + "/1"  # others look at the first
     feature_store = open_feature_store(replace(environment, online_store_url=url))
-    contents = Contents.of(Store(environment.storage_url))
+    contents = OfflineContents.of(Store(environment.storage_url))
     materialize(feature_store, url, FIRST_DAY, TODAY, contents)
 
     later = materialize(feature_store, url, FIRST_DAY, LAST_DAY, contents)
@@ -244,7 +244,7 @@ def test_one_more_day_sends_only_what_is_new(feature_store, environment):
 
 
 def test_an_emptied_store_is_filled_again(feature_store, environment):
-    contents = Contents.of(Store(environment.storage_url))
+    contents = OfflineContents.of(Store(environment.storage_url))
     with redis.Redis.from_url(environment.online_store_url) as client:
         client.flushall()
         sent = materialize(feature_store, environment.online_store_url, FIRST_DAY, TODAY, contents)
@@ -261,7 +261,7 @@ def test_a_cluster_holds_and_answers_the_same(run, environment, tmp_path):
     with valkey_cluster(tmp_path) as cluster:
         url = cluster.url
         feature_store = open_feature_store(replace(environment, online_store_url=url))
-        contents = Contents.of(store)
+        contents = OfflineContents.of(store)
         assert materialize(feature_store, url, FIRST_DAY, TODAY, contents).complete
         with open_store(url) as client:
             reader = OnlineUserFeatures(client, user_columns(store))

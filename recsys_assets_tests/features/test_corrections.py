@@ -1,4 +1,4 @@
-from recsys_assets.features.corrections import Correction, Corrections, IngestReport
+from recsys_assets.features.corrections import Correction, Corrections, IngestedDay
 
 DAYS = [f"2025-03-0{n}" for n in range(1, 8)]
 
@@ -13,7 +13,7 @@ class History:
 
     def ingest(self, day, content="as it was", late=()):
         self.events += 1
-        self.reports.append(IngestReport(self.events, day, content, tuple(late)))
+        self.reports.append(IngestedDay(self.events, day, content, tuple(late)))
         return self.events
 
     def compute(self, *days, asset="user_features"):
@@ -150,5 +150,5 @@ def test_a_cursor_holds_all_that_is_known():
 def test_a_report_is_read_from_metadata():
     metadata = {"content": "abc", "rows_for_earlier_days": {DAYS[0]: 2}}
 
-    assert IngestReport.read(7, DAYS[1], metadata) == IngestReport(7, DAYS[1], "abc", (DAYS[0],))
-    assert IngestReport.read(7, DAYS[1], {}) == IngestReport(7, DAYS[1], "", ())
+    assert IngestedDay.read(7, DAYS[1], metadata) == IngestedDay(7, DAYS[1], "abc", (DAYS[0],))
+    assert IngestedDay.read(7, DAYS[1], {}) == IngestedDay(7, DAYS[1], "", ())

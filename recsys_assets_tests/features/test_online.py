@@ -9,7 +9,7 @@ import redis
 
 from recsys_assets.features.attributes import ATTRIBUTE_TABLES
 from recsys_assets.features.declarations import DAILY_FEATURE_SETS, ITEM_PROMOTIONS
-from recsys_assets.features.online import Contents, complete_through, materialize
+from recsys_assets.features.online import OfflineContents, complete_through, materialize
 from recsys_assets.storage import MissingPartition, Store
 
 FIRST = date(2025, 1, 1)
@@ -18,8 +18,8 @@ DAILY = tuple(features.name for features in DAILY_FEATURE_SETS)
 
 
 WHOLE = dict.fromkeys((*ATTRIBUTES, *PLAN), "as it was")
-CONTENTS = Contents(WHOLE, {f"2025-03-0{n}": "as first computed" for n in range(1, 9)})
-CHANGED = Contents(dict.fromkeys(WHOLE, "changed"), CONTENTS.days)
+CONTENTS = OfflineContents(WHOLE, {f"2025-03-0{n}": "as first computed" for n in range(1, 9)})
+CHANGED = OfflineContents(dict.fromkeys(WHOLE, "changed"), CONTENTS.days)
 
 
 def day(number, month=3):
@@ -134,29 +134,29 @@ class TestContents:
         return store
 
     def test_a_new_day_leaves_the_others_as_they_are(self, store):
-        before = Contents.of(store)
+        before = OfflineContents.of(store)
         store.table(DAILY[0]).write(pa.table({"value": ["of a day"]}), "2025-03-02")
-        after = Contents.of(store)
+        after = OfflineContents.of(store)
 
         assert after.whole == before.whole
         assert after.first_changed(before) == day(3)
 
     @pytest.mark.parametrize("name", DAILY)
     def test_a_day_that_is_written_again_has_changed(self, store, name):
-        before = Contents.of(store)
+        before = OfflineContents.of(store)
         store.table(name).write(pa.table({"value": ["corrected"]}), "2025-03-01")
 
-        assert Contents.of(store).first_changed(before) == day(2)
+        assert OfflineContents.of(store).first_changed(before) == day(2)
 
     @pytest.mark.parametrize("name", [*ATTRIBUTES, *PLAN])
     def test_any_change_of_attributes_or_plan_shows(self, store, name):
-        before = Contents.of(store)
+        before = OfflineContents.of(store)
         store.table(name).write(pa.table({"value": ["changed"]}))
-        after = Contents.of(store)
+        after = OfflineContents.of(store)
 
         assert after.whole != before.whole
         assert after.first_changed(before) is None
 
     def test_a_table_that_is_not_there_is_named(self, tmp_path):
         with pytest.raises(MissingPartition, match=ATTRIBUTES[0]):
-            Contents.of(Store(tmp_path.as_uri()))
+            OfflineContents.of(Store(tmp_path.as_uri()))

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from recsys_assets.features.backfill import days_between, snapshot_schema
+from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import (
     DAILY_FEATURE_SETS,
     ITEM_FEATURES,
@@ -14,6 +14,7 @@ from recsys_assets.features.declarations import (
     USER_FEATURES,
 )
 from recsys_assets.features.spark_batch import with_categories
+from recsys_assets.settings.days import days_between
 from recsys_assets.storage import MissingPartition, Store
 from recsys_assets.storage.filesystem import local_path
 from recsys_assets_tests.features import naive

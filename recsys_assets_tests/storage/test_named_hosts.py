@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from unittest.mock import Mock
 
 import pytest
 import redis
@@ -66,9 +67,25 @@ def test_nobody_waits_for_a_silent_name_server(server):
     for _ in range(3):
         with pytest.raises(TimeoutError, match=r"store\.shop was not resolved within 0\.01 s"):
             names.addresses("store.shop", 0.01)
-    assert server.asked == 1
     server.answers.set()
     assert names.addresses("store.shop", 10.0) == ["127.0.0.1"]
+    assert server.asked == 1
+
+
+def test_a_look_up_that_cannot_begin_is_tried_again(server, monkeypatch):
+    names, start = Names(), threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("no thread")))
+    with pytest.raises(OSError, match=r"store\.shop cannot be looked up: no thread"):
+        names.addresses("store.shop", 10.0)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert names.addresses("store.shop", 10.0) == ["127.0.0.1"]
+
+
+def test_what_cannot_be_a_name_is_an_error_each_time():
+    names = Names()
+    for _ in range(2):
+        with pytest.raises(OSError, match="label"):
+            names.addresses(f"{'x' * 64}.shop", 10.0)
 
 
 def test_what_was_known_last_is_used_while_it_is_silent(server, aged):

@@ -17,7 +17,7 @@ from recsys_assets.features.declarations import (
     FeatureSet,
 )
 from recsys_assets.features.feature_store import apply_repository, open_feature_store
-from recsys_assets.features.online import Contents, materialize
+from recsys_assets.features.online import OfflineContents, materialize
 from recsys_assets.serving import services
 from recsys_assets.serving.diversity import Diversity, Sampling
 from recsys_assets.serving.history import purchased_items
@@ -103,7 +103,7 @@ def _activity(features: FeatureSet, ids: list[str], rng: np.random.Generator) ->
 
 def _fill_online_store(settings: Settings, store: Store) -> None:
     apply_repository(settings)
-    contents = Contents.of(store)
+    contents = OfflineContents.of(store)
     materialize(
         open_feature_store(settings),
         settings.online_store_url,
