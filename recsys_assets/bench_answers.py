@@ -26,6 +26,7 @@ from recsys_assets.bench_serving.machine import describe_machine
 from recsys_assets.features.declarations import USER_FEATURES
 from recsys_assets.monitoring.answer_parts import ROWS
 from recsys_assets.monitoring.request_log import Collected, Collector
+from recsys_assets.retrieval.reporting import peak_memory_gib
 from recsys_assets.serving.processes import Address, free_addresses
 from recsys_assets.serving.release import MANIFEST, Releases
 from recsys_assets.serving.repository import PIPELINE
@@ -164,9 +165,7 @@ def _collector(url: str, storage: str) -> Collector:
 
 def _peak_mb() -> float:
     """The most memory that this process has ever had."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
-    return round(int(peak) * 1024 / 1e6, 1)
+    return round(peak_memory_gib() * 2**30 / 1e6, 1)
 
 
 def _lay_out(store: Store, shape: Shape) -> None:

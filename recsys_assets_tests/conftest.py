@@ -32,8 +32,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _group(item: pytest.Function) -> str:
     """What one worker runs: all tests of a dear fixture, a module, or one test of services."""
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     for name in _SHARED:
-        if name in item.fixturenames:
+        if name in item.fixturenames or name in parameters:  # some fixtures are asked for by name
             return name
     fixtures = item._fixtureinfo.name2fixturedefs.values()  # pytest 9.1 tells it nowhere else
     shared = any(one.scope in ("module", "package") for used in fixtures for one in used)

@@ -32,6 +32,7 @@ PLAIN = sorted(
     for path in folder.rglob("*.py")
     if path.name not in WIRING
 )
+MODULES = sorted(PACKAGE.rglob("*.py"))
 # Loaded with the definitions, so what they import at the top costs every process its start.
 HEAVY = {"tensorflow", "merlin", "pyspark", "feast", "evidently", "implicit", "matplotlib"}
 
@@ -39,7 +40,7 @@ HEAVY = {"tensorflow", "merlin", "pyspark", "feast", "evidently", "implicit", "m
 ORCHESTRATION = {"dagster", "duckdb", "fastapi", "feast", "polars", "pyspark", "sqlalchemy"}
 IN_MODELS = sorted(
     path
-    for path in PACKAGE.rglob("*.py")
+    for path in MODULES
     if re.search(r"Runs in (both|the models)\s+environment", path.read_text())
 )
 
@@ -91,6 +92,17 @@ def test_what_runs_in_the_models_environment_imports_nothing_that_it_lacks(path)
 @pytest.mark.parametrize("path", PLAIN, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_plain_modules_do_not_know_dagster(path):
     assert "dagster" not in imported(path)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_whoever_catches_errors_of_the_store_catches_those_of_a_cluster(path):
+    """redis-py's own class leaves them out: `storage.online_store.STORE_ERRORS` has both."""
+    caught = [
+        ast.unparse(node.type)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ExceptHandler) and node.type is not None
+    ]
+    assert not [one for one in caught if re.search(r"\bRedisError\b", one)]
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)

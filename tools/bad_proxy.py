@@ -5,7 +5,6 @@ address that it prints. Both plain requests and CONNECT are passed on; nothing i
 """
 
 import argparse
-import select
 import signal
 import socket
 import struct
@@ -14,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -96,8 +96,7 @@ class BadProxy:
         passed, stalled = 0, False
         while True:
             # One thread for both: a socket that another still reads is not closed by closing it.
-            readable, _, _ = select.select([client, server], [], [])
-            for source in readable:
+            for source in wait([client, server]):
                 data = source.recv(_CHUNK)
                 if source is server:
                     passed += len(data)

@@ -5,7 +5,7 @@ all processes of a machine share), sends each request when it is due and writes 
 sent and when its answer was back. `load.py` is the other end.
 """
 
-import select
+import selectors
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +24,7 @@ class _Lines:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._open: list[Connection] = []
+        self._selector = selectors.DefaultSelector()
         self._next_attempt = 0.0
         self._turn = 0
 
@@ -42,16 +43,16 @@ class _Lines:
         if not self._open:
             time.sleep(seconds)
             return
-        readable, _, _ = select.select(self._open, (), (), seconds)
-        for connection in readable:
+        for key, _ in self._selector.select(seconds):
             try:
-                yield from connection.receive()
+                yield from key.data.receive()
             except BrokenConnection as error:
-                yield from self.drop(connection, str(error))
+                yield from self.drop(key.data, str(error))
 
     def drop(self, connection: Connection, reason: str) -> Iterator[Call]:
         """Gives a connection up; yields its calls as failed."""
         self._open.remove(connection)
+        self._selector.unregister(connection)
         for call in connection.abandon():
             call.status, call.message = UNAVAILABLE, reason
             yield call
@@ -61,12 +62,15 @@ class _Lines:
         for connection in self._open:
             connection.abandon()
         self._open = []
+        self._selector.close()
 
     def _connect(self) -> None:
         plan = self._plan
         try:
             while len(self._open) < plan.connections:
-                self._open.append(Connection(plan.address, plan.method, plan.deadline_ms))
+                connection = Connection(plan.address, plan.method, plan.deadline_ms)
+                self._selector.register(connection, selectors.EVENT_READ, connection)
+                self._open.append(connection)
         except OSError:
             # The server is away: what is due meanwhile counts as failed.
             self._next_attempt = time.monotonic() + _RECONNECT_SECONDS

@@ -24,8 +24,8 @@ from recsys_assets.evaluation.two_stage import (
     two_stage_slates,
 )
 from recsys_assets.pace import paced
+from recsys_assets.retrieval.catalogue_snapshot import CatalogueSnapshot
 from recsys_assets.retrieval.item_tower import read_embeddings, read_item_ids
-from recsys_assets.retrieval.known import Known
 from recsys_assets.settings.days import Days
 from recsys_assets.storage import Store
 
@@ -76,7 +76,7 @@ def model_slates(
 
     folders = {part: store.artifact(part).fetch() for part in PARTS}
     requests = split.requests
-    known = Known.at(store, days.train_through.isoformat())
+    known = CatalogueSnapshot.at(store, days.train_through.isoformat())
     if days.evaluation_from == days.today:
         items = _stored(folders)
     else:
@@ -117,7 +117,7 @@ def _stored(folders: Mapping[str, Path]) -> _Items:
     )
 
 
-def _as_known(store: Store, two_tower: Path, known: Known, index_kind: str) -> _Items:
+def _as_known(store: Store, two_tower: Path, known: CatalogueSnapshot, index_kind: str) -> _Items:
     from recsys_assets.retrieval import index, index_kinds
     from recsys_assets.retrieval.index_tuning import parameters_for
 
@@ -131,7 +131,7 @@ def _as_known(store: Store, two_tower: Path, known: Known, index_kind: str) -> _
         return _Items(embeddings, ids, index.ItemIndex(Path(folder)), ids)
 
 
-def _ranker(folder: Path, known: Known, indexed: np.ndarray) -> CandidateRanker:
+def _ranker(folder: Path, known: CatalogueSnapshot, indexed: np.ndarray) -> CandidateRanker:
     """The ranker over the items as known; `indexed` are catalogue rows by row of the index."""
     from recsys_assets.ranking.ranker import Ranker
 

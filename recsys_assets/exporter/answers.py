@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import redis
 
 from recsys_assets.monitoring.answer_stream import length
+from recsys_assets.storage.online_store import STORE_ERRORS
 
 
 @dataclass
@@ -25,5 +26,5 @@ class UncollectedAnswers:
         """Asks once."""
         try:
             self.count = length(self.client)
-        except redis.RedisError:
+        except STORE_ERRORS:
             self.count = float("nan")  # that it is away others tell

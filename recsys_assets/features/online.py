@@ -18,6 +18,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import redis
+from redis.exceptions import RedisClusterException
 
 from recsys_assets.features.attributes import ATTRIBUTE_TABLES
 from recsys_assets.features.declarations import (
@@ -121,6 +122,13 @@ def complete_through(client: redis.Redis) -> datetime | None:
     return datetime.fromisoformat(marker.decode()) if isinstance(marker, bytes) else None
 
 
+def last_complete_day(url: str) -> str | None:
+    """The last day, YYYY-MM-DD, that the store at a URL holds whole; None if it holds none."""
+    with connect(url) as client:
+        through = complete_through(client)
+    return None if through is None else (through.date() - timedelta(days=1)).isoformat()
+
+
 def materialize(
     feature_store: "FeatureStore",
     url: str,
@@ -159,7 +167,7 @@ def materialize(
             progress(number, len(steps))
         client.set(_SENT, json.dumps(asdict(known)))
         client.set(MARKER, end.isoformat())
-    except (redis.ConnectionError, redis.TimeoutError) as error:
+    except (redis.ConnectionError, redis.TimeoutError, RedisClusterException) as error:
         raise OnlineStoreUnreachable(url, error) from error
     finally:
         client.close()

@@ -58,7 +58,7 @@ class Parts:
 
     def of(self, group: str) -> list[Part]:
         """The parts of a day, or the rejected ones, in the stream's order."""
-        return [part for part in self._all(group) if part.name.startswith(f"{group}/")]
+        return self._all(group)
 
     def waiting(self) -> Counter[str]:
         """Rows that wait, by group; by one listing."""

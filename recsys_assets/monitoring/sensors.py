@@ -45,7 +45,7 @@ _INTERACTIONS = dg.AssetKey("interactions")
 # Made of all days at once, so in parts while it runs.
 _BUILDS = (FIRST_RELEASE, CORRECT_DAYS)
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-_ONGOING = [status for status in dg.DagsterRunStatus if status not in _ENDED]
+ONGOING = [status for status in dg.DagsterRunStatus if status not in _ENDED]
 # A day's work is repeatable, and what it fails by (a store that restarts) passes.
 _RETRY = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "true"}
 
@@ -95,7 +95,7 @@ def closed_day_sensor(
 def is_in_progress(instance: dg.DagsterInstance, *jobs: str) -> bool:
     """Whether a run of one of the jobs has not ended."""
     return any(
-        instance.get_runs(dg.RunsFilter(job_name=job, statuses=_ONGOING), limit=1) for job in jobs
+        instance.get_runs(dg.RunsFilter(job_name=job, statuses=ONGOING), limit=1) for job in jobs
     )
 
 
@@ -109,12 +109,12 @@ def answers_sensor(
     context: dg.SensorEvaluationContext, answer_stream: AnswerStream
 ) -> dg.RunRequest | dg.SkipReason:
     """Asks the online store how many wait, and nothing else."""
-    import redis
+    from recsys_assets.storage.online_store import STORE_ERRORS
 
     try:
         if not answer_stream.are_many():
             return dg.SkipReason("Few answers wait.")
-    except redis.RedisError as error:  # that it is away others tell
+    except STORE_ERRORS as error:  # that it is away others tell
         return dg.SkipReason(f"The online store does not answer: {error}")
     if is_in_progress(context.instance, DRAIN):
         return dg.SkipReason("They are being collected.")
@@ -183,7 +183,7 @@ def corrected_days_sensor(
 
 def _building(instance: dg.DagsterInstance) -> str | None:
     """A run that makes many days, whose parts are of different age until it ends."""
-    for run in instance.get_runs(dg.RunsFilter(statuses=_ONGOING)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=ONGOING)):
         by_hand = _INTERACTIONS in (run.asset_selection or ())
         if run.job_name in _BUILDS or "dagster/backfill" in run.tags or by_hand:
             return f"{run.job_name} {run.run_id}"

@@ -21,7 +21,7 @@ from recsys_assets.bench_serving.machine import describe_machine
 from recsys_assets.instance import open_instance
 from recsys_assets.replay.prepare import FEATURES, NotPrepared, prepare
 from recsys_assets.replay.quality import DayQuality, by_week
-from recsys_assets.retraining.candidate import WEIGHTS, Data, offline_release, served_release
+from recsys_assets.retraining.candidate import WEIGHTS, DaySnapshot, offline_release, served_release
 from recsys_assets.retraining.comparison import quality
 from recsys_assets.retraining.gate import day_before
 from recsys_assets.retraining.labelled import LabelledDay, labelled_days, sample
@@ -71,7 +71,7 @@ class Bench:
         Raises:
             MissingPartition: a day before it has not been made.
         """
-        data = Data.at(self._store, day_before(labelled.day))
+        data = DaySnapshot.at(self._store, day_before(labelled.day))
         refreshed = offline_release(self._weights, data, self._config)
         return DayQuality(
             labelled.day,

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorState, SensorInstigatorData
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from recsys_assets.instance import dagster_environment
+from recsys_assets.monitoring.sensors import ONGOING
 from recsys_assets.serving.processes import Daemon
 from recsys_assets.settings import REPOSITORY, WAIT_SECONDS, Settings
 from recsys_assets.waiting import WaitedTooLong, wait_for
@@ -156,7 +156,7 @@ def running_daemon(
 
 def _unfinished(instance: dg.DagsterInstance, job: str | None = None) -> bool:
     """Whether a run of the job, or of any, is queued, in progress, or to be repeated."""
-    if instance.get_runs(dg.RunsFilter(job_name=job, statuses=NOT_FINISHED_STATUSES), limit=1):
+    if instance.get_runs(dg.RunsFilter(job_name=job, statuses=ONGOING), limit=1):
         return True
     newest = instance.get_runs(dg.RunsFilter(job_name=job), limit=10)
     return any(run.is_complete_and_waiting_to_retry for run in newest)

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from recsys_assets.monitoring.materializations import materializations_since, metadata_of
 from recsys_assets.replay import experiments, plot
 from recsys_assets.replay.daemon import ACTING_ON_REPORTS
 from recsys_assets.replay.quality import by_week, labelled_quality
@@ -70,21 +71,8 @@ def write_summary(settings: Settings, instance: dg.DagsterInstance, first_releas
 
 def _daily(instance: dg.DagsterInstance, asset: str) -> dict[str, dict[str, Any]]:
     """Metadata values of each partition's newest materialization, by day."""
-    key = dg.AssetKey(asset)
-    days = sorted(instance.get_materialized_partitions(key))
-    wanted = dg.AssetRecordsFilter(key, asset_partitions=days)
-    found: dict[str, dict[str, Any]] = {}
-    cursor = None
-    while days:
-        page = instance.fetch_materializations(wanted, 500, cursor=cursor, ascending=True)
-        for record in page.records:
-            if record.asset_materialization is not None and record.partition_key is not None:
-                metadata = record.asset_materialization.metadata
-                found[record.partition_key] = {n: v.value for n, v in metadata.items()}
-        if not page.has_more:
-            break
-        cursor = page.cursor
-    return found
+    records = materializations_since(instance, dg.AssetKey(asset), 0)
+    return {one.partition_key: dict(metadata_of(one)) for one in records if one.partition_key}
 
 
 def _triggers(settings: Settings, instance: dg.DagsterInstance) -> Iterator[dict[str, Any]]:

@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from recsys_assets.retrieval import index, index_kinds
+from recsys_assets.retrieval.catalogue_snapshot import CatalogueSnapshot
 from recsys_assets.retrieval.index_tuning import parameters_for
 from recsys_assets.retrieval.item_tower import read_embeddings, write_embeddings
-from recsys_assets.retrieval.known import Known
 from recsys_assets.retrieval.tastes import Tastes, counted
 from recsys_assets.retrieval.training_data import interactions
 from recsys_assets.serving.offline import OfflineRelease
@@ -32,7 +32,7 @@ _SAMPLE_QUERIES = "sample_queries.npy"
 
 
 @dataclass(frozen=True)
-class Data(Known):
+class DaySnapshot(CatalogueSnapshot):
     """What weights are laid over: what is known of the catalogue, and what users have done.
 
     `events` are rows of `interactions`: user_id, item_id, timestamp and event.
@@ -41,13 +41,13 @@ class Data(Known):
     events: pa.Table
 
     @classmethod
-    def at(cls, store: Store, day: str) -> "Data":
+    def at(cls, store: Store, day: str) -> "DaySnapshot":
         """Reads it as of the end of a day, YYYY-MM-DD.
 
         Raises:
             MissingPartition: a table has not been materialized.
         """
-        known = Known.at(store, day)
+        known = CatalogueSnapshot.at(store, day)
         return cls(day, known.history, known.columns, known.text, interactions(store, day))
 
     def tastes_of(self, model: Path) -> Tastes:
@@ -56,7 +56,7 @@ class Data(Known):
 
 
 def offline_release(
-    weights: Mapping[str, Path], data: Data, config: ServingConfig
+    weights: Mapping[str, Path], data: DaySnapshot, config: ServingConfig
 ) -> OfflineRelease:
     """Weights as they would answer over data, searched exactly.
 
@@ -109,7 +109,11 @@ def exact_index(embeddings: np.ndarray, item_ids: np.ndarray) -> index.ItemIndex
 
 
 def serving_parts(
-    store: Store, weights: Parts, known: Known, index_kind: str, names: Mapping[str, str]
+    store: Store,
+    weights: Parts,
+    known: CatalogueSnapshot,
+    index_kind: str,
+    names: Mapping[str, str],
 ) -> tuple[Parts, float]:
     """Publishes embeddings and index of what is known, made by given weights.
 

@@ -16,6 +16,7 @@ from recsys_assets.retrieval.hyperparameters import parameter
 if TYPE_CHECKING:
     from recsys_assets.evaluation.metrics import Estimate
     from recsys_assets.retraining.comparison import Comparison
+    from recsys_assets.serving.release import Releases
 
 # Weights alone on the newest and on older days, and data alone on the newest.
 NEWEST, OLDER, DATA = "newest", "older", "data"
@@ -201,3 +202,11 @@ def _shown(estimate: "Estimate") -> str:
 
 def _days_to(last: date, count: int) -> tuple[str, ...]:
     return tuple((last - timedelta(days=n)).isoformat() for n in range(count - 1, -1, -1))
+
+
+def nothing_newer(releases: "Releases", live: int, day: str) -> str:
+    """Why a refresh of the live release through a day would bring nothing; "" if it would."""
+    known = releases.manifest(live)["item_features_day"]
+    if day > known:
+        return ""
+    return f"release {live}, which is live, holds the data through {known}: {day} is no news to it"

@@ -11,7 +11,7 @@ import numpy as np
 
 from recsys_assets.retraining.candidate import (
     WEIGHTS,
-    Data,
+    DaySnapshot,
     offline_release,
     served_release,
 )
@@ -75,7 +75,7 @@ def judge_models(
     for span, days in spans.items():
         if not _any_session(days):
             continue
-        data = Data.at(store, day_before(days[0].day))
+        data = DaySnapshot.at(store, day_before(days[0].day))
         candidate = _answerer(offline_release(models, data, live.config))
         fresh, popularity = live.over(data), _popularity(data)
         comparisons.append(compare(span, days, candidate, fresh, popularity))
@@ -107,7 +107,7 @@ def judge_data(
     days = labelled_days(releases.store, of.newest, attribution_hours)
     if not _any_session(days):
         return None
-    data = Data.at(releases.store, of.through)
+    data = DaySnapshot.at(releases.store, of.through)
     return compare(DATA, days, live.over(data), live.as_served(), _popularity(data))
 
 
@@ -121,7 +121,7 @@ class _Live:
         self.data_through = str(manifest["item_features_day"])
         self.config = ServingConfig.of(releases, release)
 
-    def over(self, data: Data) -> Answerer:
+    def over(self, data: DaySnapshot) -> Answerer:
         weights = {part: self._releases.part(self._release, part) for part in WEIGHTS}
         return _answerer(offline_release(weights, data, self.config))
 
@@ -141,7 +141,7 @@ def _answerer(release: OfflineRelease) -> Answerer:
     return answer
 
 
-def _popularity(data: Data) -> Answerer:
+def _popularity(data: DaySnapshot) -> Answerer:
     return popular_slates(data.history.item_ids, data.columns["popularity_28d"])
 
 

@@ -3,18 +3,17 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from recsys_assets.features.online import complete_through, connect
+from recsys_assets.features.online import last_complete_day
 from recsys_assets.retraining.candidate import serving_parts
 from recsys_assets.retraining.comparison import Comparison, as_markdown
 from recsys_assets.retraining.gate import NEWEST, GateRules, Verdict, judge, spans
 from recsys_assets.retraining.judging import judge_models
+from recsys_assets.retrieval.catalogue_snapshot import CatalogueSnapshot
 from recsys_assets.retrieval.item_history import midnight_after
-from recsys_assets.retrieval.known import Known
 from recsys_assets.serving.benchmark import measure
 from recsys_assets.serving.canary import CanaryServer, canaries, check_release
 from recsys_assets.serving.client import is_live
@@ -118,7 +117,7 @@ def make_candidate(
     hours = workshop.attribution_hours
     comparisons = judge_models(releases, base, trained.folders, of, rules, hours)
     log(_summary(comparisons))
-    known = Known.at(workshop.store, day)
+    known = CatalogueSnapshot.at(workshop.store, day)
     names = {part: f"candidate_{part}/{day}" for part in ("item_embeddings", "item_index")}
     parts, recall = serving_parts(workshop.store, trained, known, workshop.index_kind, names)
     origin = Origin(of.through, workshop.run_id, base, workshop.cause)
@@ -183,9 +182,7 @@ def _live_p50_ms(workshop: Workshop, users: Sequence[str], moment: int) -> float
 
 def _online_through(workshop: Workshop, day: str) -> str:
     """The last day whose purchases the online store knows, `day` at the latest."""
-    with connect(workshop.online_store_url) as client:
-        moment = complete_through(client)
-    return day if moment is None else min(day, (moment - timedelta(days=1)).date().isoformat())
+    return min(day, last_complete_day(workshop.online_store_url) or day)
 
 
 def _summary(comparisons: list[Comparison]) -> str:

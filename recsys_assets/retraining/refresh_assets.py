@@ -31,6 +31,7 @@ from recsys_assets.serving.resources import CANARY_POOL, ServingResource
                 "item_promotions",
                 "item_text_embeddings",
                 "items",
+                "catalogue_history",
                 "users",
             ],
             description=(
@@ -70,11 +71,13 @@ def refreshed_release(
     gate: CandidateGate,
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult | dg.AssetObservation]:
     """Renders and asks the refresh of the run's day, if the day is news to the live release."""
-    from recsys_assets.retraining.refreshing import make_refresh, nothing_newer
+    from recsys_assets.retraining.gate import nothing_newer
+    from recsys_assets.retraining.making import live_release
+    from recsys_assets.retraining.refreshing import make_refresh
     from recsys_assets.serving.release import Releases
 
     releases, day = Releases(store.get()), context.partition_key
-    reason = nothing_newer(releases, day)
+    reason = nothing_newer(releases, live_release(releases), day)
     if reason:
         context.log.info(f"skipped: {reason}")
         yield dg.AssetObservation(REFRESHED, partition=day, metadata={"skipped": reason})

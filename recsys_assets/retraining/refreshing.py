@@ -14,7 +14,7 @@ from recsys_assets.retraining.comparison import Comparison, as_markdown
 from recsys_assets.retraining.gate import Verdict, judge_refresh, spans
 from recsys_assets.retraining.judging import judge_data
 from recsys_assets.retraining.making import Workshop, ask, live_release, settle
-from recsys_assets.retrieval.known import Known
+from recsys_assets.retrieval.catalogue_snapshot import CatalogueSnapshot
 from recsys_assets.serving.release import Releases
 from recsys_assets.serving.rendering import Origin, Parts, ServingConfig, render
 from recsys_assets.serving.repository import item_ids
@@ -70,19 +70,6 @@ class Refreshed:
         }
 
 
-def nothing_newer(releases: Releases, day: str) -> str:
-    """Why a refresh through `day` (YYYY-MM-DD) would bring nothing; "" if it would.
-
-    Raises:
-        MissingRelease: nothing has been promoted yet.
-    """
-    live = live_release(releases)
-    known = releases.manifest(live)["item_features_day"]
-    if day > known:
-        return ""
-    return f"release {live}, which is live, holds the data through {known}: {day} is no news to it"
-
-
 def make_refresh(workshop: Workshop, day: str, log: Callable[[str], object]) -> Refreshed:
     """Makes the refresh of a day; approves it, or rejects it with its reasons.
 
@@ -98,10 +85,11 @@ def make_refresh(workshop: Workshop, day: str, log: Callable[[str], object]) -> 
     """
     store, releases, rules = workshop.store, Releases(workshop.store), workshop.rules
     base = live_release(releases)
+    brought_by = releases.weights_of(base)
     before = set(item_ids(releases.fetch(base), base))
     of = spans(day, rules, workshop.attribution_hours)
     gain = judge_data(releases, base, of, workshop.attribution_hours)
-    known = Known.at(store, day)
+    known = CatalogueSnapshot.at(store, day)
     weights = Parts.of(store, releases.made_of(base, WEIGHTS))
     parts, recall = serving_parts(store, weights, known, workshop.index_kind, _NAMES)
     origin = Origin(
@@ -109,10 +97,10 @@ def make_refresh(workshop: Workshop, day: str, log: Callable[[str], object]) -> 
         workshop.run_id,
         base,
         workshop.cause,
-        releases.weights_of(base),
+        brought_by,
     )
     release = render(releases, parts, day, origin, ServingConfig.of(releases, base))
-    log(f"rendered release {release}: weights of {origin.weights_release}, data through {day}")
+    log(f"rendered release {release}: weights of {brought_by}, data through {day}")
     now = set(known.history.item_ids.tolist())
     withdrawn = len(before - now)
     answered = ask(workshop, release, day)
@@ -121,7 +109,7 @@ def make_refresh(workshop: Workshop, day: str, log: Callable[[str], object]) -> 
     return Refreshed(
         release=release,
         base_release=base,
-        weights_release=releases.weights_of(base),
+        weights_release=brought_by,
         verdict=verdict,
         gain=gain,
         faults=answered.faults,

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from recsys_assets.monitoring.materializations import metadata_of
+from recsys_assets.monitoring.sensors import ONGOING
 from recsys_assets.retraining.alerts import AlertHook
 from recsys_assets.retraining.evidence import Candidate, Training
 from recsys_assets.retraining.policy import FINE_TUNE, FULL_RETRAIN, Policy
@@ -22,10 +23,7 @@ _TRAINED = {
     dg.AssetKey(name)
     for name in ("finetuned_query_tower", "finetuned_dlrm", "retrained_two_tower", "retrained_dlrm")
 }
-_ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-_IN_PROGRESS = dg.RunsFilter(
-    statuses=[status for status in dg.DagsterRunStatus if status not in _ENDED]
-)
+_IN_PROGRESS = dg.RunsFilter(statuses=ONGOING)
 _RECENT = 50
 # Dagster looks every five seconds, and repeating a run that it already repeats changes nothing.
 _REPEATED_WITHIN = timedelta(seconds=30)

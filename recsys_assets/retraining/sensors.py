@@ -135,7 +135,7 @@ def refresh_sensor(
     context: dg.SensorEvaluationContext, store: StoreResource
 ) -> dg.RunRequest | dg.SkipReason:
     """Compares the day of the live release's data with the last one that was refreshed."""
-    from recsys_assets.retraining.refreshing import nothing_newer
+    from recsys_assets.retraining.gate import nothing_newer
     from recsys_assets.serving.release import Releases
 
     releases = Releases(store.get())
@@ -143,7 +143,7 @@ def refresh_sensor(
     if live is None:
         return dg.SkipReason("Nothing is promoted yet.")
     day = max(context.instance.get_materialized_partitions(_ONLINE_REFRESH), default="")
-    reason = nothing_newer(releases, day) if day else "No day has been refreshed yet."
+    reason = nothing_newer(releases, live.release, day) if day else "No day has been refreshed yet."
     if reason:
         return dg.SkipReason(reason)
     if is_in_progress(context.instance, DAILY_LOOP, CORRECT_DAYS):

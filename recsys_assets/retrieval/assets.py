@@ -58,9 +58,7 @@ def two_tower(
     group_name="retrieval",
     owners=["team:ml"],
     kinds={"onnx", "numpy"},
-    code_version=code_version(
-        "recsys_assets.retrieval.item_tower", "recsys_assets.retrieval.training_data"
-    ),
+    code_version=code_version("recsys_assets.retrieval.catalogue_snapshot"),
     deps=["two_tower", "item_features", "item_promotions", "item_text_embeddings", "items"],
     description=(
         "Embeddings of every item of the catalogue by the exported item tower, of item features "
@@ -71,13 +69,13 @@ def item_embeddings(store: StoreResource, run_days: RunDays) -> dg.MaterializeRe
     """Embeds the catalogue and publishes the artifact `item_embeddings`."""
     import numpy as np
 
+    from recsys_assets.retrieval.catalogue_snapshot import CatalogueSnapshot
     from recsys_assets.retrieval.item_tower import write_embeddings
-    from recsys_assets.retrieval.known import Known
 
     started = time.monotonic()
     storage, through = store.get(), run_days.get().history_through.isoformat()
     tower = storage.artifact("two_tower").fetch()
-    known = Known.at(storage, through)
+    known = CatalogueSnapshot.at(storage, through)
     embeddings = known.embeddings(tower)
     with storage.artifact("item_embeddings").new_version() as draft:
         write_embeddings(draft.path, embeddings, known.history.item_ids)
@@ -100,7 +98,9 @@ def item_embeddings(store: StoreResource, run_days: RunDays) -> dg.MaterializeRe
     owners=["team:ml"],
     kinds={"faiss"},
     code_version=code_version(
-        "recsys_assets.retrieval.index_measure", "recsys_assets.retrieval.index_tuning"
+        "recsys_assets.retrieval.index",
+        "recsys_assets.retrieval.index_tuning",
+        "recsys_assets.retrieval.item_tower",
     ),
     deps=["item_embeddings", "two_tower", "index_tuning"],
     description=(

@@ -1,5 +1,6 @@
 """Reads what both models train on from the store. Runs in both environments."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +19,8 @@ from recsys_assets.retrieval.examples import (
 from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
 from recsys_assets.settings.days import VALIDATION_DAYS
 from recsys_assets.storage import Store
+
+_READERS = 8  # of days at a time
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,9 @@ def _examples(store: Store, through: str) -> pa.Table:
     last = f"{newest:%Y-%m-%d}" if newest else through
     anew = [day for day in table.days() if day <= min(last, through)]
     replaced = pc.is_in(_epoch_days(initial), value_set=pa.array(map(_epoch_day, anew), pa.int64()))
-    daily = [table.read([day]) for day in [*anew, *_days_with_events(store, last, through)]]
+    with ThreadPoolExecutor(_READERS) as pool:
+        days = [*anew, *_days_with_events(store, last, through)]
+        daily = list(pool.map(lambda day: table.read([day]), days))
     examples = pa.concat_tables(
         [initial.filter(pc.invert(replaced)), *daily], promote_options="permissive"
     )

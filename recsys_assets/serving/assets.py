@@ -52,7 +52,11 @@ class Promotion(dg.Config):
     group_name="serving",
     owners=_OWNERS,
     kinds={"python", "redis"},
-    code_version=code_version("recsys_assets.serving.history", "recsys_assets.serving.seen_items"),
+    code_version=code_version(
+        "recsys_assets.serving.history",
+        "recsys_assets.serving.online_refresh",
+        "recsys_assets.serving.seen_items",
+    ),
     pool=ONLINE_STORE_POOL,
     deps=["interactions"],
     description=(
@@ -159,6 +163,7 @@ def online_refresh(
         "item_index",
         "dlrm",
         "items",
+        "catalogue_history",
         "users",
         "item_features",
         "item_promotions",

@@ -14,7 +14,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from recsys_assets.storage.online_store import open_store
+from recsys_assets.storage.online_store import STORE_ERRORS, open_store
 
 _LOG = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -62,7 +62,7 @@ class Circuit:
             raise StoreUnavailable("the online store failed a moment ago")
         try:
             result = function()
-        except redis.RedisError as error:
+        except STORE_ERRORS as error:
             self._count(error)
             raise StoreUnavailable(f"the online store failed: {error!r}") from error
         if self._failures >= FAILURES_IN_A_ROW:
@@ -70,7 +70,7 @@ class Circuit:
         self._failures = 0
         return result
 
-    def _count(self, error: redis.RedisError) -> None:
+    def _count(self, error: Exception) -> None:
         self._failures += 1
         if self._failures >= FAILURES_IN_A_ROW:
             self._open_until = self._clock() + PAUSE_SECONDS

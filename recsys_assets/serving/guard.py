@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from itertools import cycle
 
 import numpy as np
-import redis
 
 from recsys_assets.serving.canary import ANONYMOUS, UNKNOWN_USER, whole_answer
 from recsys_assets.serving.changing import Answering
 from recsys_assets.serving.circuit import PAUSE_SECONDS, connect
 from recsys_assets.serving.client import Recommendation, RecommendClient
 from recsys_assets.storage import Store
+from recsys_assets.storage.online_store import STORE_ERRORS
 
 _FEWEST_TO_JUDGE = 20
 _KNOWN_USERS = 5
@@ -172,7 +172,7 @@ class _Tally:
         with connect(self.guard.online_store_url) as store:
             try:
                 store.ping()
-            except redis.RedisError:
+            except STORE_ERRORS:
                 self.store_down_until = time.monotonic() + 2 * PAUSE_SECONDS
         return time.monotonic() < self.store_down_until
 

@@ -49,13 +49,9 @@ def known_through(online_store_url: str, history_through: str) -> str:
     That of history, or a later one that the store has reached: what was bought since must not be
     recommended again because the filters are made anew.
     """
-    from recsys_assets.features.online import complete_through, connect
+    from recsys_assets.features.online import last_complete_day
 
-    with connect(online_store_url) as client:
-        through = complete_through(client)
-    if through is None:
-        return history_through
-    return max(history_through, (through.date() - timedelta(days=1)).isoformat())
+    return max(history_through, last_complete_day(online_store_url) or "")
 
 
 def refresh(settings: Settings, store: Store, day: date) -> Refresh:

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from recsys_assets.storage.online_store import LazyCluster, open_store
+from recsys_assets.storage.online_store import STORE_ERRORS, LazyCluster, open_store
 
 _SECONDS = 1.0
 
@@ -32,9 +32,12 @@ class OnlineStoreMetrics(Collector):
         """Families as Prometheus asks for them; of a cluster, sums over its primaries."""
         try:
             nodes = self._primaries()
-        except redis.RedisError:
+        except STORE_ERRORS:
+            self._store.close()  # of a cluster, asks anew at the next scrape who its primaries are
             yield GaugeMetricFamily(*_UP, value=0.0)
             return
+        if any(node["role"] != "master" for node in nodes):
+            self._store.close()  # likewise after a failover
         yield GaugeMetricFamily(*_UP, value=1.0)
         for kind, name, text, field in _FIELDS:
             yield kind(name, text, value=float(sum(node[field] for node in nodes)))

@@ -6,6 +6,8 @@ release if the record had not been replaced yet, with the new one otherwise. How
 fleet of them, gets to a release is its own matter: see `changing.Live`.
 """
 
+from collections.abc import Mapping
+
 from recsys_assets.retrieval.item_history import midnight_after
 from recsys_assets.serving.changing import Live, NothingServed, PromotionError, Step
 from recsys_assets.serving.guard import Guard, GuardReport, watch_promotion
@@ -135,7 +137,8 @@ def rollback(
 ) -> Promoted:
     """Goes back to the release that was promoted before the present one, which is rejected.
 
-    It is rejected first: whatever fails or is killed from then on, nothing promotes it again.
+    It is rejected first: whatever fails or is killed from then on, nothing promotes it again. With
+    `weights`, so is every release that has them.
     Whoever names it as expected may try again, and waits for the way back that is recorded.
 
     Args:
@@ -153,12 +156,14 @@ def rollback(
         serving = releases.promoted()
         if serving is None:
             raise PromotionError("there is no earlier release to go back to")
-        live, before = serving.release, serving.before
+        live, before, taken = serving.release, serving.before, {serving.release}
+        brought = releases.refreshes() if weights else {}
         if weights:
-            live = releases.weights_of(serving.release)
-            before = _of_other_weights(releases, serving.before, live)
+            live = brought.get(serving.release, serving.release)
+            before = _of_other_weights(brought, serving.before, live)
+            taken |= {one for one in releases.numbers() if brought.get(one, one) == live}
         if expected_release not in (None, live):
-            if _has_taken_back(releases, serving, expected_release, weights=weights):
+            if _has_taken_back(serving, expected_release, brought):
                 server.confirm(releases, serving)
                 return serving
             raise PromotionError(
@@ -167,19 +172,19 @@ def rollback(
             )
         if not before:
             raise PromotionError("there is no earlier release to go back to")
-        releases.reject(serving.release, f"rolled back: {reason.cause}")
+        for release in sorted(taken, reverse=True):
+            releases.reject(release, f"rolled back: {reason.cause}")
         step = Step(before[-1], before[:-1], reason, "rolled back", serving)
         return server.change(releases, step)
 
 
 def _has_taken_back(
-    releases: Releases, change: Promoted, expected_release: int | None, *, weights: bool
+    change: Promoted, expected_release: int | None, brought: Mapping[int, int]
 ) -> bool:
     """Whether a change is the way back from the release, or the weights, that are expected."""
     if change.action != "rolled back" or change.replaced is None:
         return False
-    taken = releases.weights_of(change.replaced) if weights else change.replaced
-    return taken == expected_release
+    return brought.get(change.replaced, change.replaced) == expected_release
 
 
 def _before(releases: Releases, release: int, serving: Promoted | None) -> tuple[int, ...]:
@@ -190,15 +195,23 @@ def _before(releases: Releases, release: int, serving: Promoted | None) -> tuple
     """
     if serving is None:
         return ()
-    weights, before = releases.weights_of(release), serving.before
-    if releases.weights_of(serving.release) == weights:
-        before = _of_other_weights(releases, before, weights)
+    brought, before = releases.refreshes(), serving.before
+    weights = brought.get(release, release)
+    if brought.get(serving.release, serving.release) == weights:
+        before = _of_other_weights(brought, before, weights)
     return (*before, serving.release)
 
 
-def _of_other_weights(releases: Releases, before: tuple[int, ...], weights: int) -> tuple[int, ...]:
-    """The releases up to the last that has other weights than those of a release."""
-    brought = releases.refreshes()
+def _of_other_weights(
+    brought: Mapping[int, int], before: tuple[int, ...], weights: int
+) -> tuple[int, ...]:
+    """The releases up to the last that has other weights than those of a release.
+
+    Args:
+        brought: of each refresh, the release that brought its weights.
+        before: releases, oldest first.
+        weights: the release that brought them.
+    """
     while before and brought.get(before[-1], before[-1]) == weights:
         before = before[:-1]
     return before

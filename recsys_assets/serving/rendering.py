@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 from recsys_assets.features.attributes import user_columns
 from recsys_assets.ranking.scoring import RETRIEVAL
 from recsys_assets.retrieval.candidates import CANDIDATES, ENOUGH, RANKED
+from recsys_assets.retrieval.catalogue_snapshot import CatalogueSnapshot
 from recsys_assets.retrieval.item_history import midnight_after
 from recsys_assets.retrieval.item_tower import read_embeddings, read_item_ids
-from recsys_assets.retrieval.known import Known
 from recsys_assets.retrieval.tastes import renew
 from recsys_assets.retrieval.training_data import interactions
 from recsys_assets.serving.diversity import Diversity, Sampling
@@ -145,7 +145,7 @@ def render(
         for part in _SERVED:
             parts.copy(part, folder)
         _write_json(folder / USER_COLUMNS, user_columns(releases.store))
-        known = parts.catalogue or Known.at(releases.store, snapshot_day)
+        known = parts.catalogue or CatalogueSnapshot.at(releases.store, snapshot_day)
         _write_items(parts, known, folder)
         if snapshot_day > origin.trained_through:  # the models hold counts of the day they end on
             events = interactions(releases.store, snapshot_day)
@@ -177,7 +177,7 @@ class Parts:
     artifacts: dict[str, str]
     versions: dict[str, str]
     folders: dict[str, Path]
-    catalogue: Known | None = None
+    catalogue: CatalogueSnapshot | None = None
 
     @classmethod
     def current(cls, store: Store, artifacts: Mapping[str, str] | None = None) -> "Parts":
@@ -202,7 +202,7 @@ class Parts:
         cls,
         store: Store,
         named: Mapping[str, tuple[str, str]],
-        catalogue: Known | None = None,
+        catalogue: CatalogueSnapshot | None = None,
     ) -> "Parts":
         """The given artifacts and versions, by part.
 
@@ -256,7 +256,7 @@ def _copy_sources(templates: Path, draft: Path, release: int) -> None:
     )
 
 
-def _write_items(parts: Parts, known: Known, folder: Path) -> None:
+def _write_items(parts: Parts, known: CatalogueSnapshot, folder: Path) -> None:
     """What the ranker keeps in memory, in the order of the index's rows."""
     rows = _rows_of(parts.item_ids(), known.history.item_ids)
     pq.write_table(

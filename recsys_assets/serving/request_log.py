@@ -31,7 +31,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from recsys_assets.storage.online_store import open_store
+from recsys_assets.storage.online_store import STORE_ERRORS, open_store
 
 _LOG = logging.getLogger(__name__)
 
@@ -218,7 +218,7 @@ class LogWriter:
         while self._take():
             try:
                 self._send()
-            except redis.RedisError as error:
+            except STORE_ERRORS as error:
                 if pause == _FIRST_PAUSE:
                     _LOG.warning("request log: the store does not take answers: %r", error)
                 time.sleep(pause)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-import redis
-
 from recsys_assets.serving.agents import Patience, Pods, PodState
 from recsys_assets.serving.changing import Live
 from recsys_assets.serving.circuit import connect_for_bulk
@@ -22,6 +20,7 @@ from recsys_assets.serving.triton import Triton
 from recsys_assets.serving.valkey import Valkey
 from recsys_assets.settings import Settings
 from recsys_assets.storage import Store
+from recsys_assets.storage.online_store import STORE_ERRORS
 
 State = Literal["healthy", "degraded", "no release", "failing", "stopped"]
 
@@ -134,7 +133,7 @@ def _store_status(settings: Settings) -> ServiceStatus:
     try:
         with connect_for_bulk(settings.online_store_url) as store:
             detail = SeenItems(store).info().summary()
-    except redis.RedisError as error:
+    except STORE_ERRORS as error:
         return ServiceStatus("Valkey", address, None, "stopped", str(error))
     return ServiceStatus("Valkey", address, None, "healthy", detail)
 

@@ -14,6 +14,9 @@ from redis.exceptions import RedisClusterException
 
 from recsys_assets.storage.named_hosts import NamedHost, NamedTlsHost
 
+# What a client of the store raises: what a cluster as a whole lacks, redis-py counts as none of its
+# own errors.
+STORE_ERRORS = (redis.RedisError, RedisClusterException)
 _CLUSTER, _PLAIN, _TLS = "+cluster://", "redis://", "rediss://"
 
 

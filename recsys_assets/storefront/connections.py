@@ -42,23 +42,35 @@ class Bounded(H11Protocol):
         if len(self.connections) > self.limits.most:
             transport.abort()
             return
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
-        )
+        self._keep_alive()
 
     def data_received(self, data: bytes) -> None:
         """Takes what has come, and counts the time from the first byte of a head to its last."""
         super().data_received(data)
-        unread = self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
-        if not unread and self.conn.their_state is not h11.IDLE:
-            self._unwatch()
-        elif self._overdue is None:
-            self._overdue = self.loop.call_later(self.limits.head_seconds, self.transport.abort)
+        if self._is_incomplete():
+            if self._overdue is None:
+                self._overdue = self.loop.call_later(self.limits.head_seconds, self.transport.abort)
+            return
+        self._unwatch()
+        if self.conn.their_state is h11.IDLE:  # what has come was the end of an unread body
+            self._keep_alive()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets it."""
         self._unwatch()
         super().connection_lost(exc)
+
+    def _is_incomplete(self) -> bool:
+        """Whether a head has begun, or nobody waits for the body that is still coming."""
+        if self.conn.their_state is h11.IDLE:
+            return bool(self.conn.trailing_data[0])
+        return self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
+
+    def _keep_alive(self) -> None:
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
 
     def _unwatch(self) -> None:
         if self._overdue is not None:

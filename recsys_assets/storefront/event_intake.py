@@ -14,7 +14,7 @@ from redis.retry import Retry
 from recsys_assets.serving.circuit import Circuit, StoreUnavailable
 from recsys_assets.serving.seen_events import record_events
 from recsys_assets.serving.seen_settings import DEFAULT_FILTERS, FilterSettings
-from recsys_assets.storage.online_store import open_store
+from recsys_assets.storage.online_store import STORE_ERRORS, open_store
 from recsys_assets.storefront.event_rows import Event, UnusableEvent, broken_rules, shared_ids
 from recsys_assets.storefront.event_stream import EventStream
 
@@ -141,7 +141,7 @@ class EventIntake:
         """Empty while the store answers."""
         try:
             self._store.ping()
-        except redis.RedisError as error:
+        except STORE_ERRORS as error:
             return f"the online store does not answer: {error}"
         return ""
 

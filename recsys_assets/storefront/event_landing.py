@@ -33,6 +33,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Counter
 from starlette.concurrency import run_in_threadpool
 
+from recsys_assets.storage.online_store import STORE_ERRORS
 from recsys_assets.storefront import event_files
 from recsys_assets.storefront.event_files import Contents
 from recsys_assets.storefront.event_service import unlanded_gauge
@@ -102,7 +103,7 @@ class Landing:
         """Lands one batch of up to `most` events; returns how many have left the stream.
 
         Raises:
-            redis.RedisError: the store does not answer; the batch is landed next time.
+            STORE_ERRORS: the store does not answer; the batch is landed next time.
             OSError: the storage does not take the files; likewise.
         """
         batch = self._stream.take(most)
@@ -153,7 +154,7 @@ class Lander:
             self._turned_at = time.monotonic()
             try:
                 pause = self._turn()
-            except (redis.RedisError, OSError) as error:
+            except (*STORE_ERRORS, OSError) as error:
                 self._metrics.failed()
                 pause = min(max(2 * pause, 1.0), _LONGEST_PAUSE)
                 _LOG.warning("landing failed, again in %.0f s: %s", pause, error)

@@ -32,6 +32,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from recsys_assets.serving.seen_settings import DEFAULT_FILTERS, FilterSettings
+from recsys_assets.storage.online_store import STORE_ERRORS
 from recsys_assets.storefront.access import Tokens
 from recsys_assets.storefront.event_intake import (
     DEFAULT_LIMITS,
@@ -77,7 +78,7 @@ def unlanded_gauge(registry: prometheus_client.CollectorRegistry, stream: EventS
     def length() -> float:
         try:
             return stream.length()
-        except redis.RedisError:
+        except STORE_ERRORS:
             return float("nan")
 
     prometheus_client.Gauge(

@@ -1,6 +1,6 @@
 """The small HTTP/2 client, against the server of Python's gRPC library."""
 
-import select
+from multiprocessing.connection import wait
 
 import grpc
 import pytest
@@ -8,13 +8,13 @@ import pytest
 from recsys_assets.bench_serving.http2 import OK, BrokenConnection, Connection, read_headers
 from recsys_assets.bench_serving.wire import METHOD
 from recsys_assets_tests.bench_serving.fake_server import serve
+from recsys_assets_tests.waiting import LIMIT
 
 
 def finished(connection, count):
     calls = []
     while len(calls) < count:
-        readable, _, _ = select.select([connection], (), (), 10)
-        assert readable, f"{len(calls)} of {count} calls ended"
+        assert wait([connection], LIMIT), f"{len(calls)} of {count} calls ended"
         calls += connection.receive()
     return {call.number: call for call in calls}
 

@@ -1,5 +1,8 @@
 """A store in which the feature tables of the tiny history have been computed by Spark."""
 
+from pathlib import Path
+
+import pyarrow as pa
 import pytest
 
 from recsys_assets.features.attributes import ATTRIBUTE_TABLES, attribute_rows
@@ -40,27 +43,23 @@ def backfill(spark, store: Store, days: list[str]) -> None:
 @pytest.fixture(scope="session")
 def history(spark, tmp_path_factory) -> Store:
     """The tiny history with its features, all days in one go."""
-    store = Store(tmp_path_factory.mktemp("history").as_uri())
-    write_history(store)
-    backfill(spark, store, days_between(FIRST_DAY, LAST_DAY))
-    _complete(store)
-    return store
+    return _computed(spark, tmp_path_factory.mktemp("history"), make_events())
 
 
 @pytest.fixture(scope="session")
 def corrected_history(spark, tmp_path_factory) -> Store:
     """The same, as if a day had been right from the beginning."""
-    store = Store(tmp_path_factory.mktemp("corrected-history").as_uri())
+    right = corrected(make_events(), CORRECTED_DAY)
+    return _computed(spark, tmp_path_factory.mktemp("corrected-history"), right)
+
+
+def _computed(spark, folder: Path, events: pa.Table) -> Store:
+    store = Store(folder.as_uri())
     write_history(store)
-    write_events(store, corrected(make_events(), CORRECTED_DAY))
+    write_events(store, events)
     backfill(spark, store, days_between(FIRST_DAY, LAST_DAY))
-    _complete(store)
-    return store
-
-
-def _complete(store: Store) -> None:
-    """Promotion plan and attributes."""
     store.table(ITEM_PROMOTIONS.name).write(change_rows(store.table("promotions").read()))
     for table, entities in ATTRIBUTE_TABLES.items():
         rows = attribute_rows(entities, store.table(entities).read(), FIRST_DAY)
         store.table(table).write(rows)
+    return store

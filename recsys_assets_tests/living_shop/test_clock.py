@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 
 from recsys_assets_tests.living_shop.telling_process import ASKED_SECONDS
+from tools.living_shop import clock as clock_module
 from tools.living_shop.clock import SHARED_MEMORY, Clock
 
 pytestmark = pytest.mark.integration
 
 MOMENT = datetime(2017, 10, 15, 23, 58, tzinfo=UTC)
 TELLS = [sys.executable, str(Path(__file__).with_name("telling_process.py"))]
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """No process has to notice."""
+    monkeypatch.setattr(clock_module, "_NOTICED_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -69,7 +76,7 @@ def test_a_process_that_lives_on_notices_that_its_clock_is_moved(clock):
     assert is_soon_after(after, later)
 
 
-def test_nothing_is_left_in_shared_memory_of_a_process_that_was_killed(clock):
+def test_nothing_is_left_in_shared_memory_of_a_process_that_was_killed(at_once, clock):
     with clock.environment() as environment:
         process = Process(environment)
         process.ask()
@@ -79,13 +86,13 @@ def test_nothing_is_left_in_shared_memory_of_a_process_that_was_killed(clock):
     assert not list(SHARED_MEMORY.glob(f"*faketime_*_{pid}"))
 
 
-def test_it_does_not_go_back(clock):
+def test_it_does_not_go_back(at_once, clock):
     clock.advance_to(MOMENT - timedelta(days=1))
 
     assert is_soon_after(clock.now, MOMENT)
 
 
-def test_while_a_shop_is_stopped_its_clock_runs_on(clock, tmp_path):
+def test_while_a_shop_is_stopped_its_clock_runs_on(at_once, clock, tmp_path):
     clock.advance_to(MOMENT + timedelta(days=3))
     told = clock.now
 
@@ -95,7 +102,7 @@ def test_while_a_shop_is_stopped_its_clock_runs_on(clock, tmp_path):
     assert is_soon_after(again.now, told)
 
 
-def test_a_shop_that_was_stopped_for_long_has_lost_no_day(clock, tmp_path):
+def test_a_shop_that_was_stopped_for_long_has_lost_no_day(at_once, clock, tmp_path):
     (tmp_path / "told").write_text((MOMENT - timedelta(days=9)).isoformat())
 
     again = Clock(tmp_path)

@@ -53,6 +53,22 @@ def test_what_somebody_runs_after_the_first_release_is_a_manual_step(instance):
     assert manual_steps(instance) == 1
 
 
+@pytest.mark.parametrize(
+    ("tags", "steps"),
+    [
+        ({"dagster/backfill": "by somebody"}, 1),
+        ({**STARTED, "dagster/parent_run_id": "repeated by somebody"}, 1),
+        ({**STARTED, "dagster/parent_run_id": "by the daemon", "dagster/retry_number": "1"}, 0),
+        ({"dagster/auto_materialize": "true", "dagster/backfill": "by the daemon"}, 0),
+    ],
+)
+def test_what_a_sensor_asked_for_is_one_when_somebody_has_it_repeated(instance, tags, steps):
+    run(instance, "initial_pipeline")
+    run(instance, "daily_loop", tags=tags)
+
+    assert manual_steps(instance) == steps
+
+
 def test_a_rejected_candidate_is_no_failed_run(instance):
     run(instance, "daily_loop", fails=True, tags=STARTED)
     dg.materialize([release_candidate, promoted_release], instance=instance, raise_on_error=False)

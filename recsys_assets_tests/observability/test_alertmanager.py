@@ -1,14 +1,22 @@
 """Who is told of what: routes by severity and team, what silences what, and secrets from files."""
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 
+from recsys_assets import storefront
 from recsys_assets_tests.observability.watching import FOLDER, alerts, run
 
 COMMITTED = FOLDER / "alertmanager.yml"
 SECRETS = "/etc/alertmanager/secrets/"
+# The services of HTTP, as they call themselves in their metrics.
+SERVICES = {
+    name
+    for module in Path(storefront.__file__).parent.glob("*_service.py")
+    for name in re.findall(r'HttpMetrics\("(.*?)"', module.read_text())
+}
 CONFIG = yaml.safe_load(COMMITTED.read_text())
 
 
@@ -33,6 +41,8 @@ def alternatives(pattern):
 def test_rules_of_silence_name_alerts_that_exist(rule):
     names = [alert["alert"] for alert in alerts()]
     for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+        if matcher.startswith("service"):
+            assert re.search(r'"(.*)"', matcher)[1] in SERVICES
         if not matcher.startswith("alertname"):
             continue
         for part in alternatives(re.search(r'"(.*)"', matcher)[1]):

@@ -19,7 +19,7 @@ VECTORS = np.random.default_rng(0).normal(size=(len(ITEMS), 4)).astype(np.float3
 
 
 @dataclass
-class Known:
+class Snapshot:
     """The catalogue at the end of a day, with embeddings that no model has to make."""
 
     day: str = DAY
@@ -48,7 +48,7 @@ def train(store, words):
 def test_the_weights_that_were_judged_are_a_part_as_they_are(store):
     judged = Parts.current(store, TRAINED)
     train(store, "trained anew meanwhile")
-    parts, _ = serving_parts(store, judged, Known(), "flat", NAMES)
+    parts, _ = serving_parts(store, judged, Snapshot(), "flat", NAMES)
 
     assert parts.catalogue.history.item_ids is ITEMS  # not read again when it is rendered
     assert parts.artifacts == TRAINED | NAMES
@@ -59,7 +59,7 @@ def test_the_weights_that_were_judged_are_a_part_as_they_are(store):
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw"])
 def test_index_and_embeddings_hold_the_whole_catalogue_in_its_order(store, kind):
-    parts, recall = serving_parts(store, Parts.current(store, TRAINED), Known(), kind, NAMES)
+    parts, recall = serving_parts(store, Parts.current(store, TRAINED), Snapshot(), kind, NAMES)
     embeddings, ids = read_embeddings(parts.folders["item_embeddings"])
 
     assert parts.item_ids() == ids == ITEMS.tolist()

@@ -88,7 +88,7 @@ def world(tmp_path, monkeypatch):
         world.laid.append((weights["dlrm"], known.day))
         return Shows("a" if weights["dlrm"] == "new dlrm" else "b")
 
-    monkeypatch.setattr(judging.Data, "at", known)
+    monkeypatch.setattr(judging.DaySnapshot, "at", known)
     monkeypatch.setattr(judging, "offline_release", laid)
     monkeypatch.setattr(judging, "served_release", lambda *_: world.served)
     monkeypatch.setattr(judging.ServingConfig, "of", lambda *_: CONFIG)

@@ -52,7 +52,7 @@ def make(releases, monkeypatch):
         monkeypatch.setattr(making, "judge_models", lambda *_: compared(gain))
         monkeypatch.setattr(making, "check_release", lambda *_: report)
         monkeypatch.setattr(making, "render", rendered)
-        monkeypatch.setattr(making.Known, "at", lambda *_: None)
+        monkeypatch.setattr(making.CatalogueSnapshot, "at", lambda *_: None)
         monkeypatch.setattr(making, "serving_parts", lambda *_: (None, 0.99))
         monkeypatch.setattr(making.ServingConfig, "of", lambda *_: "as the live one's")
         monkeypatch.setattr(making, "_online_through", lambda _, day: day)

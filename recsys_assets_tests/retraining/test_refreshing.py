@@ -10,9 +10,9 @@ import pytest
 from recsys_assets.resources import StoreResource
 from recsys_assets.retraining import refresh_assets, refreshing
 from recsys_assets.retraining.configuration import CandidateGate
-from recsys_assets.retraining.gate import GateRules
-from recsys_assets.retraining.making import Answered, Workshop
-from recsys_assets.retraining.refreshing import make_refresh, nothing_newer
+from recsys_assets.retraining.gate import GateRules, nothing_newer
+from recsys_assets.retraining.making import Answered, Workshop, live_release
+from recsys_assets.retraining.refreshing import make_refresh
 from recsys_assets.retrieval.resources import VectorIndex
 from recsys_assets.serving.release import MANIFEST, MissingRelease, Reason, Releases
 from recsys_assets.serving.resources import ServingResource
@@ -66,7 +66,9 @@ def make(releases, monkeypatch):
     monkeypatch.setattr(refreshing.Parts, "of", lambda _, named: named)
     monkeypatch.setattr(refreshing, "judge_data", lambda *_: None)
     monkeypatch.setattr(refreshing, "item_ids", lambda *_: LIVE)
-    monkeypatch.setattr(refreshing.Known, "at", lambda *_: SimpleNamespace(history=history))
+    monkeypatch.setattr(
+        refreshing.CatalogueSnapshot, "at", lambda *_: SimpleNamespace(history=history)
+    )
     monkeypatch.setattr(refreshing.ServingConfig, "of", lambda *_: "as the live one's")
     monkeypatch.setattr(refreshing, "serving_parts", parts)
     monkeypatch.setattr(refreshing, "render", render)
@@ -130,16 +132,16 @@ def test_what_answers_badly_or_has_lost_items_is_kept_with_the_reason(
 
 
 def test_only_a_later_day_is_news(releases):
-    assert nothing_newer(releases, "2017-10-02") == ""
+    assert nothing_newer(releases, 1, "2017-10-02") == ""
     for day in ("2017-10-01", "2017-09-30"):
-        assert nothing_newer(releases, day) == (
+        assert nothing_newer(releases, 1, day) == (
             f"release 1, which is live, holds the data through 2017-10-01: {day} is no news to it"
         )
 
 
 def test_before_the_first_promotion_there_is_nothing_to_refresh(tmp_path):
     with pytest.raises(MissingRelease, match="materialize promoted_release"):
-        nothing_newer(Releases(Store(tmp_path.as_uri())), DAY)
+        live_release(Releases(Store(tmp_path.as_uri())))
 
 
 class TestAsset:

@@ -123,7 +123,7 @@ class Pod:
         return self.state().serving == release
 
 
-def fleet_of(pods: list[Pod], canary: list[Pod], seconds: float = 60.0) -> Fleet:
+def fleet_of(pods: list[Pod], canary: list[Pod], seconds: float = LIMIT) -> Fleet:
     """The fleet of these pods, as promotion sees it; pods may join and leave the lists."""
     where = {"agents:1": pods, "canary:1": canary}
     return Fleet(

@@ -14,14 +14,14 @@ from recsys_assets.features.reader import OnlineUserFeatures
 from recsys_assets.resources import RunDays, StoreResource
 from recsys_assets.retraining.candidate import (
     WEIGHTS,
-    Data,
+    DaySnapshot,
     offline_release,
     served_release,
     serving_parts,
 )
 from recsys_assets.retraining.configuration import CandidateGate
 from recsys_assets.retraining.refresh_assets import refreshed_release
-from recsys_assets.retrieval.known import Known
+from recsys_assets.retrieval.catalogue_snapshot import CatalogueSnapshot
 from recsys_assets.retrieval.resources import VectorIndex
 from recsys_assets.serving.assets import promoted_release, seen_items, triton_model_repository
 from recsys_assets.serving.checks import canary_answers
@@ -60,7 +60,7 @@ def artifacts(running):
     # Those are drawn at random; here they are what the item tower makes, as in a real release.
     weights = Parts.current(store, {part: part for part in WEIGHTS})
     names = {part: part for part in ("item_embeddings", "item_index")}
-    serving_parts(store, weights, Known.at(store, DAY), "flat", names)
+    serving_parts(store, weights, CatalogueSnapshot.at(store, DAY), "flat", names)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def over(store, day):
     """The weights of the first release over the data of a day."""
     releases = Releases(store)
     weights = {part: releases.part(1, part) for part in WEIGHTS}
-    return offline_release(weights, Data.at(store, day), ServingConfig.of(releases, 1))
+    return offline_release(weights, DaySnapshot.at(store, day), ServingConfig.of(releases, 1))
 
 
 @pytest.fixture(scope="module")

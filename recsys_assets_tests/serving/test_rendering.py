@@ -14,8 +14,8 @@ import pytest
 
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
+from recsys_assets.retrieval.catalogue_snapshot import CatalogueSnapshot
 from recsys_assets.retrieval.item_history import Changes
-from recsys_assets.retrieval.known import Known
 from recsys_assets.serving import rendering
 from recsys_assets.serving.pipeline import Effort, read_depths
 from recsys_assets.serving.rank_stage import read_columns
@@ -150,7 +150,7 @@ def version_folder(releases: Releases, release: int) -> Path:
 
 def test_a_product_withdrawn_while_a_candidate_is_made_stops_nothing(releases):
     store = releases.store
-    parts = replace(Parts.current(store), catalogue=Known.at(store, DAY))
+    parts = replace(Parts.current(store), catalogue=CatalogueSnapshot.at(store, DAY))
     items = store.table("items").read()
     store.table("items").write(items.slice(0, 2))  # without "a", which the index holds
 

@@ -4,7 +4,7 @@ import pytest
 import redis
 from redis.crc import key_slot
 
-from recsys_assets.storage.online_store import LazyCluster, is_cluster, open_store
+from recsys_assets.storage.online_store import STORE_ERRORS, LazyCluster, is_cluster, open_store
 from recsys_assets.storage.resp import Packed, bulk, exchange
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.valkey_cluster import valkey_cluster
@@ -42,6 +42,19 @@ def test_opening_a_cluster_that_is_away_fails_only_when_it_is_used():
     for _ in range(2):
         with pytest.raises(redis.ConnectionError):
             exchange(client, [get("a")], 1)
+
+
+@pytest.mark.integration
+def test_a_cluster_that_goes_away_raises_errors_of_the_store(tmp_path):
+    options = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
+    with valkey_cluster(tmp_path) as running:
+        client = open_store(running.url, **options)
+        client.set("a", "a")
+    for _ in range(2):
+        with pytest.raises(STORE_ERRORS):
+            client.get("a")
+        with pytest.raises(STORE_ERRORS):
+            client.pipeline(transaction=False).get("a").execute()
 
 
 @pytest.mark.integration

@@ -17,9 +17,8 @@ from tools.living_shop.deliveries import Deliveries
 _ASKED_FOR_BY = (
     "dagster/schedule_name",
     "dagster/sensor_name",
-    "dagster/backfill",
     "dagster/auto_materialize",
-    "dagster/parent_run_id",
+    "dagster/retry_number",
 )
 _TURNED = (InstigatorStatus.RUNNING, InstigatorStatus.STOPPED)
 
@@ -28,9 +27,15 @@ def manual_steps(instance: dg.DagsterInstance) -> int:
     """What somebody has done after the first release: runs, and turning schedules or sensors."""
     runs = list(reversed(instance.get_runs()))
     made = next((n for n, run in enumerate(runs) if _made_first_release(run)), len(runs))
-    by_hand = [run for run in runs[made + 1 :] if not any(tag in run.tags for tag in _ASKED_FOR_BY)]
+    by_hand = [run for run in runs[made + 1 :] if _is_by_hand(run)]
     turned = [state for state in instance.all_instigator_state() if state.status in _TURNED]
     return len(by_hand) + len(turned)
+
+
+def _is_by_hand(run: dg.DagsterRun) -> bool:
+    """Whether no sensor or schedule has asked for it, or somebody had it repeated."""
+    repeated = "dagster/parent_run_id" in run.tags and "dagster/retry_number" not in run.tags
+    return repeated or not any(tag in run.tags for tag in _ASKED_FOR_BY)
 
 
 def _made_first_release(run: dg.DagsterRun) -> bool:

@@ -12,7 +12,7 @@ from recsys_assets.storage import Store
 
 
 @dataclass(frozen=True)
-class Known:
+class CatalogueSnapshot:
     """What is known of the catalogue at the end of a day."""
 
     day: str
@@ -21,7 +21,7 @@ class Known:
     text: np.ndarray
 
     @classmethod
-    def at(cls, store: Store, day: str) -> "Known":
+    def at(cls, store: Store, day: str) -> "CatalogueSnapshot":
         """Reads it.
 
         Raises:
