@@ -5,60 +5,60 @@ from typing import Any
 
 import dagster as dg
 
-from recsys_assets.content import assets as content_assets
-from recsys_assets.content import checks as content_checks
-from recsys_assets.deployments import table
-from recsys_assets.deployments.steps import work_by_step
-from recsys_assets.evaluation import assets as evaluation_assets
-from recsys_assets.evaluation import checks as evaluation_checks
-from recsys_assets.events import assets as events_assets
-from recsys_assets.events import checks as events_checks
-from recsys_assets.features import assets as features_assets
-from recsys_assets.features import checks as features_checks
-from recsys_assets.features import example_assets
-from recsys_assets.monitoring import assets as monitoring_assets
-from recsys_assets.monitoring.jobs import drain_answers, late_answers
-from recsys_assets.monitoring.sensors import (
+from recsys_assets.defs import content as content_assets
+from recsys_assets.defs import content as content_checks
+from recsys_assets.defs import evaluation as evaluation_assets
+from recsys_assets.defs import evaluation as evaluation_checks
+from recsys_assets.defs import ranking as ranking_assets
+from recsys_assets.defs import ranking as ranking_checks
+from recsys_assets.defs import retrieval
+from recsys_assets.defs import retrieval as retrieval_assets
+from recsys_assets.defs import retrieval as retrieval_checks
+from recsys_assets.defs.deployment import table
+from recsys_assets.defs.deployment.steps import work_by_step
+from recsys_assets.defs.events import assets as events_assets
+from recsys_assets.defs.events import checks as events_checks
+from recsys_assets.defs.features import assets as features_assets
+from recsys_assets.defs.features import checks as features_checks
+from recsys_assets.defs.features import examples
+from recsys_assets.defs.monitoring import assets as monitoring_assets
+from recsys_assets.defs.monitoring.jobs import drain_answers, late_answers
+from recsys_assets.defs.monitoring.sensors import (
     CORRECT_DAYS,
     CORRECTED,
     WORKS_ON_DAYS,
     answers_sensor,
     late_answers_sensor,
 )
-from recsys_assets.progress import progress_logger
-from recsys_assets.ranking import assets as ranking_assets
-from recsys_assets.ranking import checks as ranking_checks
-from recsys_assets.retraining import assets as retraining_assets
-from recsys_assets.retraining import candidate_assets, refresh_assets
-from recsys_assets.retraining.jobs import (
+from recsys_assets.defs.retraining import candidates, refreshes
+from recsys_assets.defs.retraining import fine_tunes as retraining_assets
+from recsys_assets.defs.retraining.jobs import (
     fine_tune,
     full_retrain,
     refresh_release,
     rollback_release,
 )
-from recsys_assets.retraining.sensors import SENSORS
-from recsys_assets.retrieval import assets as retrieval_assets
-from recsys_assets.retrieval import checks as retrieval_checks
-from recsys_assets.retrieval import index_assets
-from recsys_assets.serving import assets as serving_assets
-from recsys_assets.serving import checks as serving_checks
-from recsys_assets.serving.jobs import retention, retention_schedule
+from recsys_assets.defs.retraining.sensors import SENSORS
+from recsys_assets.defs.runs.progress import progress_logger
+from recsys_assets.defs.serving import assets as serving_assets
+from recsys_assets.defs.serving import checks as serving_checks
+from recsys_assets.defs.serving.jobs import retention, retention_schedule
 from recsys_assets.settings import Settings, load_settings
 
 ASSET_MODULES = (
     events_assets,
     features_assets,
-    example_assets,
+    examples,
     content_assets,
     retrieval_assets,
-    index_assets,
+    retrieval,
     ranking_assets,
     evaluation_assets,
     serving_assets,
     monitoring_assets,
     retraining_assets,
-    candidate_assets,
-    refresh_assets,
+    candidates,
+    refreshes,
 )
 CHECK_MODULES = (
     events_checks,

@@ -13,8 +13,8 @@ from collections import Counter
 import pytest
 import redis
 
-from recsys_assets.serving.processes import Daemon
-from recsys_assets.serving.request_log import STREAM
+from recsys_assets.pipeline.request_log import STREAM
+from recsys_assets.runtime.processes import Daemon
 from recsys_assets.storage import Store
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.small_deployment import REPLAYED, USERS, SmallDeployment

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recsys_assets.pace import Progress, silent
+from recsys_assets.runtime.pace import Progress, silent
 
 if TYPE_CHECKING:
     from scipy import sparse

@@ -9,10 +9,10 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from recsys_assets.monitoring.answer_parts import Parts
-from recsys_assets.monitoring.states import ALARMING
+from recsys_assets.monitoring.thresholds import ALARMING
+from recsys_assets.releases.release import Releases
+from recsys_assets.releases.release_events import UnreadableRecord
 from recsys_assets.retraining.alerts import raised_alerts
-from recsys_assets.serving.release import Releases
-from recsys_assets.serving.release_events import UnreadableRecord
 from recsys_assets.storage import Store, Table
 from recsys_assets.storage.filesystem import children, exists
 

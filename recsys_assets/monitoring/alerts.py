@@ -1,4 +1,6 @@
-"""Alerts of a day, the one to look at first on top.
+"""One signal of one day, measured.
+
+Alerts of a day, the one to look at first on top.
 
 Order: causes before their consequences, and within each by the revenue at risk, which is
 
@@ -13,7 +15,6 @@ forecast: it says how much of the day's money passed through what has changed.
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from recsys_assets.monitoring.measured import Measurement
 from recsys_assets.monitoring.profile import CONCEPT, FEATURES, NULLS, SCORES, UNKNOWN
 
 _CONSEQUENCES = (SCORES, CONCEPT)
@@ -30,6 +31,36 @@ _MOVED_BY = {
 # Of the revenue at risk: a small difference does not make a large one. Models can amplify it.
 _EXPLAINS_FROM = 0.5
 _MOVES_MODELS_FROM = 0.25
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One signal of one day.
+
+    Attributes:
+        name: column, or `auc`, `calibration`, `scores`.
+        group: of the signal; it decides the threshold.
+        statistic: what `value` is: `psi`, `kl`, `share` (rise of a share), `drop`, `log_ratio`.
+        value: corrected for what chance alone makes.
+        low: one-sided lower confidence bound of it.
+        threshold: what `low` must exceed to alert.
+        samples: independent households that it rests on.
+        affected: share of the traffic that is not as it was, 0 to 1.
+    """
+
+    name: str
+    group: str
+    statistic: str
+    value: float
+    low: float
+    threshold: float
+    samples: int
+    affected: float
+
+    @property
+    def alerts(self) -> bool:
+        """Whether the difference is beyond its threshold and beyond chance."""
+        return self.low > self.threshold
 
 
 @dataclass(frozen=True)

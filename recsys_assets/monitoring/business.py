@@ -12,16 +12,15 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from recsys_assets.figures import as_markdown
 from recsys_assets.monitoring.alerts import Alert
-from recsys_assets.monitoring.falls import FIGURES, falls
+from recsys_assets.monitoring.metric_drops import FIGURES, falls
 from recsys_assets.monitoring.outcomes import TABLE as OUTCOMES
 from recsys_assets.monitoring.outcomes import days_judged
 from recsys_assets.monitoring.plots import plot_business
-from recsys_assets.monitoring.states import FALLEN, OK, TOO_FEW
-from recsys_assets.monitoring.thresholds import BusinessThresholds
-from recsys_assets.serving.release import Releases
+from recsys_assets.monitoring.thresholds import FALLEN, OK, TOO_FEW, BusinessThresholds
+from recsys_assets.releases.release import Releases
 from recsys_assets.storage import Store
+from recsys_assets.terminal.figures import as_markdown
 
 _COLUMNS = [
     *("release", "user_id", "clicked", "purchased", "impressions", "orders"),

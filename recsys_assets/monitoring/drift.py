@@ -4,21 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from recsys_assets.monitoring.alerts import Alert, alerts_of
+from recsys_assets.monitoring.alerts import Alert, Measurement, alerts_of
 from recsys_assets.monitoring.loading import (
     day_traffic,
     live_release,
     reference_days,
     reference_traffic,
 )
-from recsys_assets.monitoring.measured import Measurement
 from recsys_assets.monitoring.measurement import measure_frames
 from recsys_assets.monitoring.outcomes import days_judged
 from recsys_assets.monitoring.profile import NULLS, Profile
-from recsys_assets.monitoring.states import DRIFTED, OK, TOO_FEW
-from recsys_assets.monitoring.thresholds import DriftThresholds
+from recsys_assets.monitoring.thresholds import DRIFTED, OK, TOO_FEW, DriftThresholds
 from recsys_assets.monitoring.traffic import Traffic
-from recsys_assets.serving.release import Releases
+from recsys_assets.releases.release import Releases
 from recsys_assets.storage import Store
 
 # Signals with a series of their own in the metadata: name of the series, signal, statistic.

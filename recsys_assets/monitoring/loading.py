@@ -18,7 +18,7 @@ from recsys_assets.monitoring.traffic import (
     purchases,
     recorded_traffic,
 )
-from recsys_assets.serving.release import MissingRelease, Releases
+from recsys_assets.releases.release import MissingRelease, Releases
 from recsys_assets.storage import MissingPartition, Store
 
 REQUEST_LOG, OUTCOMES = "request_log", "outcomes"

@@ -24,7 +24,6 @@ import redis
 from recsys_assets.features.attributes import user_columns
 from recsys_assets.features.declarations import USER_FEATURES
 from recsys_assets.monitoring import answer_merging
-from recsys_assets.monitoring.answer_draining import Drain, Drained
 from recsys_assets.monitoring.answer_merging import Verdict
 from recsys_assets.monitoring.answer_parts import (
     ENTRY_ID,
@@ -33,13 +32,14 @@ from recsys_assets.monitoring.answer_parts import (
     Parts,
     group_of,
 )
+from recsys_assets.monitoring.answer_stream import Drain, Drained
 from recsys_assets.monitoring.answer_table import COLUMNS
-from recsys_assets.serving.release import Releases
-from recsys_assets.serving.request_log import STREAM
+from recsys_assets.pipeline.request_log import STREAM
+from recsys_assets.releases.release import Releases
+from recsys_assets.runtime.waiting import WaitedTooLong
 from recsys_assets.settings import WAIT_SECONDS
 from recsys_assets.storage import Store
 from recsys_assets.storage.lease import LeaseLost, held
-from recsys_assets.waiting import WaitedTooLong
 
 __all__ = ["COLUMNS", "REJECTED", "TABLE", "Collected", "CollectionBusy", "Collector", "schema"]
 

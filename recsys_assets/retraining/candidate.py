@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from recsys_assets.retrieval import index, index_kinds
-from recsys_assets.retrieval.catalogue_snapshot import CatalogueSnapshot
-from recsys_assets.retrieval.index_tuning import parameters_for
-from recsys_assets.retrieval.item_tower import read_embeddings, write_embeddings
-from recsys_assets.retrieval.tastes import Tastes, counted
-from recsys_assets.retrieval.training_data import interactions
-from recsys_assets.serving.offline import OfflineRelease
-from recsys_assets.serving.rank_stage import RankStage, most_popular
-from recsys_assets.serving.release import Releases
-from recsys_assets.serving.rendering import Parts, ServingConfig
+from recsys_assets.models.catalogue_snapshot import CatalogueSnapshot
+from recsys_assets.models.index import index, index_kinds
+from recsys_assets.models.index.index_tuning import parameters_for
+from recsys_assets.models.purchase_counts import Tastes, counted
+from recsys_assets.models.towers import read_embeddings, write_embeddings
+from recsys_assets.models.training_data import interactions
+from recsys_assets.pipeline.offline import OfflineRelease
+from recsys_assets.pipeline.rank import RankStage, most_popular
+from recsys_assets.releases.release import Releases
+from recsys_assets.releases.rendering import Parts, ServingConfig
 from recsys_assets.storage import Store
 
 WEIGHTS = ("two_tower", "dlrm")  # the parts of a release that are trained
@@ -65,8 +65,8 @@ def offline_release(
         data: that they are laid over.
         config: how candidates are found and arranged.
     """
-    from recsys_assets.ranking.ranker import Ranker
-    from recsys_assets.retrieval.query_tower import QueryTower
+    from recsys_assets.models.ranker import Ranker
+    from recsys_assets.models.towers import QueryTower
 
     ids, two_tower = data.history.item_ids, weights["two_tower"]
     ranker = Ranker(

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_assets.features.encoding import Encoding, ModelEncoding
-from recsys_assets.ranking.hyperparameters import DlrmParameters
-from recsys_assets.ranking.train import add_retrieval
-from recsys_assets.ranking.trainer import RANKER, Trainer
-from recsys_assets.retraining.base import Base, grown
-from recsys_assets.retraining.hyperparameters import DlrmTuning
-from recsys_assets.retraining.spans import Span, draw_span, recent_from
-from recsys_assets.retrieval.examples import example_weights
-from recsys_assets.retrieval.reporting import Channel, EpochReport, write_metrics
-from recsys_assets.retrieval.training_data import TrainingData, load_training_data
-from recsys_assets.retrieval.training_process import be_repeatable, publish
+from recsys_assets.models.dlrm import RANKER, Trainer
+from recsys_assets.models.dlrm_training import add_retrieval
+from recsys_assets.models.examples import example_weights
+from recsys_assets.models.hyperparameters import DlrmParameters, DlrmTuning
+from recsys_assets.models.training import (
+    Channel,
+    EpochReport,
+    be_repeatable,
+    publish,
+    write_metrics,
+)
+from recsys_assets.models.training_data import TrainingData, load_training_data
+from recsys_assets.retraining.base import Base, Span, draw_span, grown, recent_from
 from recsys_assets.storage import Store
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from recsys_assets.monitoring.states import ALARMING, TOO_FEW
+from recsys_assets.monitoring.thresholds import ALARMING, TOO_FEW
 
 # What a cursor keeps; cool-downs and windows of days are far shorter.
 _DAYS_KEPT = 30

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from recsys_assets.retrieval.hyperparameters import parameter
+from recsys_assets.models.hyperparameters import parameter
 
 if TYPE_CHECKING:
-    from recsys_assets.evaluation.metrics import Estimate
+    from recsys_assets.metrics import Estimate
+    from recsys_assets.releases.release import Releases
     from recsys_assets.retraining.comparison import Comparison
-    from recsys_assets.serving.release import Releases
 
 # Weights alone on the newest and on older days, and data alone on the newest.
 NEWEST, OLDER, DATA = "newest", "older", "data"

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from recsys_assets.pipeline.offline import OfflineRelease
+from recsys_assets.releases.release import Releases
+from recsys_assets.releases.rendering import ServingConfig
 from recsys_assets.retraining.candidate import (
     WEIGHTS,
     DaySnapshot,
@@ -18,8 +21,11 @@ from recsys_assets.retraining.candidate import (
 from recsys_assets.retraining.comparison import (
     Answerer,
     Comparison,
+    LabelledDay,
     compare,
+    labelled_days,
     popular_slates,
+    sample,
 )
 from recsys_assets.retraining.gate import (
     DATA,
@@ -30,10 +36,6 @@ from recsys_assets.retraining.gate import (
     day_before,
     unknown_to,
 )
-from recsys_assets.retraining.labelled import LabelledDay, labelled_days, sample
-from recsys_assets.serving.offline import OfflineRelease
-from recsys_assets.serving.release import Releases
-from recsys_assets.serving.rendering import ServingConfig
 
 
 def judge_models(

@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from recsys_assets.models.catalogue_snapshot import CatalogueSnapshot
+from recsys_assets.releases.release import Releases
+from recsys_assets.releases.rendering import Origin, Parts, ServingConfig, render
 from recsys_assets.retraining.candidate import WEIGHTS, serving_parts
 from recsys_assets.retraining.comparison import Comparison, as_markdown
 from recsys_assets.retraining.gate import Verdict, judge_refresh, spans
 from recsys_assets.retraining.judging import judge_data
-from recsys_assets.retraining.making import Workshop, ask, live_release, settle
-from recsys_assets.retrieval.catalogue_snapshot import CatalogueSnapshot
-from recsys_assets.serving.release import Releases
-from recsys_assets.serving.rendering import Origin, Parts, ServingConfig, render
-from recsys_assets.serving.repository import item_ids
+from recsys_assets.retraining.release_candidate import Workshop, ask, live_release, settle
+from recsys_assets.triton.repository import item_ids
 
 _NAMES = {part: f"refreshed_{part}" for part in ("item_embeddings", "item_index")}
 

@@ -119,7 +119,7 @@ def serve_events(settings: "Settings", no_auth: bool, **bind: Any) -> None:
 
     Callers bring RECSYS_API_TOKEN, where it is set.
     """
-    from recsys_assets.serving.seen_settings import FilterSettings
+    from recsys_assets.pipeline.seen_settings import FilterSettings
     from recsys_assets.storefront.event_intake import Limits, connect
     from recsys_assets.storefront.event_service import event_service
     from recsys_assets.storefront.web import Bind, serve

@@ -11,9 +11,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from recsys_assets.serving.circuit import Circuit, StoreUnavailable
-from recsys_assets.serving.seen_events import record_events
-from recsys_assets.serving.seen_settings import DEFAULT_FILTERS, FilterSettings
+from recsys_assets.pipeline.circuit import Circuit, StoreUnavailable
+from recsys_assets.pipeline.seen_items import record_events
+from recsys_assets.pipeline.seen_settings import DEFAULT_FILTERS, FilterSettings
 from recsys_assets.storage.online_store import STORE_ERRORS, open_store
 from recsys_assets.storefront.event_rows import Event, UnusableEvent, broken_rules, shared_ids
 from recsys_assets.storefront.event_stream import EventStream

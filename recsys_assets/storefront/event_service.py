@@ -31,7 +31,7 @@ import redis
 from fastapi import FastAPI, HTTPException, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from recsys_assets.serving.seen_settings import DEFAULT_FILTERS, FilterSettings
+from recsys_assets.pipeline.seen_settings import DEFAULT_FILTERS, FilterSettings
 from recsys_assets.storage.online_store import STORE_ERRORS
 from recsys_assets.storefront.access import Tokens
 from recsys_assets.storefront.event_intake import (

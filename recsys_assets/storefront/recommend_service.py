@@ -30,11 +30,11 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tritonclient.utils import InferenceServerException
 
-from recsys_assets.serving.client import Recommendation, RequestClass, retry_after
-from recsys_assets.serving.requests import InvalidRequest
+from recsys_assets.pipeline.requests import InvalidRequest
 from recsys_assets.storefront.access import Tokens
 from recsys_assets.storefront.triton import UNAVAILABLE, Triton, request_tensors
 from recsys_assets.storefront.web import Gate, HttpMetrics, Service, unavailable
+from recsys_assets.triton.client import Recommendation, RequestClass, retry_after
 
 PATH = "/v1/recommendations"
 LONGEST_MS = 10_000

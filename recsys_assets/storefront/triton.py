@@ -12,7 +12,9 @@ import numpy as np
 from tritonclient.grpc import aio
 from tritonclient.utils import InferenceServerException
 
-from recsys_assets.serving.client import (
+from recsys_assets.pipeline.request_log import new_request_id
+from recsys_assets.pipeline.requests import Requests
+from recsys_assets.triton.client import (
     CACHED,
     MODEL,
     Recommendation,
@@ -22,8 +24,6 @@ from recsys_assets.serving.client import (
     retry_after,
     tensors_of,
 )
-from recsys_assets.serving.request_log import new_request_id
-from recsys_assets.serving.requests import Requests
 
 UNAVAILABLE = "StatusCode.UNAVAILABLE"
 _CHANNEL = [

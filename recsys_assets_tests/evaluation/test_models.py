@@ -6,6 +6,7 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
+from recsys_assets.retrieval import known
 
 from recsys_assets.content.encoder import embeddings_to_arrow
 from recsys_assets.evaluation import models
@@ -13,8 +14,8 @@ from recsys_assets.evaluation.slates import slate_faults
 from recsys_assets.evaluation.split import load_split
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
-from recsys_assets.ranking import ranker
-from recsys_assets.retrieval import index, known, query_tower
+from recsys_assets.models import ranker, towers
+from recsys_assets.models.index import index
 from recsys_assets.settings import Days
 from recsys_assets.storage import MissingArtifact, Store
 from recsys_assets_tests.evaluation.tiny import TODAY, events, moment, write_days
@@ -55,7 +56,7 @@ def publish(store, name, write):
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    monkeypatch.setattr(query_tower, "QueryTower", TowerOfOnes)
+    monkeypatch.setattr(towers, "QueryTower", TowerOfOnes)
     monkeypatch.setattr(ranker, "Ranker", PricierFirst)
     store = Store(tmp_path.as_uri())
     rows = [(user, "item-0", moment(-1)) for user in ("ann", "bob")]

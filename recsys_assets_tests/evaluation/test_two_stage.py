@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from recsys_assets.evaluation.slates import rank, slate_faults
-from recsys_assets.evaluation.two_stage import (
+from recsys_assets.evaluation.models import (
     Queries,
     catalogue_rows,
     retrieval_scorer,
     two_stage_slates,
 )
+from recsys_assets.evaluation.slates import rank, slate_faults
 from recsys_assets_tests.evaluation.tiny import random_split
 
 DIMENSIONS = 4

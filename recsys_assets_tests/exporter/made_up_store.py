@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from recsys_assets.monitoring.answer_parts import Parts, group_of
+from recsys_assets.releases.release import MANIFEST, Reason, Releases
 from recsys_assets.retraining.alerts import Alert, AlertHook
-from recsys_assets.serving.release import MANIFEST, Reason, Releases
 from recsys_assets.storage import Store
 
 MEASUREMENT = {"group": "features", "low": 0.1, "threshold": 0.05, "samples": 900}

@@ -1,9 +1,9 @@
 """Reports in the store are what the exporter reads."""
 
 from recsys_assets.exporter.reading import StoreReader
+from recsys_assets.monitoring.alerts import Measurement
 from recsys_assets.monitoring.business import BusinessMetrics
 from recsys_assets.monitoring.drift import DriftReport, Judged
-from recsys_assets.monitoring.measured import Measurement
 from recsys_assets.monitoring.report_tables import BUSINESS, DRIFT, business_row, drift_row
 from recsys_assets.storage import Store
 

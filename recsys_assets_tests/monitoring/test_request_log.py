@@ -19,8 +19,8 @@ from recsys_assets.monitoring import answer_merging, answer_parts, answer_stream
 from recsys_assets.monitoring.answer_parts import Parts, group_of
 from recsys_assets.monitoring.answer_table import COLUMNS
 from recsys_assets.monitoring.request_log import REJECTED, TABLE, Collector, schema
-from recsys_assets.serving.release import Releases
-from recsys_assets.serving.request_log import STREAM
+from recsys_assets.pipeline.request_log import STREAM
+from recsys_assets.releases.release import Releases
 from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import open_file
 from recsys_assets_tests.serving.logged_answers import ASKED, an_answer
@@ -256,7 +256,7 @@ class TestAtLeastOnce:
         script = f"""
 import os, redis, signal
 from recsys_assets.monitoring import request_log
-from recsys_assets.serving.release import Releases
+from recsys_assets.releases.release import Releases
 from recsys_assets.storage import Store
 client = redis.Redis.from_url({valkey_url!r})
 def killed(*_, **__):

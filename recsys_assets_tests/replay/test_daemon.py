@@ -9,10 +9,10 @@ import dagster as dg
 import pytest
 from dagster._core.scheduler.instigation import SensorInstigatorData
 
-from recsys_assets.replay import daemon
-from recsys_assets.replay.daemon import DECIDING, DagsterDaemon, ReplayStuck, running_daemon
-from recsys_assets.serving.processes import Daemon
+from recsys_assets.runtime.processes import Daemon
 from recsys_assets.settings import load_settings
+from replay import daemon
+from replay.daemon import DECIDING, DagsterDaemon, ReplayStuck, running_daemon
 
 DAY = "2017-10-01"
 

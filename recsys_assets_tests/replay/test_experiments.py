@@ -7,9 +7,9 @@ import pytest
 
 from recsys_assets.monitoring.loading import Live
 from recsys_assets.monitoring.profile import Known
-from recsys_assets.replay import experiments
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import MissingPartition, Store
+from replay import experiments
 
 THROUGH = "2017-03-31"
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from recsys_assets.models.towers import read_embeddings
+from recsys_assets.releases.rendering import Parts
 from recsys_assets.retraining.candidate import serving_parts
-from recsys_assets.retrieval.item_tower import read_embeddings
-from recsys_assets.serving.rendering import Parts
 from recsys_assets.storage import Store
 
 DAY = "2025-03-05"

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from recsys_assets.evaluation.metrics import Estimate
+from recsys_assets.metrics import Estimate
 from recsys_assets.retraining.comparison import Compared, Comparison
 from recsys_assets.retraining.gate import (
     DATA,

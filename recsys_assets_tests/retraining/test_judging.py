@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from recsys_assets.pipeline.offline import Answers, Sessions
 from recsys_assets.retraining import judging
+from recsys_assets.retraining.comparison import LabelledDay
 from recsys_assets.retraining.gate import DATA, NEWEST, OLDER, GateRules, Spans
-from recsys_assets.retraining.labelled import LabelledDay
-from recsys_assets.serving.offline import Answers, Sessions
 from recsys_assets.storage import Store
 
 OF = Spans("2025-03-01", ("2025-03-02", "2025-03-03"), ("2025-01-31", "2025-02-01"))

@@ -7,15 +7,15 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from recsys_assets.resources import StoreResource
-from recsys_assets.retraining import refresh_assets, refreshing
-from recsys_assets.retraining.configuration import CandidateGate
+from recsys_assets.defs.configuration import CandidateGate
+from recsys_assets.defs.resources import StoreResource, VectorIndex
+from recsys_assets.defs.retraining import refreshes
+from recsys_assets.defs.serving_resources import ServingResource
+from recsys_assets.releases.release import MANIFEST, MissingRelease, Reason, Releases
+from recsys_assets.retraining import refreshing
 from recsys_assets.retraining.gate import GateRules, nothing_newer
-from recsys_assets.retraining.making import Answered, Workshop, live_release
 from recsys_assets.retraining.refreshing import make_refresh
-from recsys_assets.retrieval.resources import VectorIndex
-from recsys_assets.serving.release import MANIFEST, MissingRelease, Reason, Releases
-from recsys_assets.serving.resources import ServingResource
+from recsys_assets.retraining.release_candidate import Answered, Workshop, live_release
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 
@@ -159,7 +159,7 @@ class TestAsset:
             make("2017-10-01")  # plays the rest; the release that it makes is not promoted
             monkeypatch.setattr(refreshing, "ask", lambda *_: answered)
             return dg.materialize(
-                [refresh_assets.refreshed_release, promoted_release],
+                [refreshes.refreshed_release, promoted_release],
                 partition_key=day,
                 resources={
                     "store": StoreResource(url=releases.store.url),

@@ -16,22 +16,21 @@ from pathlib import Path
 
 from tritonclient.utils import InferenceServerException
 
-from recsys_assets.serving.agents import Patience, Pods, PodState, ask
-from recsys_assets.serving.client import RecommendClient
-from recsys_assets.serving.fitting import PodSize
-from recsys_assets.serving.fleet import Fleet
-from recsys_assets.serving.triton import Triton
-from recsys_assets.serving.valkey import Valkey
+from recsys_assets.rollout.agents import Patience, Pods, PodState, ask
+from recsys_assets.rollout.fleet import Fleet, PodSize
+from recsys_assets.services.valkey import Valkey
 from recsys_assets.settings import Settings
+from recsys_assets.triton.client import RecommendClient
+from recsys_assets.triton.server import Triton
 from recsys_assets_tests.conftest import free_port
-from recsys_assets_tests.serving.conftest import settings_in
+from recsys_assets_tests.serving.fixtures import settings_in
 from recsys_assets_tests.serving.tiny_release import AT
 from recsys_assets_tests.waiting import LIMIT, ended
 
 LARGE = PodSize(memory=3 << 30, models=2 << 30)
 # Whether or not the command line knows the command.
 _AGENT = (
-    "from recsys_assets.cli import main; from recsys_assets.serving.commands import agent; "
+    "from recsys_assets.cli import main; from recsys_assets.rollout.agent_command import agent; "
     "main.add_command(agent); main()"
 )
 

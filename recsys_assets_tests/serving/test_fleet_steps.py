@@ -4,12 +4,11 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from recsys_assets.serving.agents import Patience, Pods, PodState
-from recsys_assets.serving.changing import PromotionError, Step
-from recsys_assets.serving.fitting import PodSize
-from recsys_assets.serving.fleet import CanaryPods, Fleet
-from recsys_assets.serving.promotion import promote, promote_approved, rollback
-from recsys_assets.serving.release import Reason, Releases
+from recsys_assets.releases.release import Reason, Releases
+from recsys_assets.rollout.agents import Patience, Pods, PodState
+from recsys_assets.rollout.fleet import CanaryPods, Fleet, PodSize
+from recsys_assets.rollout.promotion import promote, promote_approved, rollback
+from recsys_assets.rollout.release_target import PromotionError, Step
 from recsys_assets.storage import Store
 from recsys_assets_tests.serving.pods import LARGE
 from recsys_assets_tests.serving.tiny_release import publish_tiny_release

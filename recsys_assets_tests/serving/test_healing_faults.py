@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from recsys_assets.serving import faults
-from recsys_assets.serving.faults import Fault, Seen, look
-from recsys_assets.serving.probe import Probe, outcome_of
-from recsys_assets.serving.switching import LiveServer
-from recsys_assets.serving.watch_metrics import WatchMetrics
+from recsys_assets.rollout import faults
+from recsys_assets.rollout.faults import Fault, Probe, Seen, look, outcome_of
+from recsys_assets.rollout.single_server import LiveServer
+from recsys_assets.rollout.watch_metrics import WatchMetrics
 
 SERVER = LiveServer("127.0.0.1:1", Path("models"))
 

@@ -6,7 +6,7 @@ import boto3
 import pytest
 from moto.s3.models import s3_backends
 
-from recsys_assets.serving.retention import Policy, carry_out, plan
+from recsys_assets.releases.retention import Policy, carry_out, plan
 from recsys_assets.storage import removal
 from recsys_assets.storage.s3 import StorageUnavailable
 from recsys_assets_tests.serving.retained import DAY, NOW, PARTS, Shop

@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 import pytest
 
+from recsys_assets.releases.release import Releases
+from recsys_assets.releases.release_events import Promoted
 from recsys_assets.retraining.alerts import raised_alerts
-from recsys_assets.serving.release import Releases
-from recsys_assets.serving.release_events import Promoted
 from recsys_assets.storage import Store, s3
 from recsys_assets_tests.storage.s3_proxy import Proxy
 

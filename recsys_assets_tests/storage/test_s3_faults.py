@@ -9,8 +9,8 @@ import uuid
 import pyarrow as pa
 import pytest
 
-from recsys_assets.serving.release import MANIFEST, Reason, Releases
-from recsys_assets.serving.release_events import ChangedMeanwhile
+from recsys_assets.releases.release import MANIFEST, Reason, Releases
+from recsys_assets.releases.release_events import ChangedMeanwhile
 from recsys_assets.storage import MissingArtifact, MissingPartition, StorageUnavailable, Store, s3
 from recsys_assets.storage.filesystem import children, write_if_absent
 from recsys_assets_tests.storage import s3_proxy as faults

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from recsys_assets.events.ingest import ingest
 from recsys_assets.events.sources.parquet import ParquetSource
-from recsys_assets.serving.promotion import promote
+from recsys_assets.rollout.promotion import promote
 from recsys_assets.storage import Store
 from recsys_assets.storefront import event_service, recommend_service
 from recsys_assets.storefront.event_intake import connect

@@ -11,8 +11,8 @@ from fastapi import HTTPException
 from fastapi.concurrency import run_in_threadpool
 from fastapi.testclient import TestClient
 
-from recsys_assets.serving.seen_items import SeenItems
-from recsys_assets.serving.seen_settings import FilterSettings
+from recsys_assets.pipeline.seen_items import SeenItems
+from recsys_assets.pipeline.seen_settings import FilterSettings
 from recsys_assets.storefront import event_service as module
 from recsys_assets.storefront.access import Tokens
 from recsys_assets.storefront.event_intake import DEFAULT_LIMITS, Limits, connect

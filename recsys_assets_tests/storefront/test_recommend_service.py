@@ -14,7 +14,7 @@ from recsys_assets.storefront.recommend_service import (
     Limits,
     recommend_service,
 )
-from recsys_assets_tests.bench_serving import fake_server
+from recsys_assets_tests.benchmarks.serving import fake_server
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.storefront.fake_triton import FakeTriton
 from recsys_assets_tests.waiting import reached, until

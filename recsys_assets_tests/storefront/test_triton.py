@@ -3,9 +3,9 @@ import asyncio
 import numpy as np
 import pytest
 
-from recsys_assets.serving.client import RequestClass
-from recsys_assets.serving.requests import InvalidRequest
+from recsys_assets.pipeline.requests import InvalidRequest
 from recsys_assets.storefront.triton import Triton, request_tensors
+from recsys_assets.triton.client import RequestClass
 from recsys_assets_tests.storefront.fake_triton import FakeTriton
 
 

@@ -15,10 +15,10 @@ from datetime import date
 from pathlib import Path
 
 from recsys_assets.events.sources import open_source
-from recsys_assets.replay.daemon import ReplayStuck
-from recsys_assets.replay.load import BrokenLoad
-from recsys_assets.serving.processes import ServiceError
+from recsys_assets.runtime.processes import ServiceError
 from recsys_assets.settings import REPOSITORY
+from replay.daemon import ReplayStuck
+from replay.load import BrokenLoad
 from tools.living_shop.clock import LIBRARY, Clock
 from tools.living_shop.deliveries import Deliveries
 from tools.living_shop.life import live

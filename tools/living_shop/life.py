@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from recsys_assets.definitions import daily_loop
-from recsys_assets.instance import open_instance
-from recsys_assets.replay.daemon import DagsterDaemon, running_daemon
-from recsys_assets.replay.load import Answer, Load
-from recsys_assets.retraining.sensors import SENSORS
-from recsys_assets.serving import services
+from recsys_assets.defs.retraining.sensors import SENSORS
+from recsys_assets.defs.runs.instance import open_instance
+from recsys_assets.services import deployment
 from recsys_assets.storage.filesystem import write_atomically
+from replay.daemon import DagsterDaemon, running_daemon
+from replay.load import Answer, Load
 from tools.living_shop.clock import Clock
 from tools.living_shop.deliveries import Deliveries
 from tools.living_shop.shop import RECSYS, Shop
@@ -89,7 +89,7 @@ def live(shop: Shop, deliveries: Deliveries, clock: Clock, say: Say) -> dict[str
                     say(f"different: {difference}")
                 return write_summary(shop.summary, instance, deliveries, plan.days, comparison)
         finally:
-            services.down(settings)
+            deployment.down(settings)
 
 
 def _deliver_what_is_due(shop: Shop, deliveries: Deliveries, clock: Clock) -> None:

@@ -1,0 +1,144 @@
+"""Plots for asset metadata, as Markdown with the image inside.
+
+Plots for asset metadata, as Markdown with the image inside.
+
+Plots of a training, as Markdown with the PNG inside.
+
+The calibration plot.
+
+The evaluation as a picture: one panel per metric, one bar per method, whiskers for 95 %.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+import numpy
+import numpy as np
+import pyarrow as pa
+
+from recsys_assets.models.dlrm_training import CalibrationBin
+from recsys_assets.models.training import EPOCH, series
+from recsys_assets.terminal.figures import as_markdown, as_png
+
+_SIZE = (9.0, 3.2)
+_PANELS = {
+    "recall_at_10": "recall@10",
+    "recall_at_100": "recall@100",
+    "ndcg_at_10": "NDCG@10",
+}
+_MODEL = "#1f6f8b"
+_BASELINE = "#b8c4cc"
+
+
+def rows_per_day(days: Sequence[date], series: Mapping[str, Sequence[int]]) -> str:
+    """Markdown with one line per series over the days.
+
+    Args:
+        days: the days in order, at least one.
+        series: for each name, a count per day.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 2.6), layout="constrained")
+    axes = figure.subplots()
+    for name, counts in series.items():
+        axes.plot(numpy.array(days, "datetime64[D]"), numpy.array(counts), linewidth=1, label=name)
+    axes.set_ylabel("rows per day")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, loc="upper right")
+    return as_markdown(as_png(figure), "rows per day")
+
+
+def examples_per_week(timestamps: pa.ChunkedArray) -> str:
+    """Markdown with the number of examples in each week.
+
+    Args:
+        timestamps: When, [n], at least one.
+    """
+    from matplotlib.figure import Figure
+
+    weeks = timestamps.to_numpy().astype("datetime64[W]")
+    figure = Figure(figsize=(8, 2.6), layout="constrained")
+    axes = figure.subplots()
+    week, count = np.unique(weeks, return_counts=True)
+    axes.step(week.astype("datetime64[D]"), count, where="post", linewidth=1)
+    axes.set_ylabel("examples per week")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    return as_markdown(as_png(figure), "examples per week")
+
+
+def learning_curves(history: Sequence[Mapping[str, float]], shown: Sequence[str]) -> str:
+    """Loss and the validation figures `shown` over the epochs, as Markdown."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(series(history, EPOCH), series(history, "loss"), marker="o")
+    left.set(title="training loss", xlabel="epoch")
+    for name in shown:
+        values = series(history, name)
+        right.plot(range(1, len(values) + 1), values, marker="o", label=name.replace("_", " "))
+    right.set(title="validation week", xlabel="epoch")
+    right.legend(frameon=False)
+    for axes in (left, right):
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.spines[["top", "right"]].set_visible(False)
+    return as_markdown(as_png(figure), "learning curves")
+
+
+def calibration_plot(bins: Sequence[CalibrationBin]) -> str:
+    """Observed against predicted rate of purchases, as Markdown with the PNG inside."""
+    from matplotlib.figure import Figure
+
+    predicted = [part["predicted"] for part in bins]
+    observed = [part["observed"] for part in bins]
+    figure = Figure(figsize=(4.2, 4.0), layout="constrained")
+    axes = figure.subplots()
+    limit = 1.05 * max(*predicted, *observed)
+    axes.plot([0, limit], [0, limit], color="0.7", linewidth=1)
+    axes.plot(predicted, observed, marker="o")
+    axes.set(
+        title="calibration, validation week",
+        xlabel="predicted probability",
+        ylabel="share of purchases",
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    return as_markdown(as_png(figure), "calibration")
+
+
+def plot_evaluation(table: pa.Table, models: set[str], segment: str = "all") -> bytes:
+    """Bars of one segment as PNG bytes; methods in `models` stand out from baselines."""
+    from matplotlib.figure import Figure
+
+    rows = [row for row in table.to_pylist() if row["segment"] == segment][::-1]
+    names = [row["method"] for row in rows]
+    colours = [_MODEL if name in models else _BASELINE for name in names]
+    figure = Figure(figsize=(10, 0.42 * len(rows) + 1.2), layout="constrained")
+    panels = figure.subplots(1, len(_PANELS), sharey=True)
+    for axes, (column, title) in zip(panels, _PANELS.items(), strict=True):
+        values = [row[column] for row in rows]
+        below = [row[column] - row[f"{column}_low"] for row in rows]
+        above = [row[f"{column}_high"] - row[column] for row in rows]
+        axes.barh(
+            names,
+            values,
+            xerr=[below, above],
+            color=colours,
+            error_kw={"ecolor": "#444444", "elinewidth": 1, "capsize": 2},
+        )
+        for place, (name, value) in enumerate(zip(names, values, strict=True)):
+            axes.annotate(
+                f"{value:.4f}",
+                (0, place),
+                (4, 0),
+                textcoords="offset points",
+                va="center",
+                color="white" if name in models and value > 0 else "black",
+            )
+        axes.locator_params(axis="x", nbins=4)
+        axes.set_title(title, loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("mean over households, whiskers: 95 % bootstrap interval", fontsize=9)
+    return as_png(figure)
