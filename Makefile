@@ -29,11 +29,11 @@ demo: setup ## Build the whole recommender from raw data and answer requests wit
 
 replay: setup-console ## Replay the autumn after the demo as live traffic; it maintains itself
 	recsys demo
-	recsys replay
+	python -m replay
 
 replay-fast: setup-console ## The same, two weeks of it
 	recsys demo
-	recsys replay --days 14
+	python -m replay --days 14
 
 living-shop: setup-console setup-test ## A recorded shop lives for a month with nobody touching it; OPTIONS="--households 300"
 	python -m tools.living_shop $(OPTIONS)

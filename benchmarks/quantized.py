@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks import quantized_probe
 from benchmarks import quantized_quality as quality
 from benchmarks.quantized_report import as_markdown, plot
-from recsys_assets.pipeline.offline import OfflineRelease
+from recsys_assets.releases.offline import OfflineRelease
 from recsys_assets.releases.quantization import Precision, Sizes, quantize_release
 from recsys_assets.releases.release import Releases
 from recsys_assets.settings import Settings, load_settings

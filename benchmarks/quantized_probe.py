@@ -13,7 +13,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from recsys_assets.pipeline.offline import OfflineRelease, Sessions
+from recsys_assets.releases.offline import OfflineRelease, Sessions
 
 _WARM_UP = 50
 _MIB = 1024  # /proc counts in KiB

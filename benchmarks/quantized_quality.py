@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recsys_assets.pipeline.offline import OfflineRelease, Sessions
+from recsys_assets.releases.offline import OfflineRelease, Sessions
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -159,7 +159,7 @@ def overlap(slates: np.ndarray, baseline: np.ndarray) -> float:
 
 
 def _slates(items: Sequence[np.ndarray], position: Mapping[str, int]) -> np.ndarray:
-    from recsys_assets.evaluation.slates import PADDING
+    from recsys_assets.metrics import PADDING
 
     slates = np.full((len(items), _PLACES), PADDING, dtype=np.int32)
     for row, found in enumerate(items):

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.serving.machine import describe_machine
 from recsys_assets.defs.runs.instance import open_instance
-from recsys_assets.pipeline.offline import OfflineRelease
+from recsys_assets.releases.offline import OfflineRelease
 from recsys_assets.releases.release import Releases
 from recsys_assets.releases.rendering import ServingConfig
 from recsys_assets.retraining.candidate import WEIGHTS, DaySnapshot, offline_release, served_release

@@ -28,7 +28,7 @@ from benchmarks.slate_quality import (
 from benchmarks.slate_report import Row, as_markdown, plot
 from recsys_assets.evaluation.split import load_split
 from recsys_assets.pipeline.diversity import Diversity
-from recsys_assets.pipeline.offline import OfflineRelease
+from recsys_assets.releases.offline import OfflineRelease
 from recsys_assets.releases.release import Releases
 from recsys_assets.settings import Settings, load_settings
 from recsys_assets.storage import Store

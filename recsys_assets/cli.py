@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recsys_assets.exporter import commands as exporter
+from recsys_assets.releases import retention_commands as retention
 from recsys_assets.rollout import agent_command as serving
-from recsys_assets.rollout import retention_commands as retention
 from recsys_assets.settings import InvalidSetting, Settings, load_settings
 from recsys_assets.storefront import commands as storefront
 from recsys_assets.terminal.command import raw_output, shown
@@ -52,19 +52,12 @@ for folder in (serving, retention, exporter, storefront):
         main.add_command(command)
 
 
-def _require_console(module: str, target: str) -> None:
-    if find_spec(module) is None:
-        raise click.ClickException(
-            f"{module} is not installed, the demo does without it: start with `{target}`"
-        )
-
-
 @main.command()
 @click.pass_obj
 def demo(settings: Settings) -> None:
     """Build everything from raw data, serve it, and answer requests."""
     purpose = "build everything from raw data, serve it, ask it for slates"
-    with shown(settings, "demo", purpose) as screen:
+    with shown(settings, "recsys demo", purpose) as screen:
         screen.doing("loading Dagster and the asset graph")
         from recsys_assets.defs.runs.narrated_run import RunFailed
         from recsys_assets.demo import run_demo
@@ -75,41 +68,10 @@ def demo(settings: Settings) -> None:
         except InvalidSetting as error:
             raise click.ClickException(str(error)) from None
         except (RunFailed, deployment.ServiceError) as error:
-            raise _failed(settings, "demo", error) from None
-
-
-@main.command()
-@click.option(
-    "--days",
-    type=click.IntRange(min=1),
-    default=91,
-    show_default=True,
-    help="Days to replay, from today on.",
-)
-@click.option(
-    "--rate",
-    type=click.FloatRange(min=0, min_open=True),
-    default=50.0,
-    show_default=True,
-    help="Requests a second, all the time.",
-)
-@click.pass_obj
-def replay(settings: Settings, days: int, rate: float) -> None:
-    """Replay recorded days as live traffic, while the daemon keeps the recommender up to date."""
-    _require_console("evidently", "make replay")
-    purpose = f"send {days} recorded days as live traffic, {rate:g} requests a second"
-    with shown(settings, "replay", purpose) as screen:
-        screen.doing("loading Dagster and the asset graph")
-        from recsys_assets.services import deployment
-        from replay.daemon import ReplayStuck
-        from replay.load import BrokenLoad
-        from replay.prepare import NotPrepared
-        from replay.run import run_replay
-
-        try:
-            run_replay(settings, days, rate, screen)
-        except (NotPrepared, ReplayStuck, BrokenLoad, deployment.ServiceError) as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(
+                f"{error}\n`recsys demo` goes on from there once that is mended; what libraries "
+                f"printed is in {raw_output(settings, 'recsys demo')}"
+            ) from None
 
 
 @main.command()
@@ -117,7 +79,10 @@ def replay(settings: Settings, days: int, rate: float) -> None:
 @click.pass_obj
 def ui(settings: Settings, port: int) -> None:
     """Run the Dagster UI and daemon over the local instance."""
-    _require_console("dagster_webserver", "make ui")
+    if find_spec("dagster_webserver") is None:
+        raise click.ClickException(
+            "dagster_webserver is not installed, the demo does without it: start with `make ui`"
+        )
     click.echo(f"recsys ui: http://127.0.0.1:{port} within a minute. Home {settings.home}")
     from recsys_assets.defs.runs.instance import dagster_environment
     from recsys_assets.settings import REPOSITORY
@@ -168,9 +133,9 @@ def status(settings: Settings) -> None:
 @click.pass_obj
 def watch(settings: Settings, every: float, metrics_port: int | None) -> None:
     """Keep Valkey, Triton and the promoted release answering, until interrupted."""
-    from recsys_assets.rollout import watchdog
     from recsys_assets.rollout.watch_metrics import WatchMetrics
     from recsys_assets.runtime.stopping import told_to_stop
+    from recsys_assets.services import watchdog
     from recsys_assets.services.online_store_metrics import OnlineStoreMetrics
 
     stop = told_to_stop()
@@ -186,8 +151,7 @@ def watch(settings: Settings, every: float, metrics_port: int | None) -> None:
 @click.pass_obj
 def releases(settings: Settings) -> None:
     """Show every release, what became of it and why; * marks the live one."""
-    from recsys_assets.rollout import release_commands
-    from recsys_assets.services import deployment
+    from recsys_assets.services import deployment, release_commands
 
     for line in release_commands.as_lines(
         release_commands.summarize(deployment.releases(settings))
@@ -204,7 +168,7 @@ def releases(settings: Settings) -> None:
 def promote(settings: Settings, release: int, reason: str, by: str, force: bool) -> None:
     """Make RELEASE the live one; it is watched for some seconds, and taken back if it fails."""
     from recsys_assets.releases.release import Reason
-    from recsys_assets.rollout.release_commands import promote_by_hand
+    from recsys_assets.services.release_commands import promote_by_hand
 
     why = Reason(reason, by)
     _change_live_release(settings, lambda: promote_by_hand(settings, release, why, force))
@@ -217,7 +181,7 @@ def promote(settings: Settings, release: int, reason: str, by: str, force: bool)
 def rollback(settings: Settings, reason: str, by: str) -> None:
     """Go back to the release that was live before; the one left is not promoted again."""
     from recsys_assets.releases.release import Reason
-    from recsys_assets.rollout.release_commands import rollback_by_hand
+    from recsys_assets.services.release_commands import rollback_by_hand
 
     _change_live_release(settings, lambda: rollback_by_hand(settings, Reason(reason, by)))
 
@@ -239,14 +203,6 @@ def _change_live_release(settings: Settings, change: "Callable[[], Promoted]") -
         raise click.ClickException(str(error)) from None
     previous = "none" if changed.previous is None else changed.previous
     click.echo(f"release {changed.release} is live; a rollback goes back to {previous}")
-
-
-def _failed(settings: Settings, command: str, error: Exception) -> click.ClickException:
-    """The last words of a command that can be run again."""
-    return click.ClickException(
-        f"{error}\n`recsys {command}` goes on from there once that is mended; what libraries "
-        f"printed is in {raw_output(settings, command)}"
-    )
 
 
 def _print_status(settings: Settings) -> None:

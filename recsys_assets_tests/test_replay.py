@@ -1,4 +1,4 @@
-"""`recsys replay` over a small shop that changes: the whole loop, on real services and the daemon.
+"""`python -m replay` over a small shop that changes: the whole loop, on real services.
 
 The shop launches products and raises its prices on the first day that the release of the demo
 does not know, and the replay begins some days later.
@@ -17,13 +17,13 @@ from recsys_assets.pipeline.request_log import STREAM
 from recsys_assets.runtime.processes import Daemon
 from recsys_assets.storage import Store
 from recsys_assets_tests.conftest import free_port
-from recsys_assets_tests.small_deployment import REPLAYED, USERS, SmallDeployment
+from recsys_assets_tests.small_deployment import REPLAY, REPLAYED, USERS, SmallDeployment
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200), pytest.mark.slow]
 
 FIRST, SECOND = REPLAYED
 SETTINGS = {"RECSYS_TODAY": FIRST, "RECSYS_DRIFT_DAYS": "2/2"}
-REPLAY = ("replay", "--days", "2")
+TWO_DAYS = [*REPLAY, "--days", "2"]
 SESSIONS = USERS // 3
 
 
@@ -41,7 +41,7 @@ def deployment(tmp_path_factory):
 def killed(deployment):
     """The replay, killed with SIGKILL while it sends the second day's sessions."""
     log = deployment.home.parent / "replay.log"
-    process = deployment.begin(log, *REPLAY, **SETTINGS)
+    process = deployment.begin(log, TWO_DAYS, **SETTINGS)
     with redis.Redis.from_url(deployment.online_store_url) as client:
         while FIRST not in log.read_text() or client.xlen(STREAM) < SESSIONS // 4:
             assert process.poll() is None, log.read_text()
@@ -54,7 +54,7 @@ def killed(deployment):
 @pytest.fixture(scope="module")
 def resumed(deployment, killed):
     """The same replay, started again."""
-    done = deployment.recsys(*REPLAY, **SETTINGS)
+    done = deployment.run(TWO_DAYS, **SETTINGS)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -149,14 +149,14 @@ def test_the_summary_is_complete(deployment, summary):
 
 
 def test_done_again_it_repeats_no_day(deployment, summary):
-    again = deployment.recsys(*REPLAY, **SETTINGS)
+    again = deployment.run(TWO_DAYS, **SETTINGS)
 
     assert again.returncode == 0, again.stdout + again.stderr
     assert days_told(again.stdout) == []
 
 
 def test_days_beyond_the_recorded_ones_are_refused(deployment):
-    refused = deployment.recsys("replay", "--days", "4", **SETTINGS)
+    refused = deployment.run([*REPLAY, "--days", "4"], **SETTINGS)
 
     assert refused.returncode == 1
     assert "replay at most 3 days" in refused.stderr

@@ -121,7 +121,7 @@ class DagsterDaemon:
 
     def __str__(self) -> str:
         return (
-            f"see {self.process.log_file}, then run `recsys replay` again, which goes on where "
+            f"see {self.process.log_file}, then run `python -m replay` again, which goes on where "
             "it stopped"
         )
 

@@ -1,4 +1,4 @@
-"""`recsys replay`: recorded days as live traffic, with the real daemon doing all the rest.
+"""`python -m replay`: recorded days as live traffic, with the real daemon doing all the rest.
 
 For each day: its sessions are sent to the running Triton as they came. The day is closed, and the
 daemon measures it, and fine-tunes, judges, promotes or rolls back what its sensors ask for; for as
@@ -17,11 +17,11 @@ from functools import partial
 import dagster as dg
 import numpy as np
 
-from recsys_assets.definitions import daily_loop
+from recsys_assets.defs.jobs import daily_loop
 from recsys_assets.defs.runs.instance import open_instance
 from recsys_assets.monitoring.closed_days import close_day, closed_days
 from recsys_assets.monitoring.sessions import purchased_before
-from recsys_assets.pipeline.offline import OfflineRelease
+from recsys_assets.releases.offline import OfflineRelease
 from recsys_assets.releases.release import Releases
 from recsys_assets.services import deployment
 from recsys_assets.settings import Settings
@@ -38,7 +38,7 @@ from replay.record import DayRecord, read_days, write_day, write_slates
 from replay.summary import write_summary
 from replay.traffic import DayTraffic
 
-_GOES_ON = "`recsys replay` goes on with the day at which it was"
+_GOES_ON = "`python -m replay` goes on with the day at which it was"
 
 
 def run_replay(settings: Settings, days: int, rate: float, screen: Screen) -> None:
@@ -182,7 +182,7 @@ class _Replay:
         if refused and len(refused) == len(answers):
             raise ReplayStuck(
                 f"none of the {len(refused)} requests of {traffic.day} was answered "
-                f"({refused[0]}): `recsys status` says more; then run `recsys replay` again"
+                f"({refused[0]}): `recsys status` says more; then run `python -m replay` again"
             )
         purchased = purchased_before(self._store, traffic.day)
         frozen = self._frozen.answer(traffic.sessions, purchased)

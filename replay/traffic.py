@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys_assets.monitoring.sessions import sessions_of, to_sessions
-from recsys_assets.pipeline.offline import Sessions
 from recsys_assets.pipeline.request_log import new_request_id
+from recsys_assets.releases.offline import Sessions
 from recsys_assets.storage import Store
 
 

@@ -18,8 +18,9 @@ from typing import Protocol
 
 import numpy as np
 
-from recsys_assets.evaluation.slates import DEPTH, PADDING, Scorer, rank, require_ranked
+from recsys_assets.evaluation.slates import DEPTH, Scorer, rank, require_ranked
 from recsys_assets.evaluation.split import Split, user_columns
+from recsys_assets.metrics import PADDING
 from recsys_assets.models.catalogue_snapshot import CatalogueSnapshot
 from recsys_assets.models.index.index_kinds import CANDIDATES, DEEPER, ENOUGH, RANKED
 from recsys_assets.models.towers import read_embeddings, read_item_ids

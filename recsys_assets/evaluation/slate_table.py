@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys_assets.evaluation.slates import DEPTH, PADDING
+from recsys_assets.evaluation.slates import DEPTH
 from recsys_assets.evaluation.split import Split
+from recsys_assets.metrics import PADDING
 
 SCHEMA = pa.schema(
     [

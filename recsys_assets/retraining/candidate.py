@@ -20,8 +20,8 @@ from recsys_assets.models.index.index_tuning import parameters_for
 from recsys_assets.models.purchase_counts import Tastes, counted
 from recsys_assets.models.towers import read_embeddings, write_embeddings
 from recsys_assets.models.training_data import interactions
-from recsys_assets.pipeline.offline import OfflineRelease
 from recsys_assets.pipeline.rank import RankStage, most_popular
+from recsys_assets.releases.offline import OfflineRelease
 from recsys_assets.releases.release import Releases
 from recsys_assets.releases.rendering import Parts, ServingConfig
 from recsys_assets.storage import Store

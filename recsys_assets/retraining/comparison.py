@@ -16,7 +16,7 @@ import polars as pl
 from recsys_assets.events.ids import distinct
 from recsys_assets.metrics import Estimate, bootstrap, ndcg, recall
 from recsys_assets.monitoring.sessions import sessions_of, to_sessions
-from recsys_assets.pipeline.offline import Sessions
+from recsys_assets.releases.offline import Sessions
 from recsys_assets.retraining.gate import DATA, NEWEST, OLDER
 from recsys_assets.storage import Store
 

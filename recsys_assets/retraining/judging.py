@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys_assets.pipeline.offline import OfflineRelease
+from recsys_assets.releases.offline import OfflineRelease
 from recsys_assets.releases.release import Releases
 from recsys_assets.releases.rendering import ServingConfig
 from recsys_assets.retraining.candidate import (

@@ -27,9 +27,9 @@ from recsys_assets.releases.release import MissingRelease
 from recsys_assets.releases.release_events import Promoted, UnreadableRecord
 from recsys_assets.rollout.faults import probe
 from recsys_assets.rollout.following import Following, Wanted
+from recsys_assets.rollout.healing import correct, heal
 from recsys_assets.rollout.single_server import LiveServer, is_ready, load_beside, switch
 from recsys_assets.rollout.watch_metrics import WatchMetrics
-from recsys_assets.rollout.watchdog import correct, heal
 from recsys_assets.runtime.processes import ServiceError
 from recsys_assets.triton import model_processes
 from recsys_assets.triton.client import is_live

@@ -24,7 +24,7 @@ from recsys_assets.terminal.screen import Screen
 
 def raw_output(settings: Settings, command: str) -> Path:
     """Where what libraries print while a command runs is found after it."""
-    return settings.home / "log" / f"{command}.log"
+    return settings.home / "log" / f"{command.split()[-1]}.log"
 
 
 @contextmanager
@@ -33,11 +33,11 @@ def shown(settings: Settings, command: str, purpose: str) -> Iterator[Screen]:
 
     Args:
         settings: of the deployment.
-        command: name of the command.
+        command: as it is typed; its last word names the log of what libraries print.
         purpose: what it does, after its name.
     """
     click.echo(
-        f"recsys {command}: {purpose}. Source {settings.source}, today {settings.today}, "
+        f"{command}: {purpose}. Source {settings.source}, today {settings.today}, "
         f"home {settings.home}"
     )
     with (

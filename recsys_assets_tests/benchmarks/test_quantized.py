@@ -11,7 +11,7 @@ from benchmarks.quantized import BASELINE, VARIANTS
 from benchmarks.quantized_probe import read_sessions, write_sessions
 from benchmarks.quantized_quality import METRICS, Graded, Questions, compare, overlap
 from benchmarks.quantized_report import as_markdown, plot
-from recsys_assets.pipeline.offline import Answers, Sessions
+from recsys_assets.releases.offline import Answers, Sessions
 from recsys_assets.releases.quantization import Sizes
 
 _SIZE = {"before": 4 << 20, "after": 1 << 20}

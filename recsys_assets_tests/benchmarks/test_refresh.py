@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import refresh
 from benchmarks.refresh import METHODS, run
-from recsys_assets.pipeline.offline import Sessions
+from recsys_assets.releases.offline import Sessions
 from recsys_assets.releases.release import MANIFEST, Reason, Releases
 from recsys_assets.retraining.comparison import LabelledDay
 from recsys_assets.settings import load_settings

@@ -15,9 +15,9 @@ from benchmarks.slate_quality import (
 )
 from recsys_assets.metrics import hits, ndcg
 from recsys_assets.pipeline.diversity import Diversity, Sampling, arrange
-from recsys_assets.pipeline.offline import OfflineRelease, Sessions
 from recsys_assets.pipeline.rank import RankStage, most_popular
 from recsys_assets.pipeline.retrieve import Depth
+from recsys_assets.releases.offline import OfflineRelease, Sessions
 from recsys_assets_tests.evaluation.tiny import matrix, random_split
 
 UNCHANGED = Diversity(trade_off=1.0, pool=50)

@@ -155,7 +155,7 @@ def test_only_stages_that_nothing_is_made_from_are_images() -> None:
     [
         ("recsys_assets", False),
         ("recsys_assets/cli.py", False),
-        ("recsys_assets/serving/__pycache__", True),
+        ("recsys_assets/rollout/__pycache__", True),
         ("requirements/images/serving.txt", False),
         ("requirements/models.txt", True),
         ("k8s/images/orchestration/hadoop-aws.pom.xml", False),

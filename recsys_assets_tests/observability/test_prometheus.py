@@ -14,8 +14,8 @@ import pytest
 from recsys_assets.releases.release import Reason
 from recsys_assets.rollout.promotion import promote
 from recsys_assets.rollout.watch_metrics import WatchMetrics
-from recsys_assets.rollout.watchdog import heal_services
 from recsys_assets.services import deployment
+from recsys_assets.services.watchdog import heal_services
 from recsys_assets.settings import REPOSITORY
 from recsys_assets.triton.client import RecommendClient
 from recsys_assets_tests.conftest import free_port

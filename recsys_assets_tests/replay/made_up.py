@@ -5,7 +5,7 @@ import threading
 import numpy as np
 from tritonclient.utils import InferenceServerException
 
-from recsys_assets.pipeline.offline import Sessions
+from recsys_assets.releases.offline import Sessions
 from recsys_assets.triton.client import Recommendation
 from replay.load import Answer
 from replay.traffic import DayTraffic, Request

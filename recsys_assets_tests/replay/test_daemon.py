@@ -68,7 +68,7 @@ def test_a_failed_run_that_is_repeated_is_waited_for(instance, running):
 def test_a_daemon_that_ended_is_not_waited_for(running, process):
     process.stop()
 
-    with pytest.raises(ReplayStuck, match=r"daemon ended while .*daemon\.log.*recsys replay"):
+    with pytest.raises(ReplayStuck, match=r"daemon ended while .*daemon\.log.*python -m replay"):
         running.wait_for_day("daily_loop", DAY)
 
 

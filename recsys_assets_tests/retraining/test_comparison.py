@@ -3,7 +3,7 @@ from math import log2
 import numpy as np
 import pytest
 
-from recsys_assets.pipeline.offline import Sessions
+from recsys_assets.releases.offline import Sessions
 from recsys_assets.retraining.comparison import (
     LabelledDay,
     as_markdown,

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsys_assets.pipeline.offline import Answers, Sessions
+from recsys_assets.releases.offline import Answers, Sessions
 from recsys_assets.retraining import judging
 from recsys_assets.retraining.comparison import LabelledDay
 from recsys_assets.retraining.gate import DATA, NEWEST, OLDER, GateRules, Spans

@@ -20,6 +20,7 @@ from recsys_assets.releases.release import Reason
 from recsys_assets.releases.release_writing import CorruptRelease
 from recsys_assets.rollout import single_server
 from recsys_assets.rollout.guard import Guard
+from recsys_assets.rollout.healing import heal
 from recsys_assets.rollout.promotion import (
     GuardTripped,
     PromotionError,
@@ -27,9 +28,9 @@ from recsys_assets.rollout.promotion import (
     promote_approved,
     rollback,
 )
-from recsys_assets.rollout.watchdog import heal, heal_services, watch
 from recsys_assets.services import deployment
 from recsys_assets.services.valkey import Valkey
+from recsys_assets.services.watchdog import heal_services, watch
 from recsys_assets.triton.client import RecommendClient
 from recsys_assets.triton.server import Triton
 from recsys_assets_tests.serving.fixtures import kill_processes

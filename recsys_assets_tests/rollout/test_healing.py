@@ -11,12 +11,13 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from recsys_assets.releases.release import Reason
+from recsys_assets.rollout.healing import heal
 from recsys_assets.rollout.promotion import promote
 from recsys_assets.rollout.watch_metrics import WatchMetrics
-from recsys_assets.rollout.watchdog import heal, heal_services, watch
 from recsys_assets.runtime.processes import ServiceError
 from recsys_assets.services import deployment
 from recsys_assets.services.online_store_metrics import OnlineStoreMetrics
+from recsys_assets.services.watchdog import heal_services, watch
 from recsys_assets.triton import model_processes
 from recsys_assets.triton.client import RecommendClient
 from recsys_assets.triton.server import Triton

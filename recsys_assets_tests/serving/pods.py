@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from recsys_assets_tests.serving.fixtures import settings_in
 from recsys_assets_tests.serving.tiny_release import AT
 from recsys_assets_tests.waiting import LIMIT, ended
 
+_SENDERS = 64
 LARGE = PodSize(memory=3 << 30, models=2 << 30)
 # Whether or not the command line knows the command.
 _AGENT = (
@@ -144,6 +146,7 @@ class Storefront:
         self._pods, self._service = pods, service
         self._ready: list[Pod] = []
         self._clients: dict[str, RecommendClient] = {}
+        self._connecting = threading.Lock()
         self._done = threading.Event()
         self.outcomes = Counter[str]()
 
@@ -155,14 +158,15 @@ class Storefront:
             self.look()
 
     def pace(self, per_second: float) -> None:
-        senders, due = [], time.monotonic()
-        while not self._done.is_set():
-            senders.append(threading.Thread(target=self.send, args=(len(senders),)))
-            senders[-1].start()
-            due += 1 / per_second
-            time.sleep(max(0.0, due - time.monotonic()))
-        for sender in senders:
-            sender.join()
+        sent, due = [], time.monotonic()
+        # No thread for each request: the HTTP client opens files in every thread, for good.
+        with ThreadPoolExecutor(_SENDERS) as senders:
+            while not self._done.is_set():
+                sent.append(senders.submit(self.send, len(sent)))
+                due += 1 / per_second
+                time.sleep(max(0.0, due - time.monotonic()))
+        for request in sent:
+            request.result()
 
     def send(self, number: int) -> None:
         if self._service:
@@ -175,7 +179,10 @@ class Storefront:
             self.outcomes[f"no pod is ready: {said}"] += 1
             return
         address = ready[number % len(ready)].settings.triton_grpc
-        self.ask(self._clients.setdefault(address, RecommendClient(address, probe=True)))
+        with self._connecting:
+            if address not in self._clients:
+                self._clients[address] = RecommendClient(address, probe=True)
+        self.ask(self._clients[address])
 
     def ask(self, client: RecommendClient) -> None:
         try:

@@ -14,8 +14,8 @@ from recsys_assets.events.purchases import purchased_items
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
 from recsys_assets.features.reader import PROJECT, OnlineUserFeatures, entity_key, field_name
-from recsys_assets.pipeline.offline import OfflineRelease, Sessions
 from recsys_assets.pipeline.seen_items import SeenItems
+from recsys_assets.releases.offline import OfflineRelease, Sessions
 from recsys_assets.releases.release import Reason
 from recsys_assets.releases.rendering import Origin, Parts, ServingConfig, render
 from recsys_assets.rollout.canary import TemporaryServer, canaries, check_release, measure

@@ -17,14 +17,14 @@ COMMAND = """
 import subprocess, sys, time
 from functools import partial
 from recsys_assets.terminal.interrupt import stopping_what_was_started
-from recsys_assets.serving import services
+from recsys_assets.services import deployment
 from recsys_assets.services.valkey import Valkey
 from recsys_assets.settings import load_settings
 from recsys_assets.terminal.screen import Screen
 
 settings = load_settings()
 with Screen(sys.stdout) as screen:
-    stop = partial(services.stop_those, settings)
+    stop = partial(deployment.stop_those, settings)
     with stopping_what_was_started(screen, stop, ["go on with this"]):
 {work}
 """

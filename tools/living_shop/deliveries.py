@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_assets.events.contract import INTERACTIONS, LATE_DAYS, PROMOTIONS
-from recsys_assets.pipeline.offline import Sessions
+from recsys_assets.releases.offline import Sessions
 from recsys_assets.storage.filesystem import replacing
 from replay.traffic import DayTraffic
 from tools.living_shop.catalogue import Catalogue

@@ -10,7 +10,7 @@ from datetime import time as time_of_day
 from pathlib import Path
 from typing import Any
 
-from recsys_assets.definitions import daily_loop
+from recsys_assets.defs.jobs import daily_loop
 from recsys_assets.defs.retraining.sensors import SENSORS
 from recsys_assets.defs.runs.instance import open_instance
 from recsys_assets.services import deployment

@@ -4,7 +4,6 @@ from recsys_assets.settings import InvalidSetting, Settings
 
 INSTEAD = {
     "demo": "start the job initial_pipeline in Dagster's UI",
-    "replay": "a replay needs the recorded year and a machine of its own",
     "ui": "run `kubectl -n recsys port-forward service/dagster-dagster-webserver 3000`",
     "up": "kubectl apply starts Valkey and Triton, see k8s/",
     "down": "kubectl delete stops them, see k8s/",

@@ -12,8 +12,9 @@ import pytest
 import redis
 from dagster._core.utils import make_new_run_id
 
-from recsys_assets.definitions import correct_days, daily_loop, defs
+from recsys_assets.definitions import defs
 from recsys_assets.defs.configuration import AnswerStream
+from recsys_assets.defs.jobs import correct_days, daily_loop
 from recsys_assets.defs.monitoring import sensors
 from recsys_assets.defs.monitoring.sensors import (
     _FOLLOWING,

@@ -169,7 +169,7 @@ SEARCH_THERE = """
 import sys
 from pathlib import Path
 import numpy as np
-from recsys_assets.retrieval import index
+from recsys_assets.models.index import index
 folder, kind, action = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 vectors = np.load(folder / "vectors.npy")
 if action == "write":

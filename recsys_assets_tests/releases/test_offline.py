@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from recsys_assets.pipeline.offline import History, OfflineRelease, Sessions
 from recsys_assets.pipeline.pipeline import Effort, Pipeline
 from recsys_assets.pipeline.query import QueryStage
 from recsys_assets.pipeline.requests import Requests
 from recsys_assets.pipeline.retrieve import Depth, RetrieveStage
+from recsys_assets.releases.offline import History, OfflineRelease, Sessions
 from recsys_assets_tests.serving.made_up_stages import (
     AT,
     Index,

@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from recsys_assets.releases import retention
-from recsys_assets.rollout.retention_commands import clean
+from recsys_assets.releases.retention_commands import clean
 from recsys_assets_tests.serving.fixtures import settings_in
 from recsys_assets_tests.serving.retained import PARTS, Shop, age
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from recsys_assets.releases.release import MANIFEST, Reason, Releases
-from recsys_assets.rollout.release_commands import as_lines, summarize
+from recsys_assets.services.release_commands import as_lines, summarize
 from recsys_assets.storage import Store
 
 

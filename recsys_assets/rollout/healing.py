@@ -1,17 +1,14 @@
-"""How what is wrong with the embedded services is put right without a person.
+"""How what is wrong with a running server is put right without a person.
 
-A process that dies is started again, a model process that dies is loaded again (Triton does not do
-that by itself, and reports such a model as ready), and a server that answers with another release
-than the promoted one, as after a promotion that was killed half-way, is brought to it. On
-Kubernetes the first is the kubelet's work, the second and third are done by `agent.py` in each pod.
-What is wrong is found out in `faults.py`.
+A model process that dies is loaded again (Triton does not do that by itself, and reports such a
+model as ready), and a server that answers with another release than the promoted one, as after a
+promotion that was killed half-way, is brought to it. What is wrong is found out in `faults.py`.
 """
 
 import logging
-from collections.abc import Callable, Iterator
 
 from recsys_assets.releases.release import MissingRelease, Promoted
-from recsys_assets.rollout.faults import Fault, Seen, look
+from recsys_assets.rollout.faults import Seen, look
 from recsys_assets.rollout.model_control import prove, unload
 from recsys_assets.rollout.release_target import PromotionError
 from recsys_assets.rollout.single_server import (
@@ -24,14 +21,7 @@ from recsys_assets.rollout.single_server import (
     switch,
 )
 from recsys_assets.rollout.watch_metrics import WatchMetrics
-from recsys_assets.runtime.processes import ServiceError
-from recsys_assets.services.deployment import embedded_server, releases, up
-from recsys_assets.services.valkey import Valkey
-from recsys_assets.settings import Settings
 from recsys_assets.triton import model_processes
-from recsys_assets.triton.server import Triton
-
-# With a load of some seconds this leaves a dead process five seconds from its end to its return.
 
 _LOG = logging.getLogger(__name__)
 
@@ -75,69 +65,6 @@ def heal(
         serve_promoted(present, server)
     metrics.healed(fault.kind)
     return fault.text
-
-
-def heal_services(settings: Settings, metrics: WatchMetrics | None = None) -> list[str]:
-    """Looks at Valkey, Triton and the release once; returns what was wrong and has been healed.
-
-    Raises:
-        ServiceError: what is wrong cannot be healed; the message says what to do.
-    """
-    metrics = metrics or WatchMetrics()
-    down = _down(settings, metrics)
-    if down:
-        up(settings)
-        for fault in down:
-            metrics.healed(fault.kind)
-        return [fault.text for fault in down]
-    pid = Triton.of(settings).daemon.pid
-    try:
-        healed = heal(releases(settings), embedded_server(settings), pid, metrics)
-    except MissingRelease as error:
-        raise ServiceError(f"the promoted release is gone: {error}") from None
-    return [healed] if healed else []
-
-
-def watch(
-    settings: Settings,
-    every_seconds: float,
-    wait: Callable[[float], bool],
-    metrics: WatchMetrics | None = None,
-) -> Iterator[str]:
-    """Heals, and yields a line for whatever was healed or could not be.
-
-    A fault that stays is named once, not at every look.
-
-    Args:
-        settings: of the services.
-        every_seconds: between two looks.
-        wait: for that long; whether to end then, as `threading.Event.wait` says it.
-        metrics: to be kept.
-    """
-    metrics = metrics or WatchMetrics()
-    said: list[str] = []
-    while True:
-        try:
-            lines = [f"healed: {fault}" for fault in heal_services(settings, metrics)]
-        except ServiceError as error:
-            metrics.could_not_heal()
-            lines = [f"cannot be healed: {error}"]
-        if lines != said:
-            yield from lines
-        if wait(every_seconds):
-            return
-        said = lines
-
-
-def _down(settings: Settings, metrics: WatchMetrics) -> list[Fault]:
-    """The services that do not answer at all."""
-    faults = []
-    if not Valkey.of(settings).answers():
-        faults.append(Fault("store", "Valkey did not answer"))
-    if not Triton.of(settings).live():
-        faults.append(Fault("server", "Triton did not answer"))
-        metrics.saw_no_server()
-    return faults
 
 
 def _look(
