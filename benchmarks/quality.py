@@ -17,7 +17,7 @@ import dagster as dg
 import numpy as np
 
 from recsys_assets.definitions import build_definitions
-from recsys_assets.defs.jobs import initial_pipeline
+from recsys_assets.defs.graph.jobs import initial_pipeline
 from recsys_assets.defs.resources import StoreResource
 from recsys_assets.settings import Settings, load_settings
 from recsys_assets.storage import Store

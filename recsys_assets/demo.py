@@ -16,7 +16,7 @@ import dagster as dg
 import polars as pl
 
 from recsys_assets.definitions import build_definitions
-from recsys_assets.defs.jobs import initial_pipeline
+from recsys_assets.defs.graph.jobs import initial_pipeline
 from recsys_assets.defs.runs.instance import open_instance, run_tags, source_tags
 from recsys_assets.defs.runs.narrated_run import run_narrated
 from recsys_assets.defs.runs.reuse import as_begun, assets_to_materialize

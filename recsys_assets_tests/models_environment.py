@@ -105,13 +105,11 @@ class TrainedShop:
 
 def train_shop(folder: Path) -> TrainedShop:
     """Materializes both models, embeddings and index, in the models environment as Dagster does."""
-    from recsys_assets.defs import ranking, retrieval
-    from recsys_assets.defs import ranking as ranking_checks
-    from recsys_assets.defs import retrieval as retrieval_checks
+    from recsys_assets.defs.graph import ranking, retrieval
 
     store, instance = write_store(folder), dg.DagsterInstance.ephemeral()
     assets = dg.load_assets_from_modules((retrieval, ranking))
-    checks = dg.load_asset_checks_from_modules((retrieval_checks, ranking_checks))
+    checks = dg.load_asset_checks_from_modules((retrieval, ranking))
     result = dg.materialize(
         [*assets, *checks],
         instance=instance,

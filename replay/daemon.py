@@ -12,7 +12,7 @@ from typing import TypeVar
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorState, SensorInstigatorData
 
-from recsys_assets.defs.monitoring.sensors import ONGOING
+from recsys_assets.defs.graph.monitoring.sensors import ONGOING
 from recsys_assets.defs.runs.instance import dagster_environment
 from recsys_assets.runtime.processes import Daemon
 from recsys_assets.runtime.waiting import WaitedTooLong, wait_for

@@ -11,7 +11,7 @@ from datetime import date
 import dagster as dg
 
 from recsys_assets.definitions import build_definitions
-from recsys_assets.defs.jobs import daily_loop
+from recsys_assets.defs.graph.jobs import daily_loop
 from recsys_assets.defs.runs.narrated_run import RunFailed, run_narrated
 from recsys_assets.settings import Settings
 from recsys_assets.settings.days import days_between

@@ -17,7 +17,7 @@ from functools import partial
 import dagster as dg
 import numpy as np
 
-from recsys_assets.defs.jobs import daily_loop
+from recsys_assets.defs.graph.jobs import daily_loop
 from recsys_assets.defs.runs.instance import open_instance
 from recsys_assets.monitoring.closed_days import close_day, closed_days
 from recsys_assets.monitoring.sessions import purchased_before

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from recsys_assets.defs.monitoring.sensors import materializations_since, metadata_of
+from recsys_assets.defs.graph.monitoring.sensors import materializations_since, metadata_of
 from recsys_assets.releases.release import Releases
 from recsys_assets.settings import Settings
 from recsys_assets.storage import Store

@@ -1,6 +1,6 @@
 import pytest
 
-from recsys_assets.defs.features.lineage import column_sources
+from recsys_assets.defs.graph.features.lineage import column_sources
 from recsys_assets.features.declarations import FEATURE_SETS, ITEM_FEATURES, USER_FEATURES
 
 WINDOWED = ("events", "purchases", "spend", "distinct_items", "top_category")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from recsys_assets.defs.configuration import CandidateGate
+from recsys_assets.defs.graph.retraining import refreshes
 from recsys_assets.defs.resources import StoreResource, VectorIndex
-from recsys_assets.defs.retraining import refreshes
 from recsys_assets.defs.serving_resources import ServingResource
 from recsys_assets.releases.release import MANIFEST, MissingRelease, Reason, Releases
 from recsys_assets.retraining import refreshing

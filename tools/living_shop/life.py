@@ -10,8 +10,8 @@ from datetime import time as time_of_day
 from pathlib import Path
 from typing import Any
 
-from recsys_assets.defs.jobs import daily_loop
-from recsys_assets.defs.retraining.sensors import SENSORS
+from recsys_assets.definitions import defs
+from recsys_assets.defs.graph.jobs import daily_loop
 from recsys_assets.defs.runs.instance import open_instance
 from recsys_assets.services import deployment
 from recsys_assets.storage.filesystem import write_atomically
@@ -24,7 +24,9 @@ from tools.living_shop.summary import write_summary
 
 _SOON_SECONDS = 10
 _SENSORS = tuple(
-    sensor.name for sensor in SENSORS if (sensor.minimum_interval_seconds or 0) <= _SOON_SECONDS
+    sensor.name
+    for sensor in defs.sensors or ()
+    if (sensor.minimum_interval_seconds or 0) <= _SOON_SECONDS
 )
 _RATE = 50.0  # requests a second
 

@@ -13,7 +13,7 @@ import dagster as dg
 import polars as pl
 
 from recsys_assets.definitions import build_definitions
-from recsys_assets.defs.jobs import daily_loop
+from recsys_assets.defs.graph.jobs import daily_loop
 from recsys_assets.defs.runs.instance import open_instance
 from recsys_assets.defs.runs.narrated_run import run_narrated
 from recsys_assets.features.parity import Parity, sampled_parity

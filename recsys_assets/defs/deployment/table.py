@@ -23,6 +23,7 @@ import dagster as dg
 from recsys_assets.defs.configuration import AnswerStream, Attribution, CandidateGate
 from recsys_assets.defs.deployment.executors import in_pods
 from recsys_assets.defs.deployment.steps import Work
+from recsys_assets.defs.graph.retraining.resources import AlertHookResource, RetrainingPolicy
 from recsys_assets.defs.pipes.kubernetes import ModelsOnKubernetes
 from recsys_assets.defs.pipes.pipes import ModelsEnvironment, ModelsSubprocess
 from recsys_assets.defs.resources import (
@@ -32,7 +33,6 @@ from recsys_assets.defs.resources import (
     TextEncoderResource,
     VectorIndex,
 )
-from recsys_assets.defs.retraining.resources import AlertHookResource, RetrainingPolicy
 from recsys_assets.defs.serving_resources import ServingResource
 from recsys_assets.settings import Settings
 

@@ -7,7 +7,7 @@ import sys
 import dagster as dg
 import pytest
 
-from recsys_assets.defs.features.assets import ONLINE_STORE_POOL
+from recsys_assets.defs.graph.features.assets import ONLINE_STORE_POOL
 from recsys_assets.defs.runs.instance import dagster_environment, open_instance, process_tag
 from recsys_assets.settings import InvalidSetting, load_settings
 from recsys_assets_tests.defs.deployment import eks

@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from recsys_assets.definitions import build_definitions
-from recsys_assets.defs.jobs import initial_pipeline
+from recsys_assets.defs.graph.jobs import initial_pipeline
 from recsys_assets.defs.runs.narrated_run import MACHINE, MEASURED, Expected, expect, plan_of
 from recsys_assets.settings import SOURCES, load_settings
 
