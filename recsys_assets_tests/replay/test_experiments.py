@@ -48,7 +48,7 @@ def test_the_control_judges_what_history_has_beside_the_reference(
 ):
     recorded(settings, days)
     monkeypatch.setattr(
-        experiments.experiments, "stationary_control", lambda *args: {"days": args[-1]}
+        experiments.drift_experiments, "stationary_control", lambda *args: {"days": args[-1]}
     )
 
     assert found(settings)["control"] == {"days": judged}
@@ -60,6 +60,6 @@ def test_a_missing_day_is_named(settings, monkeypatch):
     def missing(*_):
         raise MissingPartition("interactions", "2017-03-01", "file:///shop/interactions")
 
-    monkeypatch.setattr(experiments.experiments, "stationary_control", missing)
+    monkeypatch.setattr(experiments.drift_experiments, "stationary_control", missing)
 
     assert "2017-03-01" in found(settings)["not_run"]["control"]

@@ -148,7 +148,7 @@ class TestWatch:
         def fail(*_):
             raise ServiceError("no server anywhere")
 
-        monkeypatch.setattr("recsys_assets.rollout.watchdog.heal_services", fail)
+        monkeypatch.setattr("recsys_assets.services.watchdog.heal_services", fail)
         metrics, looks = WatchMetrics(), []
 
         def told_at_the_third(_):

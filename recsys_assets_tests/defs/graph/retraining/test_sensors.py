@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
+from recsys_assets.definitions import defs
 from recsys_assets.defs.graph.retraining import resources
-from recsys_assets.defs.graph.retraining.sensors import SENSORS, TOLD_AGAIN, run_failure_alert
+from recsys_assets.defs.graph.retraining.sensors import TOLD_AGAIN, run_failure_alert
 from recsys_assets.monitoring.closed_days import close_day
 from recsys_assets.releases.release import MANIFEST, Reason, Releases
 from recsys_assets.retraining.alerts import (
@@ -24,7 +25,7 @@ from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 from recsys_assets_tests.retraining import toy_graph
 
-BY_NAME = {sensor.name: sensor for sensor in SENSORS}
+BY_NAME = {sensor.name: sensor for sensor in defs.sensors}
 
 
 class Loop:
