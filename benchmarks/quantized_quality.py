@@ -159,7 +159,7 @@ def overlap(slates: np.ndarray, baseline: np.ndarray) -> float:
 
 
 def _slates(items: Sequence[np.ndarray], position: Mapping[str, int]) -> np.ndarray:
-    from recsys_assets.metrics import PADDING
+    from recsys_assets.slates import PADDING
 
     slates = np.full((len(items), _PLACES), PADDING, dtype=np.int32)
     for row, found in enumerate(items):

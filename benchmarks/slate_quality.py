@@ -15,10 +15,11 @@ import numpy as np
 
 from recsys_assets.evaluation.split import Split, user_columns
 from recsys_assets.events.ids import distinct
-from recsys_assets.metrics import PADDING, Estimate, bootstrap, coverage, hits, ndcg, recall
+from recsys_assets.metrics import Estimate, bootstrap, coverage, hits, ndcg, recall
 from recsys_assets.pipeline.diversity import Diversity, Sampling, arrange, perturb
 from recsys_assets.releases.offline import OfflineRelease, Sessions
 from recsys_assets.settings.days import Days
+from recsys_assets.slates import PADDING
 from recsys_assets.storage import Store
 
 if TYPE_CHECKING:

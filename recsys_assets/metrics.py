@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recsys_assets.slates import PADDING
+
 if TYPE_CHECKING:
     from scipy import sparse
 
-PADDING = -1  # of a slate that is shorter than others
 RESAMPLES = 1000
 LEVEL = 0.95
 

@@ -1,9 +1,7 @@
-"""The pipeline's own parts, asked the evaluation's requests.
+"""The current models, asked the evaluation's requests.
 
-What runs here is what is served: the exported query tower, the stored index, the exported ranker.
-Their interfaces are spelled out below, so that this module says what it needs and no more.
-
-Opens the current models and asks them the evaluation's requests.
+What runs here is what is served: the exported query tower, the stored index, the pipeline's search
+for what was not bought yet, the exported ranker.
 
 Where the days after history are measured, item embeddings and index are the stored ones, as a
 release serves them. Where the last days of history are held out, those know what is asked; then
@@ -11,32 +9,28 @@ both are made here as of the day before, in the same way.
 """
 
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from recsys_assets.evaluation.slates import DEPTH, Scorer, rank, require_ranked
 from recsys_assets.evaluation.split import Split, user_columns
-from recsys_assets.metrics import PADDING
 from recsys_assets.models.catalogue_snapshot import CatalogueSnapshot
-from recsys_assets.models.index.index_kinds import CANDIDATES, DEEPER, ENOUGH, RANKED
+from recsys_assets.models.index.index_kinds import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.models.towers import read_embeddings, read_item_ids
+from recsys_assets.pipeline.query import Queries
+from recsys_assets.pipeline.requests import Requests
+from recsys_assets.pipeline.retrieve import Depth, Index, RetrieveStage
 from recsys_assets.runtime.pace import Progress, paced, silent, told
 from recsys_assets.settings.days import Days
+from recsys_assets.slates import DEPTH, PADDING, Scorer, rank, require_ranked
 from recsys_assets.storage import Store
 
 Columns = Mapping[str, np.ndarray]
+AS_SERVED = Depth(CANDIDATES, ENOUGH, RANKED)
 PARTS = ("two_tower", "item_embeddings", "item_index", "dlrm")
-
-
-class CandidateIndex(Protocol):
-    """`retrieval.index.ItemIndex`."""
-
-    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """float32 [n, d] to int64 rows [n, k], best first, and float32 scores [n, k]."""
 
 
 class CandidateRanker(Protocol):
@@ -44,15 +38,6 @@ class CandidateRanker(Protocol):
 
     def score(self, user_columns: Columns, timestamp: int, rows: np.ndarray) -> np.ndarray:
         """Columns of one user, epoch seconds and int64 item rows [m] to float32 [m]."""
-
-
-@dataclass(frozen=True)
-class Queries:
-    """The requests as the query tower sees them: `embeddings` float32 [n, d] and `columns`."""
-
-    embeddings: np.ndarray
-    columns: Columns
-    timestamps: np.ndarray
 
 
 def catalogue_rows(item_ids: list[str], split: Split, part: str) -> np.ndarray:
@@ -92,24 +77,39 @@ def retrieval_scorer(
     return lambda start, stop: queries.embeddings[start:stop] @ by_catalogue
 
 
+class _Bought:
+    """What each household has bought before its request, as `RetrieveStage` asks for it."""
+
+    def __init__(self, split: Split, item_rows: np.ndarray) -> None:
+        self._requests = {user: row for row, user in enumerate(split.requests.user_id.tolist())}
+        self._seen, self._item_rows = split.requests.seen, item_rows
+
+    def seen_rows(
+        self, user_ids: Sequence[str], rows: Sequence[np.ndarray]
+    ) -> Sequence[np.ndarray]:
+        return [
+            np.isin(self._item_rows[of_user], self._of(user))
+            for user, of_user in zip(user_ids, rows, strict=True)
+        ]
+
+    def _of(self, user: str) -> np.ndarray:
+        row = self._requests[user]
+        return self._seen.indices[self._seen.indptr[row] : self._seen.indptr[row + 1]]
+
+
 def two_stage_slates(
     queries: Queries,
-    index: CandidateIndex,
+    index: Index,
     ranker: CandidateRanker,
     item_rows: np.ndarray,
     split: Split,
-    candidates: int = CANDIDATES,
-    enough: int = ENOUGH,
-    ranked: int = RANKED,
+    depth: Depth = AS_SERVED,
     progress: Progress = silent,
 ) -> np.ndarray:
     """Retrieve, take out what was seen, rank: int32 [requests, 300] of catalogue rows, best first.
 
-    Behind those that are ranked come the others, as retrieved.
-
-    As in serving, seen items are taken out after the search, so a household that has bought many
-    of its candidates gets a shorter slate, padded with -1; should fewer than `enough` be left,
-    the search goes deeper for it.
+    Behind those that are ranked come the others, as retrieved. A household that has bought many of
+    its candidates may get a shorter slate, padded with -1.
 
     Args:
         queries: embedded requests.
@@ -117,50 +117,33 @@ def two_stage_slates(
         ranker: orders them.
         item_rows: catalogue row of each index row.
         split: says what each household has seen.
-        candidates: how many the index is asked for.
-        enough: how many a household must be left with.
-        ranked: the most that are ranked.
+        depth: how many the index is asked for, and are ranked.
         progress: counts ranked requests.
     """
-    slates = np.full((len(split.requests), DEPTH), PADDING, dtype=np.int32)
-    found = _unseen_candidates(queries.embeddings, index, item_rows, split, candidates, enough)
+    asked = split.requests
+    count = len(asked)
+    slates = np.full((count, DEPTH), PADDING, dtype=np.int32)
+    requests = Requests(
+        user_ids=asked.user_id.tolist(),
+        devices=asked.device.tolist(),
+        timestamps=asked.timestamp,
+        ks=np.ones(count, dtype=np.int64),
+        budgets=[""] * count,
+    )
+    retrieve = RetrieveStage(index, len(item_rows), _Bought(split, item_rows))
+    found = retrieve.run(requests, queries, replace(depth, ranked=depth.candidates)).rows
     # In the order of time: the ranker prepares the items' ages once for each day.
-    for request in told(np.argsort(queries.timestamps, kind="stable").tolist(), progress):
+    for request in told(np.argsort(asked.timestamp, kind="stable").tolist(), progress):
         rows = found[request]
         if not len(rows):
             continue
         user = {name: column[request : request + 1] for name, column in queries.columns.items()}
-        first, rest = rows[:ranked], rows[ranked:]
-        scores = ranker.score(user, int(queries.timestamps[request]), first)
+        first, rest = rows[: depth.ranked], rows[depth.ranked :]
+        scores = ranker.score(user, int(asked.timestamp[request]), first)
         require_ranked(scores[None], request)
         best = np.concatenate([first[np.argsort(-scores, kind="stable")], rest])[:DEPTH]
         slates[request, : len(best)] = item_rows[best]
     return slates
-
-
-def _unseen_candidates(
-    embeddings: np.ndarray,
-    index: CandidateIndex,
-    item_rows: np.ndarray,
-    split: Split,
-    candidates: int,
-    enough: int,
-) -> list[np.ndarray]:
-    """Index rows of each request, at most `candidates`, best first, without seen items."""
-    seen = split.requests.seen
-    found: list[np.ndarray] = [np.empty(0, dtype=np.int64)] * len(embeddings)
-    searching, depth = np.arange(len(embeddings)), min(candidates, len(item_rows))
-    while len(searching):
-        rows, _ = index.search(embeddings[searching], depth)
-        for request, of_request in zip(searching, rows, strict=True):
-            known = of_request[of_request >= 0]
-            bought = seen.indices[seen.indptr[request] : seen.indptr[request + 1]]
-            found[request] = known[~np.isin(item_rows[known], bought)][:candidates]
-        if depth == len(item_rows):
-            break
-        searching = searching[[len(found[request]) < enough for request in searching]]
-        depth = min(depth * DEEPER, len(item_rows))
-    return found
 
 
 @dataclass(frozen=True)
@@ -181,7 +164,7 @@ class _Items:
 
     embeddings: np.ndarray
     ids: list[str]
-    index: CandidateIndex
+    index: Index
     indexed_ids: list[str]
 
 
@@ -217,7 +200,7 @@ def model_slates(
     columns |= {"device": requests.device}
     tower = QueryTower(folders["two_tower"])
     embedded = tower.embed(columns, requests.timestamp)
-    queries = Queries(embedded, columns, requests.timestamp)
+    queries = Queries(columns, embedded, np.zeros(len(requests), dtype=bool))
 
     rows = catalogue_rows(items.ids, split, "item_embeddings")
     scorer = retrieval_scorer(queries, items.embeddings, rows)

@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys_assets.evaluation.slates import DEPTH
 from recsys_assets.evaluation.split import Split
-from recsys_assets.metrics import PADDING
+from recsys_assets.slates import DEPTH, PADDING
 
 SCHEMA = pa.schema(
     [

@@ -208,7 +208,7 @@ class Trainer:
         """Recall and NDCG on the validation week, items as of its first day."""
         moment = int(week.requests.timestamp.min()) // 86_400 * 86_400
         queries = self.embed_requests(week.requests)
-        return week.metrics(week.top(queries, self.embed_catalogue(moment)))
+        return week.metrics(queries, self.embed_catalogue(moment))
 
     def embed_requests(self, requests: Examples) -> np.ndarray:
         """Query embeddings float32 [n, d] of the request side of examples."""

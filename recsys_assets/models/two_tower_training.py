@@ -63,7 +63,7 @@ def train(
     encoding = fit_encoding(data, time_zone)
     catalogue = drawing.encode_catalogue(encoding, data.history, data.text)
     trainer = Trainer(data, encoding, catalogue, parameters)
-    week = ValidationWeek.of(data.examples)
+    week = ValidationWeek.of(data.examples, len(catalogue.ids))
     report = EpochReport(channel)
     for _ in range(parameters.epochs):
         loss = trainer.epoch(with_validation=False, progress=report.batches())

@@ -1,83 +1,70 @@
-"""Retrieval quality on the validation week, by the protocol of the evaluation. Plain numpy.
+"""Retrieval quality on the validation week, by the protocol of the evaluation.
 
 One request per household, at its first first-time purchase of the week; every item of the
 catalogue is ranked except those that the household had bought before; nothing is sampled.
 """
 
-import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from recsys_assets.events.ids import distinct
+from recsys_assets.metrics import hits, ndcg, recall
 from recsys_assets.models.examples import Examples
+from recsys_assets.slates import DEPTH, rank
 
-DEPTH = 300
 _CUTS = (10, 100, DEPTH)
-_BLOCK = 128
 
 
 @dataclass(frozen=True)
 class ValidationWeek:
-    """Requests of the validation week.
+    """Requests of the validation week, one a household, over a catalogue.
 
-    Attributes:
-        requests: one row per household.
-        relevant: per request, the item rows bought for the first time in the week.
-        seen: per request, the item rows bought before the week.
+    `relevant` and `seen` are 0/1 CSR [requests, items]: bought for the first time in the week, and
+    bought before it.
     """
 
     requests: Examples
-    relevant: list[np.ndarray]
-    seen: list[np.ndarray]
+    relevant: sparse.csr_matrix
+    seen: sparse.csr_matrix
 
     @classmethod
-    def of(cls, examples: Examples, households: int | None = None) -> "ValidationWeek":
+    def of(cls, examples: Examples, items: int) -> "ValidationWeek":
         """From all examples, which hold every household's first purchase of every item.
 
         Args:
             examples: of the whole span.
-            households: at most so many, the first by name; all by default.
+            items: of the catalogue.
         """
         week, past = examples.take(examples.validation), examples.take(~examples.validation)
         week = week.take(np.argsort(week.timestamp, kind="stable"))
-        names, user = distinct(week.user["user_id"])
-        users, first = names[:households].tolist(), np.unique(user, return_index=True)[1]
-        first = first[:households]
-        return cls(week.take(first), _items_of(users, week), _items_of(users, past))
+        users, user = distinct(week.user["user_id"])
+        first = np.unique(user, return_index=True)[1]
+        place = {name: number for number, name in enumerate(users.tolist())}
+        return cls(week.take(first), _bought(week, place, items), _bought(past, place, items))
 
-    def top(self, queries: np.ndarray, items: np.ndarray, depth: int = DEPTH) -> np.ndarray:
-        """Unseen item rows by falling inner product: int64 [requests, at most depth]."""
-        depth = min(depth, len(items))
-        best = np.empty((len(queries), depth), dtype=np.int64)
-        for start in range(0, len(queries), _BLOCK):
-            scores = queries[start : start + _BLOCK] @ items.T
-            for row, score in enumerate(scores, start=start):
-                score[self.seen[row]] = -np.inf
-                top = np.argpartition(-score, depth - 1)[:depth]
-                best[row] = top[np.argsort(-score[top], kind="stable")]
-        return best
+    def metrics(self, queries: np.ndarray, items: np.ndarray) -> dict[str, float]:
+        """Recall at 10, 100 and 300 and NDCG at 10, means over households.
 
-    def metrics(self, top: np.ndarray) -> dict[str, float]:
-        """Recall at 10, 100 and 300 and NDCG at 10, means over households."""
-        hits = [np.isin(row, items) for row, items in zip(top, self.relevant, strict=True)]
-        counts = np.array([len(items) for items in self.relevant])
-        recall = {
-            f"recall_at_{k}": float(np.mean([h[:k].sum() for h in hits] / counts)) for k in _CUTS
+        Args:
+            queries: float32 [requests, d].
+            items: float32 [items, d]; the largest inner products come first.
+        """
+        slates = rank(
+            lambda start, stop: queries[start:stop] @ items.T, self.seen, np.zeros(len(items))
+        )
+        hit, counts = hits(slates, self.relevant), np.diff(self.relevant.indptr)
+        return {
+            **{f"recall_at_{k}": float(recall(hit, counts, k).mean()) for k in _CUTS},
+            "ndcg_at_10": float(ndcg(hit, counts, 10).mean()),
         }
-        gains = 1 / np.log2(np.arange(2, 12))
-        ideal = np.cumsum(gains)[np.minimum(counts, 10) - 1]
-        ndcg = np.array([(h[:10] * gains[: len(h[:10])]).sum() for h in hits]) / ideal
-        return {**recall, "ndcg_at_10": float(ndcg.mean())}
 
 
-def _items_of(users: Sequence[str], purchases: Examples) -> list[np.ndarray]:
-    """The item rows of each of `users`."""
-    place = {user: number for number, user in enumerate(users)}
-    names = purchases.user["user_id"].tolist()
-    position = np.fromiter((place.get(name, -1) for name in names), np.int64, len(names))
-    order = np.argsort(position, kind="stable")
-    items = purchases.item[order]
-    bounds = np.searchsorted(position[order], np.arange(len(users) + 1))
-    return [np.unique(items[a:b]) for a, b in itertools.pairwise(bounds)]
+def _bought(purchases: Examples, place: dict[str, int], items: int) -> sparse.csr_matrix:
+    """0/1 [users, items] of those users' purchases."""
+    users = np.array([place.get(name, -1) for name in purchases.user["user_id"].tolist()], int)
+    of_known = users >= 0
+    pairs = np.unique(np.stack([users[of_known], purchases.item[of_known]]), axis=1)
+    ones = np.ones(pairs.shape[1], dtype=np.int8)
+    return sparse.csr_matrix((ones, (pairs[0], pairs[1])), shape=(len(place), items))

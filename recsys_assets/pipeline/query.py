@@ -27,7 +27,7 @@ class UserFeatures(Protocol):
 
 
 class Tower(Protocol):
-    """`retrieval.query_tower.QueryTower`."""
+    """`models.towers.QueryTower`."""
 
     def embed(self, columns: Columns, timestamps: np.ndarray) -> np.ndarray:
         """Query embeddings, float32 [n, d]."""

@@ -18,14 +18,14 @@ NO_ROW = -1  # where the index has found fewer items than asked for
 
 
 class Index(Protocol):
-    """`retrieval.index.ItemIndex`."""
+    """`models.index.index.ItemIndex`."""
 
     def search(self, queries: np.ndarray, k: int, budget: str) -> tuple[np.ndarray, np.ndarray]:
         """Rows int64 [n, k] and scores float32 [n, k], best first."""
 
 
 class Seen(Protocol):
-    """`serving.seen_items.SeenItems`."""
+    """`seen_items.SeenItems`."""
 
     def seen_rows(
         self, user_ids: Sequence[str], rows: Sequence[np.ndarray]
@@ -99,7 +99,7 @@ class RetrieveStage:
 
         The nearest `depth.candidates` items are asked for, and those seen are left out. Where
         fewer than `enough` or k are left, of a user who has bought most of them, the search goes
-        deeper, as in `evaluation.two_stage`. The best `ranked` are kept, and no fewer than k.
+        deeper. The best `ranked` are kept, and no fewer than k.
         """
         rows: list[np.ndarray] = [np.empty(0, dtype=np.int64)] * len(requests)
         degraded, refused = queries.degraded.copy(), np.zeros(len(requests), dtype=bool)

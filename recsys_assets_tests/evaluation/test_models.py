@@ -9,13 +9,13 @@ import pytest
 
 from recsys_assets.content.encoder import embeddings_to_arrow
 from recsys_assets.evaluation import models
-from recsys_assets.evaluation.slates import slate_faults
 from recsys_assets.evaluation.split import load_split
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
 from recsys_assets.models import catalogue_snapshot, ranker, towers
 from recsys_assets.models.index import index
 from recsys_assets.settings import Days
+from recsys_assets.slates import slate_faults
 from recsys_assets.storage import MissingArtifact, Store
 from recsys_assets_tests.evaluation.tiny import TODAY, events, moment, write_days
 

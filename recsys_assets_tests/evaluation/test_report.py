@@ -5,8 +5,7 @@ import pytest
 from recsys_assets.defs import plots
 from recsys_assets.evaluation import report, slate_table
 from recsys_assets.evaluation.report import DESCRIPTIONS, segments
-from recsys_assets.evaluation.slates import DEPTH, rank
-from recsys_assets.metrics import PADDING
+from recsys_assets.slates import DEPTH, PADDING, rank
 from recsys_assets.terminal.figures import as_markdown
 from recsys_assets_tests.evaluation.tiny import random_split
 

@@ -50,7 +50,7 @@ _SLATES_LINEAGE = _lineage(
     owners=["team:ml"],
     code_version=code_version(
         "recsys_assets.evaluation.baselines",
-        "recsys_assets.evaluation.slates",
+        "recsys_assets.slates",
         "recsys_assets.evaluation.split",
     ),
     kinds={"python", "parquet"},
@@ -68,8 +68,8 @@ def baselines(
     """Fits the baselines and writes their slates to the table `baselines`."""
     from recsys_assets.evaluation.baselines import BASELINES
     from recsys_assets.evaluation.slate_table import to_arrow
-    from recsys_assets.evaluation.slates import rank
     from recsys_assets.evaluation.split import load_split
+    from recsys_assets.slates import rank
 
     days = run_days.get()
     split = load_split(store.get(), days)
@@ -229,8 +229,8 @@ def _slates_keep_the_protocol(
     store: StoreResource, run_days: RunDays, table: str
 ) -> dg.AssetCheckResult:
     from recsys_assets.evaluation.slate_table import from_arrow
-    from recsys_assets.evaluation.slates import slate_faults
     from recsys_assets.evaluation.split import load_split
+    from recsys_assets.slates import slate_faults
 
     split = load_split(store.get(), run_days.get())
     slates = from_arrow(store.get().table(table).read(), split)

@@ -6,8 +6,8 @@ import pytest
 from recsys_assets.defs.graph import evaluation
 from recsys_assets.defs.resources import RunDays, StoreResource, VectorIndex
 from recsys_assets.evaluation import models, slate_table
-from recsys_assets.evaluation.slates import rank
 from recsys_assets.evaluation.split import load_split
+from recsys_assets.slates import rank
 from recsys_assets_tests.evaluation.tiny import TODAY, events, moment, write_days
 
 DAYS = RunDays(

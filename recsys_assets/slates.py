@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recsys_assets.metrics import PADDING
 from recsys_assets.runtime.pace import Progress, silent
 
 if TYPE_CHECKING:
     from scipy import sparse
 
+PADDING = -1
 DEPTH = 300  # how deep every method's slate is kept
 _BLOCK = 256  # requests scored at a time: 94 MB of scores for 92,000 items
 

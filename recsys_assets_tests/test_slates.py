@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from recsys_assets.evaluation.slates import rank, slate_faults
+from recsys_assets.slates import rank, slate_faults
 from recsys_assets_tests.evaluation.tiny import matrix
 
 
