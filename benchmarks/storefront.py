@@ -28,8 +28,8 @@ from benchmarks.serving.measuring import percentiles
 from benchmarks.serving.usage import usage_of
 from recsys_assets.runtime.waiting import WaitedTooLong
 from recsys_assets.settings import load_settings
-from recsys_assets.storefront.recommend_service import PATH, Limits, recommend_service
-from recsys_assets.storefront.triton import Triton, request_tensors
+from recsys_assets.storefront.recommend_service import PATH, QueryLimits, recommend_service
+from recsys_assets.storefront.triton import TritonGateway, request_tensors
 from recsys_assets.storefront.web import Bind, serve
 from recsys_assets.triton.client import RequestClass
 
@@ -105,7 +105,9 @@ def measure(address: str, extent: Extent) -> dict[str, list[Outcome]]:
 
 
 def _serve(address: str, port: int) -> None:
-    serve(*recommend_service(address, Limits(deadline_ms=_DEADLINE_MS)), Bind("127.0.0.1", port))
+    serve(
+        *recommend_service(address, QueryLimits(deadline_ms=_DEADLINE_MS)), Bind("127.0.0.1", port)
+    )
 
 
 def _cpu_ms(processes: Mapping[str, int]) -> float:
@@ -115,7 +117,7 @@ def _cpu_ms(processes: Mapping[str, int]) -> float:
 async def _measure(
     address: str, url: str, extent: Extent, cpu_ms: Callable[[], float]
 ) -> dict[str, list[Outcome]]:
-    triton = Triton(f"dns:///{address}")
+    triton = TritonGateway(f"dns:///{address}")
     async with aiohttp.ClientSession(url) as session:
         await _until_ready(session, load_settings().wait_seconds)
         ways = {DIRECT: _direct(triton), GATEWAY: _through_gateway(session)}
@@ -168,7 +170,7 @@ async def _round(ask: Ask, due: np.ndarray, seed: int, cpu_ms: Callable[[], floa
     return Outcome(latencies[answered], int((~answered).sum()), cpu)
 
 
-def _direct(triton: Triton) -> Ask:
+def _direct(triton: TritonGateway) -> Ask:
     request_class = RequestClass(deadline_ms=_DEADLINE_MS)
 
     async def ask(user: str, moment: int) -> bool:

@@ -9,7 +9,7 @@ from recsys_assets.defs.runs.instance import open_instance
 from recsys_assets.defs.runs.lineage_events import LIVE_RELEASE
 from recsys_assets.services import deployment
 from recsys_assets.storage import Store
-from recsys_assets.storage.s3 import Limits, limits, use_limits
+from recsys_assets.storage.s3 import S3Limits, limits, use_limits
 from recsys_assets.triton.client import recommend
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.serving.fixtures import settings_in
@@ -93,7 +93,7 @@ def test_a_release_that_does_not_exist_is_named(recsys):
 
 def test_a_store_that_does_not_answer_is_named_in_one_line(tmp_path):
     before = limits()
-    use_limits(Limits(attempts=1, connect_seconds=0.5))
+    use_limits(S3Limits(attempts=1, connect_seconds=0.5))
     environment = {
         "RECSYS_HOME": str(tmp_path),
         "RECSYS_STORAGE": "s3://shop/recsys",

@@ -14,11 +14,11 @@ from typing import TypedDict
 import numpy as np
 import polars as pl
 
-from recsys_assets.monitoring.drift import Judged, judge
+from recsys_assets.monitoring.drift import DriftVerdict, judge
 from recsys_assets.monitoring.loading import (
     OUTCOMES,
     SERVED_DAYS,
-    Live,
+    LiveWeights,
     answered_traffic,
     day_traffic,
     reference_days,
@@ -56,7 +56,7 @@ class Finding(TypedDict):
     cause: str
 
 
-def shock_day(store: Store, live: Live, thresholds: DriftThresholds) -> str:
+def shock_day(store: Store, live: LiveWeights, thresholds: DriftThresholds) -> str:
     """The last day of the release's first two weeks with enough labelled answers of it.
 
     Raises:
@@ -76,7 +76,7 @@ def shock_day(store: Store, live: Live, thresholds: DriftThresholds) -> str:
 
 def stationary_control(
     store: Store,
-    live: Live,
+    live: LiveWeights,
     thresholds: DriftThresholds,
     drift_days: tuple[int, int],
     days: int = 60,
@@ -123,7 +123,7 @@ def stationary_control(
 
 
 def shocks(
-    store: Store, live: Live, thresholds: DriftThresholds, day: str, seed: int = 0
+    store: Store, live: LiveWeights, thresholds: DriftThresholds, day: str, seed: int = 0
 ) -> dict[str, Finding]:
     """Makes each shock to a recorded day, and measures it as that day was measured.
 
@@ -159,7 +159,7 @@ def triggers(drifted: list[bool], drift_days: tuple[int, int]) -> int:
     )
 
 
-def _finding(judged: Judged, shock: Shock, day: str) -> Finding:
+def _finding(judged: DriftVerdict, shock: Shock, day: str) -> Finding:
     if not judged.alerts:
         return Finding(found=False, day=day, cause="")
     top = judged.alerts[0]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from recsys_assets.monitoring.loading import Live, as_live
+from recsys_assets.monitoring.loading import LiveWeights, as_live
 from recsys_assets.monitoring.thresholds import DriftThresholds
 from recsys_assets.releases.release import Releases
 from recsys_assets.settings import Settings
@@ -43,7 +43,7 @@ def run_experiments(settings: Settings, first_release: int) -> Path:
     return path
 
 
-def _control_days(store: Store, live: Live, thresholds: DriftThresholds) -> int:
+def _control_days(store: Store, live: LiveWeights, thresholds: DriftThresholds) -> int:
     """As many as history has beside the reference, and sixty at most."""
     days = [day for day in store.table("interactions").days() if day <= live.trained_through]
     left = len(days) - thresholds.reference_days

@@ -15,7 +15,7 @@ from recsys_assets.services import deployment
 from recsys_assets.services.valkey import Valkey
 from recsys_assets.settings import Settings
 from recsys_assets.triton.client import MODEL
-from recsys_assets.triton.server import Triton
+from recsys_assets.triton.server import TritonServer
 
 OURS = "ours"
 CASE_STUDY = "case_study"
@@ -82,7 +82,7 @@ def running_deployment(settings: Settings) -> Running:
     Raises:
         ServiceError: Triton does not run as a process of this deployment.
     """
-    triton, valkey = Triton.of(settings).daemon.pid, Valkey.of(settings).daemon.pid
+    triton, valkey = TritonServer.of(settings).daemon.pid, Valkey.of(settings).daemon.pid
     if triton is None:
         raise ServiceError(f"no Triton of {settings.home} runs: `recsys up` starts it")
     processes = {"tritonserver": triton}

@@ -30,7 +30,7 @@ from recsys_assets.settings import Settings, load_settings
 from recsys_assets.storage.filesystem import write_atomically
 from recsys_assets.triton.client import CACHED, MODEL
 from recsys_assets.triton.repository import CONFIG, PIPELINE, add_version, write_configs
-from recsys_assets.triton.server import Addresses, Triton
+from recsys_assets.triton.server import Addresses, TritonServer
 
 _WARM_UP_SECONDS = 1.0
 _CACHED_SECONDS = 900  # times of anonymous visitors are rounded down to a quarter of an hour
@@ -88,7 +88,7 @@ def started(settings: Settings, variant: Variant, folder: Path) -> Iterator[Runn
     release = releases.fetch(promoted.release)
     http, grpc, metrics = free_addresses(3)
     triton = replace(
-        Triton.of(settings),
+        TritonServer.of(settings),
         folder=folder / "triton",
         repository=folder / "models",
         addresses=Addresses(http, grpc, metrics),

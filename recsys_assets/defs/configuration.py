@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from recsys_assets.retraining.gate import GateRules, Spans, spans
+from recsys_assets.retraining.gate import EvaluationWindow, GateRules, evaluation_window
 from recsys_assets.settings import Settings
 from recsys_assets.storage import Store
 
@@ -134,8 +134,8 @@ class CandidateGate(dg.ConfigurableResource):
         A base that has learned from later days already goes on from those: the days it is judged
         on are then those that it does not know.
         """
-        return max(self.spans(day).through, learned)
+        return max(self.evaluation_window(day).through, learned)
 
-    def spans(self, day: str) -> Spans:
+    def evaluation_window(self, day: str) -> EvaluationWindow:
         """The days that a partition learns from and is judged on."""
-        return spans(day, self.rules(), self.attribution_hours)
+        return evaluation_window(day, self.rules(), self.attribution_hours)

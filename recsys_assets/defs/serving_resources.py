@@ -12,11 +12,11 @@ from recsys_assets.pipeline.seen_settings import FilterSettings
 from recsys_assets.rollout.agents import Patience
 from recsys_assets.rollout.canary import CanaryServer, TemporaryServer
 from recsys_assets.rollout.fleet import CanaryPods, Fleet, PodSize
-from recsys_assets.rollout.release_target import Live
-from recsys_assets.rollout.single_server import LiveServer
+from recsys_assets.rollout.release_target import ReleaseTarget
+from recsys_assets.rollout.single_server import SingleServer
 from recsys_assets.runtime.processes import Address
 from recsys_assets.settings import WAIT_SECONDS, Cluster, Settings
-from recsys_assets.triton.server import Addresses, Triton
+from recsys_assets.triton.server import Addresses, TritonServer
 
 # Of steps that have a release served before it is live: they share what serves it, so only one of
 # them runs at a time.
@@ -55,7 +55,7 @@ class ServingResource(dg.ConfigurableResource):
             triton_http=settings.triton_http,
             triton_grpc=settings.triton_grpc,
             triton_metrics=settings.triton_metrics,
-            triton_folder=str(Triton.of(settings).folder),
+            triton_folder=str(TritonServer.of(settings).folder),
             triton_repository=str(settings.triton_repository),
             models_python=str(settings.models_python),
             seen_expire_days=settings.seen_expire_days,
@@ -63,9 +63,9 @@ class ServingResource(dg.ConfigurableResource):
             **_fleet(cluster),
         )
 
-    def triton(self) -> Triton:
+    def triton(self) -> TritonServer:
         """The embedded server."""
-        return Triton(
+        return TritonServer(
             python=Path(self.models_python),
             repository=Path(self.triton_repository),
             folder=Path(self.triton_folder),
@@ -83,7 +83,7 @@ class ServingResource(dg.ConfigurableResource):
         client = connect_for_bulk(self.online_store_url)
         return SeenItems(client, settings=FilterSettings(expire_days=self.seen_expire_days))
 
-    def live_server(self, log: Callable[[str], object]) -> Live:
+    def live_server(self, log: Callable[[str], object]) -> ReleaseTarget:
         """What promotion switches: the fleet of a cluster, or the server beside this process.
 
         `log` takes lines of the fleet's progress.
@@ -91,7 +91,7 @@ class ServingResource(dg.ConfigurableResource):
         if self.agents:
             patience = Patience(self.promotion_seconds)
             return Fleet.behind(self.agents, self.canary_agents, self._pod_size(), patience, log)
-        return LiveServer.embedded(self.triton())
+        return SingleServer.embedded(self.triton())
 
     def canary(self) -> CanaryServer:
         """What serves a release before it is promoted: the canary pods, or a temporary Triton."""

@@ -137,7 +137,7 @@ def implausible(table: pa.Table) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MethodComparison:
     """One method against a baseline: paired differences over all requests, with intervals."""
 
     baseline: str
@@ -150,7 +150,7 @@ class Comparison:
         return self.recall_at_10.mean > 0 and self.ndcg_at_10.mean > 0
 
 
-def compare(method: str, slates: Mapping[str, np.ndarray], split: Split) -> list[Comparison]:
+def compare(method: str, slates: Mapping[str, np.ndarray], split: Split) -> list[MethodComparison]:
     """The method against each other one in `slates`, household by household."""
     relevant = split.requests.relevant
     counts = np.diff(relevant.indptr)
@@ -160,7 +160,7 @@ def compare(method: str, slates: Mapping[str, np.ndarray], split: Split) -> list
         return metrics.bootstrap(measure(hit[method], counts, 10) - measure(hit[name], counts, 10))
 
     return [
-        Comparison(name, difference(name, metrics.recall), difference(name, metrics.ndcg))
+        MethodComparison(name, difference(name, metrics.recall), difference(name, metrics.ndcg))
         for name in slates
         if name != method
     ]
@@ -196,7 +196,7 @@ def segments_as_markdown(table: pa.Table) -> str:
     return "\n".join(lines)
 
 
-def comparison_as_markdown(comparisons: list[Comparison]) -> str:
+def comparison_as_markdown(comparisons: list[MethodComparison]) -> str:
     """Paired differences as Markdown."""
     lines = ["| against | Δ recall@10 | Δ NDCG@10 |", "|---|---|---|"]
     lines += [

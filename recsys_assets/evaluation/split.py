@@ -30,7 +30,7 @@ Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Requests:
+class HouseholdRequests:
     """One request per household, sorted by `user_id`.
 
     `user_id` and `device` are object [n] ("" = unknown device), `timestamp` int64 [n] in epoch
@@ -63,7 +63,7 @@ class Split:
     history: sparse.csr_matrix
     purchases: np.ndarray
     purchases_recent: np.ndarray
-    requests: Requests
+    requests: HouseholdRequests
     history_row: np.ndarray
     outside_catalogue: int
 
@@ -130,7 +130,7 @@ def split_by_time(
     )
     wanted = first_bought.join(opening.select("user_id", "request"), on="user_id")
     history_row = opening["history_row"].cast(pl.Int64).fill_null(-1).to_numpy()
-    requests = Requests(
+    requests = HouseholdRequests(
         user_id=opening["user_id"].to_numpy().astype(object),
         timestamp=opening["timestamp"].dt.epoch("s").to_numpy(),
         device=opening["device"].fill_null("").to_numpy().astype(object),

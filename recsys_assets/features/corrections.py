@@ -37,7 +37,7 @@ class IngestedDay:
 
 
 @dataclass(frozen=True)
-class Day:
+class KnownDay:
     """What is known of a day's events: their content, when it changed and when it was written."""
 
     content: str
@@ -69,7 +69,7 @@ class Corrections:
     """
 
     seen: int = 0
-    days: Mapping[str, Day] = field(default_factory=dict)
+    days: Mapping[str, KnownDay] = field(default_factory=dict)
     late: Mapping[str, int] = field(default_factory=dict)
 
     def with_reports(self, reports: Iterable[IngestedDay]) -> "Corrections":
@@ -79,11 +79,11 @@ class Corrections:
             seen, before = max(seen, report.event), days.get(report.day)
             late |= {day: max(report.event, late.get(day, 0)) for day in report.late}
             if before is None:
-                days[report.day] = Day(report.content, report.event, report.event)
+                days[report.day] = KnownDay(report.content, report.event, report.event)
             elif report.event > before.written:
                 same = before.content in ("", report.content)
                 changed = before.changed if same else report.event
-                days[report.day] = Day(report.content, changed, report.event)
+                days[report.day] = KnownDay(report.content, changed, report.event)
         # A day that was never read, such as one before history, is not waited for.
         waiting = {d: event for d, event in late.items() if d in days and days[d].written < event}
         return Corrections(seen, days, waiting)
@@ -125,5 +125,5 @@ class Corrections:
         if not cursor:
             return cls()
         stored = json.loads(cursor)
-        days = {day: Day(*known) for day, known in stored["days"].items()}
+        days = {day: KnownDay(*known) for day, known in stored["days"].items()}
         return cls(stored["seen"], days, stored["late"])

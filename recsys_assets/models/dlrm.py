@@ -28,7 +28,7 @@ from recsys_assets.models.merlin import (
     side_schema,
 )
 from recsys_assets.models.negatives import NegativeDistribution, NegativeSampler
-from recsys_assets.models.purchase_counts import Purchases, TasteHistory, Tastes
+from recsys_assets.models.purchase_counts import PurchaseCountHistory, PurchaseCounts, Purchases
 from recsys_assets.models.training_data import TrainingData
 from recsys_assets.runtime.pace import Progress, silent, told
 
@@ -104,7 +104,7 @@ def log_odds(model: "tf.keras.Model", inputs: dict[str, Any]) -> Any:
     return tf.math.log(probability) - tf.math.log(1 - probability)
 
 
-class Trainer:
+class DlrmTrainer:
     """A model with its data.
 
     Args:
@@ -133,7 +133,7 @@ class Trainer:
         self.bought = data.examples if bought is None else bought
         self.queries = drawing.encode_queries(encoding, self.bought)
         self.purchases = Purchases.from_table(data.purchases, encoding, data.history)
-        self.tastes = TasteHistory(self.purchases)
+        self.tastes = PurchaseCountHistory(self.purchases)
         self.distribution = NegativeDistribution(parameters.exponent, parameters.uniform_share)
         numbers, self.sampler = _sampler(data, self.distribution)
         self.users = np.array([numbers[user] for user in self.bought.user["user_id"]], np.int64)
@@ -270,7 +270,7 @@ class Trainer:
             The largest difference between ONNX and TensorFlow.
         """
         self.encoding.save(folder / "encoding.json")
-        Tastes.of(self.purchases).save(folder)
+        PurchaseCounts.of(self.purchases).save(folder)
         save_weights(self.model, folder / "weights.npz")
         query, item = self.encoding.query, self.encoding.item
         inputs = [

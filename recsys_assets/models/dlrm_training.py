@@ -19,7 +19,7 @@ import numpy as np
 
 from recsys_assets.features.encoding import Encoding, ModelEncoding
 from recsys_assets.models import examples as drawing
-from recsys_assets.models.dlrm import Trainer
+from recsys_assets.models.dlrm import DlrmTrainer
 from recsys_assets.models.examples import DAY_SECONDS
 from recsys_assets.models.hyperparameters import DlrmParameters
 from recsys_assets.models.inputs import item_inputs, query_inputs, with_request
@@ -80,7 +80,7 @@ def train(
     data: TrainingData, parameters: DlrmParameters, time_zone: str, folder: Path, channel: Channel
 ) -> dict[str, Any]:
     """Trains and writes the DLRM's files into `folder`; returns what `metrics.json` holds."""
-    trainer = Trainer(data, fit_encoding(data, parameters, time_zone), parameters)
+    trainer = DlrmTrainer(data, fit_encoding(data, parameters, time_zone), parameters)
     validation, label = trainer.validation()
     report = EpochReport(channel)
     probability = np.empty(0)

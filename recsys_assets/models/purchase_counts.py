@@ -75,7 +75,7 @@ class Purchases:
         return cls(rows[order], day[order], values[items[order]], names, sizes, len(users))
 
 
-class TasteHistory:
+class PurchaseCountHistory:
     """Tastes as of any moment, for training: purchases of days before the moment's."""
 
     def __init__(self, purchases: Purchases) -> None:
@@ -121,7 +121,7 @@ class TasteHistory:
         return _affinity(np.where(values == UNKNOWN, 0, counts), total)
 
 
-class Tastes:
+class PurchaseCounts:
     """Tastes as of a model's last day, for inference.
 
     Args:
@@ -143,7 +143,7 @@ class Tastes:
         self._profile = slice(self._offsets[profile], self._offsets[profile + 1])
 
     @classmethod
-    def of(cls, purchases: Purchases) -> "Tastes":
+    def of(cls, purchases: Purchases) -> "PurchaseCounts":
         """Of all purchases."""
         counts = {}
         for name, values, size in zip(
@@ -167,7 +167,7 @@ class Tastes:
         np.savez_compressed(folder / _FILE, **everything)
 
     @classmethod
-    def load(cls, folder: Path) -> "Tastes":
+    def load(cls, folder: Path) -> "PurchaseCounts":
         """Reads what `save` wrote.
 
         Raises:
@@ -223,10 +223,10 @@ def renew(folder: Path, events: pa.Table, history: ItemHistory) -> None:
     counted(folder, events, history).save(folder)
 
 
-def counted(folder: Path, events: pa.Table, history: ItemHistory) -> Tastes:
+def counted(folder: Path, events: pa.Table, history: ItemHistory) -> PurchaseCounts:
     """The tastes that `renew` gives a model, without changing it."""
     encoding = ModelEncoding.load(folder / "encoding.json")
-    return Tastes.of(Purchases.from_table(events, encoding, history))
+    return PurchaseCounts.of(Purchases.from_table(events, encoding, history))
 
 
 def _side_by_side(

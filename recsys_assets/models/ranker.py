@@ -14,7 +14,7 @@ from recsys_assets.models.index.quantized_rows import Rows
 from recsys_assets.models.inputs import ItemNumbers, with_request
 from recsys_assets.models.item_history import Changes
 from recsys_assets.models.negatives import CANDIDATE_TOWER, RETRIEVAL, Scoring
-from recsys_assets.models.purchase_counts import Tastes
+from recsys_assets.models.purchase_counts import PurchaseCounts
 from recsys_assets.models.towers import ItemTower, QueryTower
 
 Columns = Mapping[str, np.ndarray]
@@ -54,7 +54,7 @@ class Ranker:
         promotions: Changes,
         threads: int = 1,
         device: Device = CPU,
-        tastes_of: Callable[[Path], Tastes] = Tastes.load,
+        tastes_of: Callable[[Path], PurchaseCounts] = PurchaseCounts.load,
     ) -> None:
         encoding = ModelEncoding.load(folder / "encoding.json")
         self._query, self._item = encoding.query, encoding.item

@@ -12,7 +12,7 @@ import numpy as np
 from recsys_assets.features.encoding import ModelEncoding
 from recsys_assets.models.device import CPU, Device
 from recsys_assets.models.inputs import with_age, with_request
-from recsys_assets.models.purchase_counts import Tastes
+from recsys_assets.models.purchase_counts import PurchaseCounts
 
 Columns = Mapping[str, np.ndarray]
 _BLOCK = 8192
@@ -110,7 +110,7 @@ class QueryTower:
         folder: Path,
         threads: int = 1,
         device: Device = CPU,
-        tastes_of: Callable[[Path], Tastes] = Tastes.load,
+        tastes_of: Callable[[Path], PurchaseCounts] = PurchaseCounts.load,
     ) -> None:
         encoding = ModelEncoding.load(folder / "encoding.json")
         self._encoding, self._time_zone = encoding.query, encoding.time_zone

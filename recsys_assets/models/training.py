@@ -33,7 +33,7 @@ _NO_PARENT = 0  # of the first process in a container
 EPOCH = "epoch"
 
 
-class NoGpu(RuntimeError):
+class TooFewGpus(RuntimeError):
     """TensorFlow sees fewer GPUs than the training was given."""
 
     def __init__(self, wanted: int, seen: int) -> None:
@@ -80,7 +80,7 @@ def use_gpus(gpus: int) -> None:
 
     seen = tf.config.list_physical_devices("GPU")
     if len(seen) < gpus:
-        raise NoGpu(gpus, len(seen))
+        raise TooFewGpus(gpus, len(seen))
     tf.config.set_visible_devices(seen[:gpus], "GPU")
     for device in seen[:gpus]:
         tf.config.experimental.set_memory_growth(device, True)

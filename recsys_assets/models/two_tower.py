@@ -25,7 +25,7 @@ from recsys_assets.models.merlin import (
     save_weights,
     side_schema,
 )
-from recsys_assets.models.purchase_counts import Purchases, TasteHistory, Tastes
+from recsys_assets.models.purchase_counts import PurchaseCountHistory, PurchaseCounts, Purchases
 from recsys_assets.models.training_data import TrainingData
 from recsys_assets.models.validation import ValidationWeek
 from recsys_assets.runtime.pace import Progress, silent, told
@@ -126,7 +126,7 @@ def _tower(schema: "Schema", parameters: TwoTowerParameters) -> Any:
     )
 
 
-class Trainer:
+class TwoTowerTrainer:
     """A model with its data.
 
     The frequencies of the popularity correction are those with which candidates are drawn.
@@ -142,7 +142,7 @@ class Trainer:
         self.data, self.encoding = data, encoding
         self.catalogue, self.parameters = catalogue, parameters
         self.purchases = Purchases.from_table(data.purchases, encoding, data.history)
-        self.tastes = TasteHistory(self.purchases)
+        self.tastes = PurchaseCountHistory(self.purchases)
         import tensorflow as tf
 
         tf.keras.utils.set_random_seed(self.parameters.seed)
@@ -228,7 +228,7 @@ class Trainer:
             The largest difference between ONNX and TensorFlow.
         """
         self.encoding.save(folder / "encoding.json")
-        Tastes.of(self.purchases).save(folder)
+        PurchaseCounts.of(self.purchases).save(folder)
         save_weights(self.model, folder / "weights.npz")
         query, item = self.encoding.query, self.encoding.item
         ids = ("ids", np.int32)

@@ -19,7 +19,7 @@ from recsys_assets.models.hyperparameters import TwoTowerParameters
 from recsys_assets.models.inputs import item_inputs, query_inputs, with_request
 from recsys_assets.models.training import Channel, EpochReport, publish, write_metrics
 from recsys_assets.models.training_data import TrainingData, load_training_data
-from recsys_assets.models.two_tower import Trainer
+from recsys_assets.models.two_tower import TwoTowerTrainer
 from recsys_assets.models.validation import ValidationWeek
 from recsys_assets.storage import Store
 
@@ -62,7 +62,7 @@ def train(
     """Trains and writes the model's files into `folder`; returns what `metrics.json` holds."""
     encoding = fit_encoding(data, time_zone)
     catalogue = drawing.encode_catalogue(encoding, data.history, data.text)
-    trainer = Trainer(data, encoding, catalogue, parameters)
+    trainer = TwoTowerTrainer(data, encoding, catalogue, parameters)
     week = ValidationWeek.of(data.examples, len(catalogue.ids))
     report = EpochReport(channel)
     for _ in range(parameters.epochs):

@@ -64,7 +64,7 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Alert:
+class Alarm:
     """One signal beyond its threshold.
 
     Attributes:
@@ -89,7 +89,7 @@ class Alert:
         return asdict(self)
 
 
-def alerts_of(measurements: Sequence[Measurement], revenue: float) -> list[Alert]:
+def alerts_of(measurements: Sequence[Measurement], revenue: float) -> list[Alarm]:
     """The alerting measurements in the order to look at them.
 
     Args:
@@ -99,7 +99,7 @@ def alerts_of(measurements: Sequence[Measurement], revenue: float) -> list[Alert
     return causes_first([_alert(m, revenue) for m in measurements if m.alerts], explains)
 
 
-def causes_first(alerts: Sequence[Alert], explained: Callable[[Alert, Alert], bool]) -> list[Alert]:
+def causes_first(alerts: Sequence[Alarm], explained: Callable[[Alarm, Alarm], bool]) -> list[Alarm]:
     """Those that no other alert explains, then the others; both by falling revenue at risk.
 
     Args:
@@ -107,14 +107,14 @@ def causes_first(alerts: Sequence[Alert], explained: Callable[[Alert, Alert], bo
         explained: whether the first alert explains the second.
     """
 
-    def key(alert: Alert) -> tuple[bool, float, str]:
+    def key(alert: Alarm) -> tuple[bool, float, str]:
         is_consequence = any(explained(other, alert) for other in alerts if other is not alert)
         return is_consequence, -alert.revenue_at_risk, alert.cause
 
     return sorted(alerts, key=key)
 
 
-def explains(cause: Alert, other: Alert) -> bool:
+def explains(cause: Alarm, other: Alarm) -> bool:
     """Whether `cause` makes `other` a consequence.
 
     An input that is large enough moves scores and labels' fit. Missing values of a column move
@@ -132,8 +132,8 @@ def explains(cause: Alert, other: Alert) -> bool:
     return cause.name in _MOVED_BY.get(other.name, ())
 
 
-def _alert(measured: Measurement, revenue: float) -> Alert:
-    return Alert(
+def _alert(measured: Measurement, revenue: float) -> Alarm:
+    return Alarm(
         name=measured.name,
         group=measured.group,
         cause=f"{measured.group}: {measured.name}",

@@ -27,7 +27,7 @@ _BUCKETS = 64  # of ids, that are sorted one after another: sorting takes some 6
 _REQUEST = ["request_id", "user_id", "timestamp", "device", "answered_at"]
 
 
-class Verdict(IntEnum):
+class RowVerdict(IntEnum):
     """What becomes of a row: an id that is another request's is no repetition, so it is told."""
 
     KEEP = 0
@@ -43,7 +43,7 @@ def judge(partition: Sequence[str], parts: Sequence[str]) -> np.ndarray:
         parts: URLs of parts, in the stream's order.
 
     Returns:
-        `Verdict` of each row of all these files, in their order, int8 [n].
+        `RowVerdict` of each row of all these files, in their order, int8 [n].
     """
     there = [_keys(url, in_partition=True) for url in partition]
     keys = np.concatenate([np.empty(0, _KEYS), *there, *map(_keys, parts)])
@@ -56,11 +56,11 @@ def judge(partition: Sequence[str], parts: Sequence[str]) -> np.ndarray:
 
 
 def first_of_each(urls: Sequence[str], column: str) -> np.ndarray:
-    """Whether each row of files is the first with its value: `Verdict`, int8 [n]."""
+    """Whether each row of files is the first with its value: `RowVerdict`, int8 [n]."""
     found = [_hashed(rows[column]) for url in urls for rows in batches(url, [column])]
     values = np.concatenate([np.empty(0, dtype=np.uint64), *found])
-    verdicts = np.full(len(values), Verdict.REPEATED, dtype=np.int8)
-    verdicts[np.unique(values, return_index=True)[1]] = Verdict.KEEP
+    verdicts = np.full(len(values), RowVerdict.REPEATED, dtype=np.int8)
+    verdicts[np.unique(values, return_index=True)[1]] = RowVerdict.KEEP
     return verdicts
 
 
@@ -89,9 +89,9 @@ def rewrite(
             for rows in batches(url):
                 of_rows = verdicts[start : start + rows.num_rows]
                 start += rows.num_rows
-                if contradicting is not None and (of_rows == Verdict.CONTRADICTS).any():
-                    contradicting(rows.filter(pa.array(of_rows == Verdict.CONTRADICTS)))
-                yield _fitted(rows.filter(pa.array(of_rows == Verdict.KEEP)), schema)
+                if contradicting is not None and (of_rows == RowVerdict.CONTRADICTS).any():
+                    contradicting(rows.filter(pa.array(of_rows == RowVerdict.CONTRADICTS)))
+                yield _fitted(rows.filter(pa.array(of_rows == RowVerdict.KEEP)), schema)
 
     table.write_all(schema, _of_size(kept(), ROWS), day)
 
@@ -114,15 +114,15 @@ def as_rejected(rows: pa.Table) -> pa.Table:
 
 
 def _verdicts(keys: np.ndarray) -> np.ndarray:
-    """`Verdict` of each of some rows, int8 [n]; `keys` are all rows that have their ids."""
+    """`RowVerdict` of each of some rows, int8 [n]; `keys` are all rows that have their ids."""
     order = np.lexsort((keys["answered"], keys["id"]))
     ids, requests = keys["id"][order], keys["request"][order]
     begins = np.ones(len(ids), dtype=bool)
     begins[1:] = ids[1:] != ids[:-1]
     first = np.maximum.accumulate(np.where(begins, np.arange(len(ids)), 0))
-    repeated = np.where(requests == requests[first], Verdict.REPEATED, Verdict.CONTRADICTS)
+    repeated = np.where(requests == requests[first], RowVerdict.REPEATED, RowVerdict.CONTRADICTS)
     verdicts = np.empty(len(ids), dtype=np.int8)
-    verdicts[order] = np.where(begins, Verdict.KEEP, repeated)
+    verdicts[order] = np.where(begins, RowVerdict.KEEP, repeated)
     return verdicts
 
 

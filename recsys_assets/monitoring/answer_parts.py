@@ -38,7 +38,7 @@ class Part:
     rows: int
 
 
-class Parts:
+class AnswerParts:
     """The parts of a store."""
 
     def __init__(self, store: Store) -> None:

@@ -20,7 +20,7 @@ from recsys_assets.monitoring.answer_parts import (
     REJECTED_PARTS,
     REJECTED_SCHEMA,
     ROWS,
-    Parts,
+    AnswerParts,
     group_of,
 )
 from recsys_assets.monitoring.answer_table import LoggedAnswer, answer_table, read_context
@@ -35,7 +35,7 @@ _RELEASES = 4  # whose item ids are held: those that were live lately, and what 
 
 
 @dataclass(frozen=True)
-class Entry:
+class AnswerEntry:
     """One entry of the stream that holds an answer, and the UTC day of its request."""
 
     entry_id: bytes
@@ -44,7 +44,7 @@ class Entry:
     day: str
 
     @classmethod
-    def read(cls, entry_id: bytes, fields: Fields) -> "Entry":
+    def read(cls, entry_id: bytes, fields: Fields) -> "AnswerEntry":
         """Of what the stream holds.
 
         Raises:
@@ -65,7 +65,7 @@ class Chunk:
     """
 
     entry_ids: list[bytes]
-    answers: list[Entry] = field(default_factory=list)
+    answers: list[AnswerEntry] = field(default_factory=list)
     rejected: list[dict[str, str]] = field(default_factory=list)
 
     @classmethod
@@ -74,7 +74,7 @@ class Chunk:
         chunk = cls([entry_id for entry_id, _ in raw])
         for entry_id, fields in raw:
             try:
-                chunk.answers.append(Entry.read(entry_id, fields))
+                chunk.answers.append(AnswerEntry.read(entry_id, fields))
             except UnreadableEntry as error:
                 chunk.reject(entry_id, fields, str(error))
         return chunk
@@ -161,7 +161,7 @@ class Drain:
     """
 
     def __init__(
-        self, parts: Parts, releases: Releases, columns: pa.Schema, days: tuple[str, str]
+        self, parts: AnswerParts, releases: Releases, columns: pa.Schema, days: tuple[str, str]
     ) -> None:
         self._parts, self._columns, self._days = parts, columns, days
         self._is_text = {field.name: pa.types.is_string(field.type) for field in columns}
@@ -196,7 +196,7 @@ class Drain:
 
     def _rows(self, chunk: Chunk, drained: Drained) -> Iterator[tuple[str, pa.Table]]:
         """The usable answers of each day, as rows with the ids of their entries."""
-        groups: dict[str, dict[int, list[Entry]]] = defaultdict(lambda: defaultdict(list))
+        groups: dict[str, dict[int, list[AnswerEntry]]] = defaultdict(lambda: defaultdict(list))
         for entry in chunk.answers:
             groups[entry.day][entry.logged.answer.release].append(entry)
         for day, by_release in sorted(groups.items()):
@@ -206,7 +206,7 @@ class Drain:
                 yield day, pa.concat_tables(tables)
 
     def _of_release(
-        self, chunk: Chunk, release: int, entries: Sequence[Entry], drained: Drained
+        self, chunk: Chunk, release: int, entries: Sequence[AnswerEntry], drained: Drained
     ) -> pa.Table:
         try:
             ids = self._ids_of(release)
@@ -221,7 +221,7 @@ class Drain:
         places = [entry.entry_id.decode() for entry in sound]
         return rows.append_column(ENTRY_ID, pa.array(places, pa.string()))
 
-    def _is_sound(self, chunk: Chunk, entry: Entry, items: int) -> bool:
+    def _is_sound(self, chunk: Chunk, entry: AnswerEntry, items: int) -> bool:
         """Whether an answer fits its release and the table; one that does not is rejected."""
         fault = self._fault(entry.logged, items) or self._fault_of_day(entry)
         if fault:
@@ -238,7 +238,7 @@ class Drain:
                 return f"context column {name!r} is {value!r}: {kind} expected"
         return ""
 
-    def _fault_of_day(self, entry: Entry) -> str:
+    def _fault_of_day(self, entry: AnswerEntry) -> str:
         first, last = self._days
         if first <= entry.day <= last:
             return ""

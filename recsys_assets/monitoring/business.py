@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from recsys_assets.monitoring.alerts import Alert
+from recsys_assets.monitoring.alerts import Alarm
 from recsys_assets.monitoring.metric_drops import FIGURES, falls
 from recsys_assets.monitoring.outcomes import TABLE as OUTCOMES
 from recsys_assets.monitoring.outcomes import days_judged
@@ -49,7 +49,7 @@ class BusinessMetrics:
     sessions: int
     figures: dict[str, float]
     state: str
-    alerts: list[Alert]
+    alerts: list[Alarm]
     revenue: float
     attributed_revenue: float
     impressions: float

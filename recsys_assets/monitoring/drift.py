@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from recsys_assets.monitoring.alerts import Alert, Measurement, alerts_of
+from recsys_assets.monitoring.alerts import Alarm, Measurement, alerts_of
 from recsys_assets.monitoring.loading import (
     day_traffic,
     live_release,
@@ -35,7 +35,7 @@ _PLOTTED = (
 
 
 @dataclass(frozen=True)
-class Judged:
+class DriftVerdict:
     """What the frames of one day showed.
 
     Attributes:
@@ -46,7 +46,7 @@ class Judged:
     """
 
     state: str
-    alerts: list[Alert]
+    alerts: list[Alarm]
     measurements: list[Measurement]
     samples: int
 
@@ -72,7 +72,7 @@ class DriftReport:
     live_release: int
     reference_span: tuple[str, str]
     labels_about: list[str]
-    judged: Judged
+    judged: DriftVerdict
     revenue: float
     degraded_share: float
     reference: Traffic
@@ -149,7 +149,7 @@ def measure(
     )
 
 
-def judge(profile: Profile, current: Traffic, thresholds: DriftThresholds) -> Judged:
+def judge(profile: Profile, current: Traffic, thresholds: DriftThresholds) -> DriftVerdict:
     """State and alerts of one day's frames; the same frames give the same answer.
 
     Args:
@@ -159,11 +159,11 @@ def judge(profile: Profile, current: Traffic, thresholds: DriftThresholds) -> Ju
     """
     samples = len(current.requests)
     if samples < thresholds.min_sessions:
-        return Judged(TOO_FEW, [], [], samples)
+        return DriftVerdict(TOO_FEW, [], [], samples)
     measurements = measure_frames(profile, current, thresholds)
     alerts = alerts_of(measurements, current.revenue)
-    return Judged(DRIFTED if alerts else OK, alerts, measurements, samples)
+    return DriftVerdict(DRIFTED if alerts else OK, alerts, measurements, samples)
 
 
-def _largest(judged: Judged, wanted: Callable[[Measurement], bool]) -> float:
+def _largest(judged: DriftVerdict, wanted: Callable[[Measurement], bool]) -> float:
     return max((m.value for m in judged.measurements if wanted(m)), default=0.0)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from recsys_assets.monitoring.alerts import Alert
+from recsys_assets.monitoring.alerts import Alarm
 from recsys_assets.monitoring.measurement import Households
 from recsys_assets.monitoring.thresholds import BusinessThresholds
 
@@ -45,7 +45,7 @@ def falls(
     users: pl.Series,
     history: Sequence["BusinessMetrics"],
     thresholds: BusinessThresholds,
-) -> list[Alert]:
+) -> list[Alarm]:
     """Alerts of the figures that have fallen, most revenue at risk first.
 
     Args:
@@ -82,11 +82,11 @@ def _fall(
     high: float,
     before: np.ndarray,
     thresholds: BusinessThresholds,
-) -> Alert:
+) -> Alarm:
     usual = float(before.mean())
     spread = float(before.std(ddof=1)) if len(before) > 1 else 0.0
     value = 1 - metrics.figures[name] / usual
-    return Alert(
+    return Alarm(
         name=name,
         group=GROUP,
         cause=f"{GROUP}: {name}",

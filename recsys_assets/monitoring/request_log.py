@@ -24,12 +24,12 @@ import redis
 from recsys_assets.features.attributes import user_columns
 from recsys_assets.features.declarations import USER_FEATURES
 from recsys_assets.monitoring import answer_merging
-from recsys_assets.monitoring.answer_merging import Verdict
+from recsys_assets.monitoring.answer_merging import RowVerdict
 from recsys_assets.monitoring.answer_parts import (
     ENTRY_ID,
     REJECTED_PARTS,
     REJECTED_SCHEMA,
-    Parts,
+    AnswerParts,
     group_of,
 )
 from recsys_assets.monitoring.answer_stream import Drain, Drained
@@ -140,8 +140,8 @@ class Collector:
             waiting = self._parts.waiting()
         return Collected(
             rows=self._store.table(TABLE).row_count([day]),
-            new=merged[Verdict.KEEP],
-            duplicates=merged[Verdict.REPEATED],
+            new=merged[RowVerdict.KEEP],
+            duplicates=merged[RowVerdict.REPEATED],
             rejected=rejected,
             waiting=sum(rows for group, rows in waiting.items() if group != REJECTED_PARTS),
             unknown_columns=tuple(sorted(drained.unknown_columns)),
@@ -152,8 +152,8 @@ class Collector:
         return self.releases.store
 
     @property
-    def _parts(self) -> Parts:
-        return Parts(self._store)
+    def _parts(self) -> AnswerParts:
+        return AnswerParts(self._store)
 
     @contextmanager
     def _alone(self, what: str) -> Iterator[Callable[[], None]]:
@@ -169,12 +169,12 @@ class Collector:
         drain = Drain(self._parts, self.releases, schema(self._store), self.days)
         return drain.run(self.client, require)
 
-    def _merge(self, day: str, require: Callable[[], None]) -> dict[Verdict, int]:
+    def _merge(self, day: str, require: Callable[[], None]) -> dict[RowVerdict, int]:
         """Brings a day's parts into its partition; how many of their rows got which verdict."""
         table, parts = self._store.table(TABLE), self._parts.of(group_of(day))
         there = [table.path(day)] if table.has(day) else []
         if there and not parts:
-            return dict.fromkeys(Verdict, 0)
+            return dict.fromkeys(RowVerdict, 0)
         urls = [self._parts.url(part) for part in parts]
         verdicts = answer_merging.judge(there, urls)
         columns = answer_merging.with_former(schema(self._store), [*there, *urls])
@@ -187,7 +187,7 @@ class Collector:
         require()
         self._parts.delete(parts)
         of_parts = verdicts[len(verdicts) - sum(part.rows for part in parts) :]
-        return {verdict: int((of_parts == verdict).sum()) for verdict in Verdict}
+        return {verdict: int((of_parts == verdict).sum()) for verdict in RowVerdict}
 
     def _merge_rejected(self, day: str, require: Callable[[], None]) -> int:
         """Adds to the day's rejected entries; one that is there from an earlier try is not doubled.
@@ -206,4 +206,4 @@ class Collector:
         answer_merging.rewrite(table, day, REJECTED_SCHEMA, urls, verdicts)
         require()
         self._parts.delete(parts)
-        return int((verdicts == Verdict.KEEP).sum()) - before
+        return int((verdicts == RowVerdict.KEEP).sum()) - before

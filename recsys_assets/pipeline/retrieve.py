@@ -24,7 +24,7 @@ class Index(Protocol):
         """Rows int64 [n, k] and scores float32 [n, k], best first."""
 
 
-class Seen(Protocol):
+class SeenFilter(Protocol):
     """`seen_items.SeenItems`."""
 
     def seen_rows(
@@ -78,14 +78,14 @@ class RetrieveStage:
 
     index: Index
     items: int
-    seen_items: Seen
+    seen_items: SeenFilter
     when_down: WhenDown = WhenDown.SHOW
     circuit: Circuit = field(default_factory=Circuit)
     budgets: frozenset[str] = frozenset({"normal"})
 
     @classmethod
     def load(
-        cls, folder: Path, items: int, seen_items: Seen, when_down: WhenDown, device: Device
+        cls, folder: Path, items: int, seen_items: SeenFilter, when_down: WhenDown, device: Device
     ) -> "RetrieveStage":
         """From the version folder of a release of so many items."""
         from recsys_assets.models.index.index import ItemIndex

@@ -117,7 +117,7 @@ class Origin:
 
 def render(
     releases: Releases,
-    parts: "Parts",
+    parts: "ReleaseParts",
     snapshot_day: str,
     origin: Origin,
     config: ServingConfig,
@@ -167,7 +167,7 @@ def render(
 
 
 @dataclass(frozen=True)
-class Parts:
+class ReleaseParts:
     """One version of an artifact for each of `PARTS`, or for some of them.
 
     Read once, so that no two are taken at different times. So is the `catalogue` that the index
@@ -180,7 +180,7 @@ class Parts:
     catalogue: CatalogueSnapshot | None = None
 
     @classmethod
-    def current(cls, store: Store, artifacts: Mapping[str, str] | None = None) -> "Parts":
+    def current(cls, store: Store, artifacts: Mapping[str, str] | None = None) -> "ReleaseParts":
         """The current versions of artifacts of the given names, by part.
 
         Unless given, those of all parts, which then bear the names of the parts.
@@ -203,7 +203,7 @@ class Parts:
         store: Store,
         named: Mapping[str, tuple[str, str]],
         catalogue: CatalogueSnapshot | None = None,
-    ) -> "Parts":
+    ) -> "ReleaseParts":
         """The given artifacts and versions, by part.
 
         Raises:
@@ -256,7 +256,7 @@ def _copy_sources(templates: Path, draft: Path, release: int) -> None:
     )
 
 
-def _write_items(parts: Parts, known: CatalogueSnapshot, folder: Path) -> None:
+def _write_items(parts: ReleaseParts, known: CatalogueSnapshot, folder: Path) -> None:
     """What the ranker keeps in memory, in the order of the index's rows."""
     rows = _rows_of(parts.item_ids(), known.history.item_ids)
     pq.write_table(
@@ -282,7 +282,7 @@ def _rows_of(ids: list[str], catalogue: np.ndarray) -> np.ndarray:
 
 
 def _manifest(
-    draft: Path, release: int, parts: Parts, snapshot_day: str, origin: Origin
+    draft: Path, release: int, parts: ReleaseParts, snapshot_day: str, origin: Origin
 ) -> dict[str, Any]:
     vocabularies = {
         name: sha256(parts.folders[name] / _VOCABULARY) for name in ("two_tower", "dlrm")

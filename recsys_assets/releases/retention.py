@@ -23,7 +23,7 @@ from datetime import datetime, timedelta
 
 from recsys_assets.releases import retention_rules as rules
 from recsys_assets.releases.release import Promoted, Releases
-from recsys_assets.releases.retention_rules import Policy
+from recsys_assets.releases.retention_rules import RetentionPolicy
 from recsys_assets.releases.retention_units import Item, folder_of, grouped, is_manifest, is_marker
 from recsys_assets.runtime.processes import ServiceError
 from recsys_assets.storage import Store
@@ -59,7 +59,7 @@ class Removal:
         return sum(item.size for item in self.removed)
 
 
-def plan(store: Store, policy: Policy, now: datetime) -> Removal:
+def plan(store: Store, policy: RetentionPolicy, now: datetime) -> Removal:
     """What would go, what would stay, and why; changes nothing.
 
     Raises:
@@ -122,4 +122,4 @@ def carry_out(store: Store, removal: Removal) -> None:
             objects.abort(url, item.upload)
 
 
-__all__ = ["Item", "Policy", "Removal", "StoreChanged", "carry_out", "plan"]
+__all__ = ["Item", "RetentionPolicy", "Removal", "StoreChanged", "carry_out", "plan"]

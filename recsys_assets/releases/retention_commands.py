@@ -61,13 +61,14 @@ def clean(
 ) -> None:
     """Delete old releases, artifact versions that no kept release names, and leftovers."""
     from recsys_assets.releases.release import MissingRelease
-    from recsys_assets.releases.retention import Policy, carry_out, plan
+    from recsys_assets.releases.retention import RetentionPolicy, carry_out, plan
     from recsys_assets.runtime.processes import ServiceError
     from recsys_assets.storage import Store
 
     store = Store(settings.storage_url)
     try:
-        planned = plan(store, Policy(keep, older_than_days, dict(partitions)), datetime.now(UTC))
+        policy = RetentionPolicy(keep, older_than_days, dict(partitions))
+        planned = plan(store, policy, datetime.now(UTC))
         for line in as_lines(planned):
             click.echo(line)
         if dry_run or not planned.removed:

@@ -22,7 +22,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Policy:
+class RetentionPolicy:
     """How much is kept.
 
     Attributes:
@@ -62,7 +62,7 @@ def releases(
     group: Group,
     history: list[Promoted],
     weights: Mapping[int, int],
-    policy: Policy,
+    policy: RetentionPolicy,
     before: datetime,
 ) -> list[Judged]:
     """Releases by their number, with what was said of each.
@@ -94,7 +94,7 @@ def releases(
 
 
 def versions(
-    group: Group, store: Store, named: Mapping[str, str], policy: Policy, now: datetime
+    group: Group, store: Store, named: Mapping[str, str], policy: RetentionPolicy, now: datetime
 ) -> list[Judged]:
     """Versions of artifacts as `<artifact>/<version>`.
 
@@ -130,7 +130,7 @@ def versions(
     return judge("artifact", group, keep, why)
 
 
-def pointers(judged: list[Judged], policy: Policy, now: datetime) -> tuple[str, ...]:
+def pointers(judged: list[Judged], policy: RetentionPolicy, now: datetime) -> tuple[str, ...]:
     """Pointers to current versions that go: those of days that are not kept."""
     gone = {_artifact(item.name) for item, goes in judged if goes}
     stay = {_artifact(item.name) for item, goes in judged if not goes}
@@ -154,7 +154,7 @@ def named_by(present: Releases, kept: Iterable[str]) -> dict[str, str]:
     }
 
 
-def partitions(group: Group, policy: Policy, now: datetime) -> list[Judged]:
+def partitions(group: Group, policy: RetentionPolicy, now: datetime) -> list[Judged]:
     """Partitions of the policy's tables as `<table>/<day>`, by their day."""
     mine = {n: parts for n, parts in group.items() if n.split("/")[0] in policy.partition_days}
 
@@ -164,7 +164,7 @@ def partitions(group: Group, policy: Policy, now: datetime) -> list[Judged]:
     return judge("partition", mine, keep, lambda _: "of a day that is not kept")
 
 
-def require_known(policy: Policy, tables: Iterable[str], artifacts: Iterable[str]) -> None:
+def require_known(policy: RetentionPolicy, tables: Iterable[str], artifacts: Iterable[str]) -> None:
     """Refuses a policy with a name that has no partitions, such as a misspelt one.
 
     Args:

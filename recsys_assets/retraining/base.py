@@ -135,7 +135,7 @@ class Mix(Protocol):
 
 
 @dataclass(frozen=True)
-class Span:
+class ReplaySample:
     """Examples of a fine-tune.
 
     Attributes:
@@ -165,7 +165,7 @@ def recent_from(trained_through: str, through: str, recent_days: int) -> int:
 
 def draw_span(
     examples: Examples, weights: np.ndarray, since: int, mix: Mix, random: np.random.Generator
-) -> Span:
+) -> ReplaySample:
     """Draws the examples of all passes.
 
     Args:
@@ -197,7 +197,9 @@ def draw_span(
         for (of_side, _), part in zip(sides, drawn[0], strict=True)
     ]
     recent = int(is_recent[rows[positions[0]]].sum())
-    return Span(examples.take(rows), positions, np.sum(expected, axis=0), recent, size - recent)
+    return ReplaySample(
+        examples.take(rows), positions, np.sum(expected, axis=0), recent, size - recent
+    )
 
 
 def _numbered(passes: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -17,13 +17,13 @@ import pyarrow as pa
 from recsys_assets.models.catalogue_snapshot import CatalogueSnapshot
 from recsys_assets.models.index import index, index_kinds
 from recsys_assets.models.index.index_tuning import parameters_for
-from recsys_assets.models.purchase_counts import Tastes, counted
+from recsys_assets.models.purchase_counts import PurchaseCounts, counted
 from recsys_assets.models.towers import read_embeddings, write_embeddings
 from recsys_assets.models.training_data import interactions
 from recsys_assets.pipeline.rank import RankStage, most_popular
 from recsys_assets.releases.offline import OfflineRelease
 from recsys_assets.releases.release import Releases
-from recsys_assets.releases.rendering import Parts, ServingConfig
+from recsys_assets.releases.rendering import ReleaseParts, ServingConfig
 from recsys_assets.storage import Store
 
 WEIGHTS = ("two_tower", "dlrm")  # the parts of a release that are trained
@@ -50,7 +50,7 @@ class DaySnapshot(CatalogueSnapshot):
         known = CatalogueSnapshot.at(store, day)
         return cls(day, known.history, known.columns, known.text, interactions(store, day))
 
-    def tastes_of(self, model: Path) -> Tastes:
+    def tastes_of(self, model: Path) -> PurchaseCounts:
         """Counts the purchases, for the vocabularies of the model in a folder."""
         return counted(model, self.events, self.history)
 
@@ -110,11 +110,11 @@ def exact_index(embeddings: np.ndarray, item_ids: np.ndarray) -> index.ItemIndex
 
 def serving_parts(
     store: Store,
-    weights: Parts,
+    weights: ReleaseParts,
     known: CatalogueSnapshot,
     index_kind: str,
     names: Mapping[str, str],
-) -> tuple[Parts, float]:
+) -> tuple[ReleaseParts, float]:
     """Publishes embeddings and index of what is known, made by given weights.
 
     Args:
@@ -141,4 +141,4 @@ def serving_parts(
         index.write_index(indexed.path, built, ids.tolist(), description)
     versions = {"item_embeddings": embedded.version, "item_index": indexed.version}
     made = {part: (names[part], version) for part, version in versions.items()}
-    return Parts.of(store, weights.named() | made, catalogue=known), recall
+    return ReleaseParts.of(store, weights.named() | made, catalogue=known), recall

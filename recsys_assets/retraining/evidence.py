@@ -139,7 +139,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class JudgedCandidate:
     """A release candidate that the gate has ruled on."""
 
     event: int

@@ -31,8 +31,8 @@ from recsys_assets.retraining.gate import (
     DATA,
     NEWEST,
     OLDER,
+    EvaluationWindow,
     GateRules,
-    Spans,
     day_before,
     unknown_to,
 )
@@ -42,7 +42,7 @@ def judge_models(
     releases: Releases,
     base: int,
     models: Mapping[str, Path],
-    of: Spans,
+    of: EvaluationWindow,
     rules: GateRules,
     attribution_hours: int,
 ) -> list[Comparison]:
@@ -87,7 +87,7 @@ def judge_models(
 
 
 def judge_data(
-    releases: Releases, base: int, of: Spans, attribution_hours: int
+    releases: Releases, base: int, of: EvaluationWindow, attribution_hours: int
 ) -> Comparison | None:
     """What fresh data alone were worth to the live release on the newest days.
 

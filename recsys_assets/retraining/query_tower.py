@@ -26,7 +26,7 @@ from recsys_assets.models import two_tower
 from recsys_assets.models.examples import Examples, example_weights, snapshot_moments
 from recsys_assets.models.hyperparameters import QueryTowerTuning, TwoTowerParameters
 from recsys_assets.models.merlin import export_onnx, largest_difference, read_weights, write_weights
-from recsys_assets.models.purchase_counts import Purchases, TasteHistory, Tastes
+from recsys_assets.models.purchase_counts import PurchaseCountHistory, PurchaseCounts, Purchases
 from recsys_assets.models.towers import ITEM_TOWER, ItemTower
 from recsys_assets.models.training import (
     Channel,
@@ -37,7 +37,7 @@ from recsys_assets.models.training import (
 )
 from recsys_assets.models.training_data import TrainingData, load_training_data
 from recsys_assets.models.two_tower_training import SAMPLE_QUERIES
-from recsys_assets.retraining.base import Base, Span, draw_span, grown, recent_from
+from recsys_assets.retraining.base import Base, ReplaySample, draw_span, grown, recent_from
 from recsys_assets.storage import Store
 
 if TYPE_CHECKING:
@@ -145,11 +145,11 @@ class QueryTowerTrainer:
             data.examples, self.parameters.half_life_days, self.parameters.household_power
         )
         since = recent_from(base.trained_through, data.through, tuning.recent_days)
-        self.span: Span = draw_span(data.examples, weights, since, tuning, self.random)
+        self.span: ReplaySample = draw_span(data.examples, weights, since, tuning, self.random)
         self.item_tower = ItemTower(base.folder)
         self.catalogue = drawing.encode_catalogue(self.encoding, data.history, data.text)
         self.purchases = Purchases.from_table(data.purchases, self.encoding, data.history)
-        self.tastes = TasteHistory(self.purchases)
+        self.tastes = PurchaseCountHistory(self.purchases)
         self.queries = drawing.encode_queries(self.encoding, self.span.examples)
         self.log_drawn = self._log_drawn()
         self._build()
@@ -282,7 +282,7 @@ class QueryTowerTrainer:
     def save(self, folder: Path) -> float:
         """Writes the files of the artifact `two_tower`; returns ONNX's largest difference."""
         self.encoding.save(folder / "encoding.json")
-        Tastes.of(self.purchases).save(folder)
+        PurchaseCounts.of(self.purchases).save(folder)
         shutil.copyfile(self.base.folder / ITEM_TOWER, folder / ITEM_TOWER)
         weights = list(self.base.weights)
         for position, trained in zip(self.positions, self.tower.get_weights(), strict=True):

@@ -12,10 +12,10 @@ from recsys_assets.features.online import last_complete_day
 from recsys_assets.models.catalogue_snapshot import CatalogueSnapshot
 from recsys_assets.models.item_history import midnight_after
 from recsys_assets.releases.release import MissingRelease, Releases
-from recsys_assets.releases.rendering import Origin, Parts, ServingConfig, render
+from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
 from recsys_assets.retraining.candidate import serving_parts
 from recsys_assets.retraining.comparison import Comparison, as_markdown
-from recsys_assets.retraining.gate import NEWEST, GateRules, Verdict, judge, spans
+from recsys_assets.retraining.gate import NEWEST, GateRules, Verdict, evaluation_window, judge
 from recsys_assets.retraining.judging import judge_models
 from recsys_assets.rollout.canary import CanaryServer, canaries, check_release, measure
 from recsys_assets.storage import Store
@@ -27,7 +27,7 @@ _TIMED_REQUESTS = 100
 
 
 @dataclass(frozen=True)
-class Workshop:
+class CandidateMaker:
     """Everything that making a candidate needs beside its day.
 
     Attributes:
@@ -54,7 +54,7 @@ class Workshop:
 
 
 @dataclass(frozen=True)
-class Made:
+class ReleaseCandidate:
     """A rendered candidate with its verdict."""
 
     release: int
@@ -95,8 +95,8 @@ def live_release(releases: Releases) -> int:
 
 
 def make_candidate(
-    workshop: Workshop, day: str, artifacts: Mapping[str, str], log: Callable[[str], object]
-) -> Made:
+    workshop: CandidateMaker, day: str, artifacts: Mapping[str, str], log: Callable[[str], object]
+) -> ReleaseCandidate:
     """Makes the candidate of a day; approves it, or rejects it with its reasons.
 
     Args:
@@ -110,8 +110,8 @@ def make_candidate(
     """
     releases, rules = Releases(workshop.store), workshop.rules
     base = live_release(releases)
-    of = spans(day, rules, workshop.attribution_hours)
-    trained = Parts.current(workshop.store, artifacts)
+    of = evaluation_window(day, rules, workshop.attribution_hours)
+    trained = ReleaseParts.current(workshop.store, artifacts)
     of = replace(of, through=_learned_through(trained.folders))
     hours = workshop.attribution_hours
     comparisons = judge_models(releases, base, trained.folders, of, rules, hours)
@@ -125,7 +125,7 @@ def make_candidate(
     answered = ask(workshop, release, day)
     verdict = judge(comparisons, answered.faults, answered.p50_ms, rules)
     settle(releases, release, verdict)
-    return Made(
+    return ReleaseCandidate(
         release, base, verdict, tuple(comparisons), answered.faults, answered.latency, recall
     )
 
@@ -142,7 +142,7 @@ class Answered:
     p50_ms: tuple[float, float]
 
 
-def ask(workshop: Workshop, release: int, day: str) -> Answered:
+def ask(workshop: CandidateMaker, release: int, day: str) -> Answered:
     """Has a release of what is known at the end of a day served, and asks it."""
     purchased = purchased_items(workshop.store, _online_through(workshop, day))
     report = check_release(
@@ -172,14 +172,14 @@ def _learned_through(folders: Mapping[str, Path]) -> str:
     return max(str(of_model["trained_through"]) for of_model in metrics)
 
 
-def _live_p50_ms(workshop: Workshop, users: Sequence[str], moment: int) -> float:
+def _live_p50_ms(workshop: CandidateMaker, users: Sequence[str], moment: int) -> float:
     """Latency of the live release at this moment, 0 where no server runs."""
     if not is_live(workshop.live_grpc):
         return 0.0
     return measure(workshop.live_grpc, users, moment, _TIMED_REQUESTS).p50_ms
 
 
-def _online_through(workshop: Workshop, day: str) -> str:
+def _online_through(workshop: CandidateMaker, day: str) -> str:
     """The last day whose purchases the online store knows, `day` at the latest."""
     return min(day, last_complete_day(workshop.online_store_url) or day)
 

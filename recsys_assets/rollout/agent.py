@@ -26,9 +26,9 @@ from prometheus_client import Counter, Gauge
 from recsys_assets.releases.release import MissingRelease
 from recsys_assets.releases.release_events import Promoted, UnreadableRecord
 from recsys_assets.rollout.faults import probe
-from recsys_assets.rollout.following import Following, Wanted
-from recsys_assets.rollout.healing import correct, heal
-from recsys_assets.rollout.single_server import LiveServer, is_ready, load_beside, switch
+from recsys_assets.rollout.following import DesiredRelease, Following
+from recsys_assets.rollout.healing import correct, reconcile
+from recsys_assets.rollout.single_server import SingleServer, is_ready, load_beside, switch
 from recsys_assets.rollout.watch_metrics import WatchMetrics
 from recsys_assets.runtime.processes import ServiceError
 from recsys_assets.triton import model_processes
@@ -87,7 +87,7 @@ class Agent:
         failed: whether the wanted release was tried, and the server could not be brought to it.
     """
 
-    def __init__(self, following: Following, server: LiveServer, spread_seconds: float) -> None:
+    def __init__(self, following: Following, server: SingleServer, spread_seconds: float) -> None:
         self.following = following
         self.server = server
         self.metrics = WatchMetrics()
@@ -183,7 +183,7 @@ class Agent:
         self._store_reached.set(1)
         return ""
 
-    def _serve(self, wanted: Wanted) -> None:
+    def _serve(self, wanted: DesiredRelease) -> None:
         release = self._due(wanted.release)
         try:
             self._bring(release)
@@ -219,7 +219,7 @@ class Agent:
         if answering not in (None, release):
             correct(target, self.server, answering)
         pid = model_processes.server_of(self.server.repository)
-        heal(target, self.server, pid, self.metrics)
+        reconcile(target, self.server, pid, self.metrics)
         if release != self._serving:
             self._kept, self._serving, self._attempt = self._serving, release, None
 

@@ -26,7 +26,7 @@ from recsys_assets.releases.release import Releases
 from recsys_assets.rollout.agent import Agent
 from recsys_assets.rollout.faults import Probe, probe
 from recsys_assets.rollout.following import POLICIES, Following
-from recsys_assets.rollout.single_server import LiveServer
+from recsys_assets.rollout.single_server import SingleServer
 from recsys_assets.runtime.processes import Address
 from recsys_assets.runtime.stopping import told_to_stop
 from recsys_assets.settings import Settings
@@ -180,7 +180,7 @@ def run_agent(settings: Settings, options: AgentOptions) -> None:
     releases = Releases(Store(settings.storage_url, settings.home / _CACHE))
     agent = Agent(
         Following(releases, POLICIES[options.follow]),
-        LiveServer(
+        SingleServer(
             settings.triton_grpc, settings.triton_repository, options.kind, settings.wait_seconds
         ),
         options.spread_seconds,

@@ -28,7 +28,7 @@ from recsys_assets.rollout.release_target import PromotionError
 from recsys_assets.runtime.processes import free_addresses
 from recsys_assets.triton.client import Recommendation, RecommendClient, retry_after
 from recsys_assets.triton.repository import add_version, item_ids, write_configs
-from recsys_assets.triton.server import Addresses, Triton
+from recsys_assets.triton.server import Addresses, TritonServer
 
 UNKNOWN_USER = "canary: a user whom training has never seen"
 ANONYMOUS = ""
@@ -141,7 +141,7 @@ def check_release(
 class TemporaryServer:
     """A Triton like the live one, on free ports and in a folder of its own, while it is asked."""
 
-    live: Triton
+    live: TritonServer
 
     @property
     def wait_seconds(self) -> float:
@@ -171,12 +171,12 @@ class TemporaryServer:
             server.stop()
 
 
-def _lay(folder: Path, server: Triton, release: int) -> None:
+def _lay(folder: Path, server: TritonServer, release: int) -> None:
     add_version(folder / "models", server.repository, release)
     write_configs(folder / "templates", server.repository, release)
 
 
-def _load(server: Triton, release: int) -> str:
+def _load(server: TritonServer, release: int) -> str:
     """Starts the server with the release; returns why that cannot be served, if so."""
     address = str(server.addresses.grpc)
     try:

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from recsys_assets.rollout.single_server import LiveServer
+from recsys_assets.rollout.single_server import SingleServer
 from recsys_assets.triton import model_processes
 from recsys_assets.triton.client import RecommendClient, is_late, retry_after
 
@@ -79,7 +79,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What one look at a server found.
 
     Attributes:
@@ -93,7 +93,7 @@ class Seen:
     processes: tuple[int, int] | None = None
 
 
-def look(server: LiveServer, server_pid: int | None, promoted: int) -> Seen:
+def observe(server: SingleServer, server_pid: int | None, promoted: int) -> Observation:
     """Looks at the processes of the promoted release, and asks for a slate.
 
     Args:
@@ -110,17 +110,17 @@ def look(server: LiveServer, server_pid: int | None, promoted: int) -> Seen:
     return seen
 
 
-def _look_once(server: LiveServer, server_pid: int | None, promoted: int) -> Seen:
+def _look_once(server: SingleServer, server_pid: int | None, promoted: int) -> Observation:
     processes = None if server_pid is None else _processes(server, server_pid, promoted)
     if processes is not None and processes[0] < processes[1]:
         living, wanted = processes
         text = f"release {promoted} failed: {wanted - living} of {wanted} model processes are dead"
-        return Seen(Fault("process", text), processes=processes)
+        return Observation(Fault("process", text), processes=processes)
     answer = probe(server.grpc)
-    return Seen(_of_probe(answer, promoted), answer, processes)
+    return Observation(_of_probe(answer, promoted), answer, processes)
 
 
-def _processes(server: LiveServer, server_pid: int, promoted: int) -> tuple[int, int] | None:
+def _processes(server: SingleServer, server_pid: int, promoted: int) -> tuple[int, int] | None:
     """Living and wanted ones; None if the server does not tell, as the probe will show as well."""
     from tritonclient.utils import InferenceServerException
 

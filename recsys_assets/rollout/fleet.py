@@ -36,7 +36,7 @@ from recsys_assets.rollout.agents import (
     reachable,
     those_that_answer,
 )
-from recsys_assets.rollout.release_target import Answering, PromotionError, Step
+from recsys_assets.rollout.release_target import Answering, PromotionError, ReleaseChange
 
 _MIB = 1 << 20
 # The server itself, its response cache, and shared memory of its processes.
@@ -124,7 +124,7 @@ class Fleet:
         """Nothing is held: of two changes at once, the second to record its own fails."""
         return nullcontext()
 
-    def change(self, releases: Releases, step: Step) -> Promoted:
+    def change(self, releases: Releases, step: ReleaseChange) -> Promoted:
         """Proves the release on the canary pods, records it, and waits for all pods.
 
         Raises:

@@ -23,33 +23,33 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredRelease:
     """A release, and the one to be kept loaded beside it, to go back to."""
 
     release: int
     previous: int | None = None
 
 
-Policy = Callable[[Releases], Wanted | None]
+FollowPolicy = Callable[[Releases], DesiredRelease | None]
 
 
-def promoted(releases: Releases) -> Wanted | None:
+def promoted(releases: Releases) -> DesiredRelease | None:
     """The release that is recorded as live."""
     record = releases.promoted()
-    return None if record is None else Wanted(record.release, record.previous)
+    return None if record is None else DesiredRelease(record.release, record.previous)
 
 
-def newest(releases: Releases) -> Wanted | None:
+def newest(releases: Releases) -> DesiredRelease | None:
     """The newest complete release that has not been rejected."""
     numbers = (int(name) for name in children(releases.url) if name.isdecimal())
     for number in sorted(numbers, reverse=True):
         complete = exists(f"{releases.url}/{number}/{MANIFEST}")
         if complete and releases.rejection(number) is None:
-            return Wanted(number)
+            return DesiredRelease(number)
     return None
 
 
-POLICIES: dict[str, Policy] = {"promoted": promoted, "newest": newest}
+POLICIES: dict[str, FollowPolicy] = {"promoted": promoted, "newest": newest}
 
 
 @dataclass
@@ -63,8 +63,8 @@ class Following:
     """
 
     releases: Releases
-    policy: Policy
-    wanted: Wanted | None = None
+    policy: FollowPolicy
+    wanted: DesiredRelease | None = None
     _verified: dict[int, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -113,13 +113,13 @@ class Following:
             if entry.name not in names:
                 shutil.rmtree(entry)
 
-    def _remembered(self) -> Wanted | None:
+    def _remembered(self) -> DesiredRelease | None:
         """What was wanted last; None where that is not known, so that the store must say it."""
         if not self._memory.exists():
             return None
         try:
             said = json.loads(self._memory.read_text(encoding="utf-8"))
-            return Wanted(said["release"], said["previous"])
+            return DesiredRelease(said["release"], said["previous"])
         except (ValueError, KeyError, TypeError) as error:
             _LOG.warning("%s cannot be read, the store is asked instead: %r", self._memory, error)
             return None

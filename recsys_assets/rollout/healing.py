@@ -8,12 +8,12 @@ promotion that was killed half-way, is brought to it. What is wrong is found out
 import logging
 
 from recsys_assets.releases.release import MissingRelease, Promoted
-from recsys_assets.rollout.faults import Seen, look
+from recsys_assets.rollout.faults import Observation, observe
 from recsys_assets.rollout.model_control import prove, unload
 from recsys_assets.rollout.release_target import PromotionError
 from recsys_assets.rollout.single_server import (
-    LiveServer,
     Recorded,
+    SingleServer,
     bring,
     kept_loaded,
     load_beside,
@@ -26,9 +26,9 @@ from recsys_assets.triton import model_processes
 _LOG = logging.getLogger(__name__)
 
 
-def heal(
+def reconcile(
     present: Recorded,
-    server: LiveServer,
+    server: SingleServer,
     server_pid: int | None = None,
     metrics: WatchMetrics | None = None,
 ) -> str | None:
@@ -68,15 +68,15 @@ def heal(
 
 
 def _look(
-    present: Recorded, server: LiveServer, server_pid: int | None, metrics: WatchMetrics
-) -> Seen:
+    present: Recorded, server: SingleServer, server_pid: int | None, metrics: WatchMetrics
+) -> Observation:
     promoted = present.promoted()
-    seen = Seen(None) if promoted is None else look(server, server_pid, promoted.release)
+    seen = Observation(None) if promoted is None else observe(server, server_pid, promoted.release)
     metrics.saw(seen, 0 if promoted is None else promoted.release)
     return seen
 
 
-def correct(present: Recorded, server: LiveServer, answering: int) -> None:
+def correct(present: Recorded, server: SingleServer, answering: int) -> None:
     """Gets from the release that answers to the promoted one; failing that, all stays as it is.
 
     Raises:
@@ -95,7 +95,7 @@ def correct(present: Recorded, server: LiveServer, answering: int) -> None:
             raise
 
 
-def _renew(present: Recorded, server: LiveServer, server_pid: int | None) -> None:
+def _renew(present: Recorded, server: SingleServer, server_pid: int | None) -> None:
     """Starts the processes of the promoted release anew."""
     promoted = present.promoted()
     if promoted is None:
@@ -108,7 +108,7 @@ def _renew(present: Recorded, server: LiveServer, server_pid: int | None) -> Non
         model_processes.end(server_pid, promoted.release, old, server.wait_seconds)
 
 
-def _renewed_beside(present: Recorded, server: LiveServer, promoted: Promoted) -> bool:
+def _renewed_beside(present: Recorded, server: SingleServer, promoted: Promoted) -> bool:
     """Does so while the release before answers: only what a dead process took has failed.
 
     Returns:

@@ -13,8 +13,13 @@ from recsys_assets.releases.release import Releases
 from recsys_assets.releases.release_events import UNRECORDED, Promoted, Reason
 from recsys_assets.releases.release_writing import verify
 from recsys_assets.rollout.guard import Guard, GuardReport, watch_promotion
-from recsys_assets.rollout.release_target import Live, NothingServed, PromotionError, Step
-from recsys_assets.rollout.single_server import LiveServer, serve_promoted
+from recsys_assets.rollout.release_target import (
+    NothingServed,
+    PromotionError,
+    ReleaseChange,
+    ReleaseTarget,
+)
+from recsys_assets.rollout.single_server import serve_promoted
 
 
 class GuardTripped(PromotionError):
@@ -29,7 +34,7 @@ class GuardTripped(PromotionError):
 
 
 def promote_approved(
-    releases: Releases, server: Live, release: int | None, reason: Reason, guard: Guard
+    releases: Releases, server: ReleaseTarget, release: int | None, reason: Reason, guard: Guard
 ) -> Promoted:
     """Promotes `release`, or the newest one if None, provided that it has passed its checks.
 
@@ -86,7 +91,7 @@ def require_judged_against_live(releases: Releases, release: int) -> None:
 
 
 def promote_watched(
-    releases: Releases, server: Live, release: int, reason: Reason, guard: Guard
+    releases: Releases, server: ReleaseTarget, release: int, reason: Reason, guard: Guard
 ) -> Promoted:
     """Promotes a release, watches it, and goes back by itself if the guard trips.
 
@@ -108,7 +113,7 @@ def promote_watched(
 
 
 def promote(
-    releases: Releases, server: Live, release: int, reason: Reason = UNRECORDED
+    releases: Releases, server: ReleaseTarget, release: int, reason: Reason = UNRECORDED
 ) -> Promoted:
     """Makes `release` the one that is served, and records it.
 
@@ -124,12 +129,12 @@ def promote(
             server.confirm(releases, serving)
             return serving
         before = _before(releases, release, serving)
-        return server.change(releases, Step(release, before, reason, "promoted", serving))
+        return server.change(releases, ReleaseChange(release, before, reason, "promoted", serving))
 
 
 def rollback(
     releases: Releases,
-    server: Live,
+    server: ReleaseTarget,
     reason: Reason,
     expected_release: int | None = None,
     *,
@@ -174,7 +179,7 @@ def rollback(
             raise PromotionError("there is no earlier release to go back to")
         for release in sorted(taken, reverse=True):
             releases.reject(release, f"rolled back: {reason.cause}")
-        step = Step(before[-1], before[:-1], reason, "rolled back", serving)
+        step = ReleaseChange(before[-1], before[:-1], reason, "rolled back", serving)
         return server.change(releases, step)
 
 
@@ -219,7 +224,7 @@ def _of_other_weights(
 
 __all__ = [
     "GuardTripped",
-    "LiveServer",
+    "SingleServer",
     "NothingServed",
     "PromotionError",
     "promote",

@@ -27,7 +27,7 @@ class NothingServed(PromotionError):
 
 
 @dataclass(frozen=True)
-class Step:
+class ReleaseChange:
     """A change to be made: what to, the record of it, and what is live."""
 
     release: int
@@ -60,13 +60,13 @@ class Answering:
     has_gone: Callable[[str], bool] = _never
 
 
-class Live(Protocol):
+class ReleaseTarget(Protocol):
     """What answers with the live release."""
 
     def exclusive(self) -> AbstractContextManager[None]:
         """Keeps others from changing it meanwhile, as far as that can be done here."""
 
-    def change(self, releases: Releases, step: Step) -> Promoted:
+    def change(self, releases: Releases, step: ReleaseChange) -> Promoted:
         """Makes the step and records it; whatever fails, what was live is served again.
 
         Raises:

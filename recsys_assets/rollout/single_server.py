@@ -16,7 +16,12 @@ from typing import Protocol
 from recsys_assets.releases.release import Releases
 from recsys_assets.releases.release_events import ChangedMeanwhile, Promoted
 from recsys_assets.rollout.model_control import load, load_ensembles, prove, require_live, unload
-from recsys_assets.rollout.release_target import Answering, NothingServed, PromotionError, Step
+from recsys_assets.rollout.release_target import (
+    Answering,
+    NothingServed,
+    PromotionError,
+    ReleaseChange,
+)
 from recsys_assets.runtime.processes import ServiceError
 from recsys_assets.settings import WAIT_SECONDS
 from recsys_assets.triton.repository import (
@@ -26,7 +31,7 @@ from recsys_assets.triton.repository import (
     remove_versions,
     write_configs,
 )
-from recsys_assets.triton.server import Triton
+from recsys_assets.triton.server import TritonServer
 
 _LOCK = ".promotion.lock"
 
@@ -50,7 +55,7 @@ def _never(_: ServiceError) -> bool:
 
 
 @dataclass(frozen=True)
-class LiveServer:
+class SingleServer:
     """A running Triton server: its gRPC address, the model repository it serves, and on what.
 
     As `changing.Live` it is the only server: what it answers with is what everybody gets. A load
@@ -65,7 +70,7 @@ class LiveServer:
     revive: Callable[[ServiceError], bool] = field(default=_never, compare=False)
 
     @classmethod
-    def embedded(cls, triton: Triton) -> "LiveServer":
+    def embedded(cls, triton: TritonServer) -> "SingleServer":
         """The server beside this process."""
         return cls(
             str(triton.addresses.grpc),
@@ -82,7 +87,7 @@ class LiveServer:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def change(self, releases: Releases, step: Step) -> Promoted:
+    def change(self, releases: Releases, step: ReleaseChange) -> Promoted:
         """Switches, then records; whatever fails, what was live is served again.
 
         Raises:
@@ -120,7 +125,7 @@ class LiveServer:
         remedy = "start it (`recsys up` starts the embedded one), or correct RECSYS_TRITON_GRPC"
         require_live(self.grpc, remedy)
 
-    def _change(self, releases: Releases, step: Step) -> Promoted:
+    def _change(self, releases: Releases, step: ReleaseChange) -> Promoted:
         serving = step.serving
         try:
             bring(releases, self, step.release, serving.release if serving else None, step.loaded)
@@ -135,7 +140,7 @@ class LiveServer:
 
 
 def bring(
-    folders: Folders, server: LiveServer, release: int, answering: int | None, loaded: set[int]
+    folders: Folders, server: SingleServer, release: int, answering: int | None, loaded: set[int]
 ) -> None:
     """Loads a release and switches to it; the one that answers does so until it is sound.
 
@@ -155,7 +160,7 @@ def bring(
     switch(folders, server, release, loaded)
 
 
-def is_ready(folders: Folders, server: LiveServer, release: int) -> bool:
+def is_ready(folders: Folders, server: SingleServer, release: int) -> bool:
     """Whether a release is loaded, though another one may be live, and would answer."""
     if not is_laid(folders.fetch(release) / "models", server.repository, release):
         return False
@@ -166,7 +171,7 @@ def is_ready(folders: Folders, server: LiveServer, release: int) -> bool:
     return True
 
 
-def load_beside(folders: Folders, server: LiveServer, release: int, serving: int) -> None:
+def load_beside(folders: Folders, server: SingleServer, release: int, serving: int) -> None:
     """Loads a release beside the one that is being served, and proves that it would answer.
 
     Raises:
@@ -181,7 +186,7 @@ def load_beside(folders: Folders, server: LiveServer, release: int, serving: int
     prove(server.grpc, release, server.wait_seconds)
 
 
-def switch(folders: Folders, server: LiveServer, release: int, loaded: set[int]) -> None:
+def switch(folders: Folders, server: SingleServer, release: int, loaded: set[int]) -> None:
     """Makes the server answer with `release`, and keep the releases of `loaded` in memory.
 
     Raises:
@@ -193,7 +198,7 @@ def switch(folders: Folders, server: LiveServer, release: int, loaded: set[int])
     load(server.grpc, release, server.wait_seconds)
 
 
-def serve_promoted(recorded: Recorded, server: LiveServer) -> Promoted | None:
+def serve_promoted(recorded: Recorded, server: SingleServer) -> Promoted | None:
     """Makes a server serve what the store records as promoted; None if nothing is yet.
 
     For a server that has just started, and for one whose model process has died: Triton never
@@ -219,7 +224,7 @@ def kept_loaded(serving: Promoted) -> set[int]:
     return {serving.release} | ({serving.previous} if serving.previous is not None else set())
 
 
-def _load_anew(folders: Folders, server: LiveServer, serving: Promoted) -> None:
+def _load_anew(folders: Folders, server: SingleServer, serving: Promoted) -> None:
     try:
         switch(folders, server, serving.release, kept_loaded(serving))
     except PromotionError as error:
@@ -231,7 +236,7 @@ def _load_anew(folders: Folders, server: LiveServer, serving: Promoted) -> None:
 
 
 def _restore(
-    folders: Folders, server: LiveServer, serving: Promoted | None, cause: Exception
+    folders: Folders, server: SingleServer, serving: Promoted | None, cause: Exception
 ) -> None:
     try:
         if serving is None:
@@ -246,7 +251,7 @@ def _restore(
         ) from cause
 
 
-def _lay(folders: Folders, server: LiveServer, loaded: set[int]) -> None:
+def _lay(folders: Folders, server: SingleServer, loaded: set[int]) -> None:
     for number in loaded:
         add_version(folders.fetch(number) / "models", server.repository, number)
     remove_versions(server.repository, loaded)
@@ -254,7 +259,7 @@ def _lay(folders: Folders, server: LiveServer, loaded: set[int]) -> None:
 
 __all__ = [
     "Folders",
-    "LiveServer",
+    "SingleServer",
     "PromotionError",
     "Recorded",
     "bring",

@@ -8,7 +8,7 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from recsys_assets.rollout.faults import FaultKind, Seen
+from recsys_assets.rollout.faults import FaultKind, Observation
 
 _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 
@@ -64,7 +64,7 @@ class WatchMetrics:
         """Answers Prometheus on 127.0.0.1 and `port`, until the process ends."""
         start_http_server(port, addr="127.0.0.1", registry=self.registry)
 
-    def saw(self, seen: Seen, promoted: int) -> None:
+    def saw(self, seen: Observation, promoted: int) -> None:
         """Records what a look at Triton found; `promoted` is 0 if no release is."""
         self._promoted_release.set(promoted)
         if seen.probe:

@@ -11,15 +11,15 @@ from recsys_assets.pipeline.seen_items import SeenItems
 from recsys_assets.releases.release import MissingRelease, Promoted, Releases
 from recsys_assets.rollout.agents import Patience, Pods, PodState
 from recsys_assets.rollout.fleet import Fleet, PodSize
-from recsys_assets.rollout.release_target import Live
-from recsys_assets.rollout.single_server import LiveServer, serve_promoted
+from recsys_assets.rollout.release_target import ReleaseTarget
+from recsys_assets.rollout.single_server import SingleServer, serve_promoted
 from recsys_assets.runtime.processes import ServiceError
 from recsys_assets.services.valkey import Valkey
 from recsys_assets.settings import Settings
 from recsys_assets.storage import Store
 from recsys_assets.storage.online_store import STORE_ERRORS
 from recsys_assets.triton.client import RecommendClient
-from recsys_assets.triton.server import Triton
+from recsys_assets.triton.server import TritonServer
 
 State = Literal["healthy", "degraded", "no release", "failing", "stopped"]
 
@@ -35,7 +35,7 @@ class ServiceStatus:
     detail: str
 
 
-def live_server(settings: Settings, log: Callable[[str], object]) -> Live:
+def live_server(settings: Settings, log: Callable[[str], object]) -> ReleaseTarget:
     """What promotion switches: the fleet of a cluster, or the server beside this process.
 
     `log` takes lines of the fleet's progress.
@@ -48,9 +48,9 @@ def live_server(settings: Settings, log: Callable[[str], object]) -> Live:
     return Fleet.behind(cluster.agents, cluster.canary_agents, size, patience, log)
 
 
-def embedded_server(settings: Settings) -> LiveServer:
+def embedded_server(settings: Settings) -> SingleServer:
     """The Triton server beside this process, as promotion sees it."""
-    return LiveServer.embedded(Triton.of(settings))
+    return SingleServer.embedded(TritonServer.of(settings))
 
 
 def releases(settings: Settings) -> Releases:
@@ -68,7 +68,7 @@ def up(settings: Settings) -> list[ServiceStatus]:
     _require_embedded(settings, "kubectl scale deployment triton --replicas=<n>")
     Valkey.of(settings).start()
     try:
-        Triton.of(settings).start_and(
+        TritonServer.of(settings).start_and(
             lambda: serve_promoted(releases(settings), embedded_server(settings))
         )
     except MissingRelease as error:
@@ -100,8 +100,8 @@ def stop_those(settings: Settings, pids: Container[int]) -> list[str]:
     ]
 
 
-def _embedded(settings: Settings) -> list[tuple[str, Triton | Valkey]]:
-    return [("Triton", Triton.of(settings)), ("Valkey", Valkey.of(settings))]
+def _embedded(settings: Settings) -> list[tuple[str, TritonServer | Valkey]]:
+    return [("Triton", TritonServer.of(settings)), ("Valkey", Valkey.of(settings))]
 
 
 def status(settings: Settings) -> list[ServiceStatus]:
@@ -172,12 +172,12 @@ def _filters(settings: Settings) -> str:
 
 
 def _triton_status(settings: Settings) -> ServiceStatus:
-    triton = Triton.of(settings)
+    triton = TritonServer.of(settings)
     state, detail = _triton_health(triton, settings)
     return ServiceStatus("Triton", settings.triton_grpc, triton.daemon.pid, state, detail)
 
 
-def _triton_health(triton: Triton, settings: Settings) -> tuple[State, str]:
+def _triton_health(triton: TritonServer, settings: Settings) -> tuple[State, str]:
     from tritonclient.utils import InferenceServerException
 
     if not triton.live():

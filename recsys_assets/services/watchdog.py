@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 
 from recsys_assets.releases.release import MissingRelease
 from recsys_assets.rollout.faults import Fault
-from recsys_assets.rollout.healing import heal
+from recsys_assets.rollout.healing import reconcile
 from recsys_assets.rollout.watch_metrics import WatchMetrics
 from recsys_assets.runtime.processes import ServiceError
 from recsys_assets.services.deployment import embedded_server, releases, up
 from recsys_assets.services.valkey import Valkey
 from recsys_assets.settings import Settings
-from recsys_assets.triton.server import Triton
+from recsys_assets.triton.server import TritonServer
 
 
 def heal_services(settings: Settings, metrics: WatchMetrics | None = None) -> list[str]:
@@ -30,9 +30,9 @@ def heal_services(settings: Settings, metrics: WatchMetrics | None = None) -> li
         for fault in down:
             metrics.healed(fault.kind)
         return [fault.text for fault in down]
-    pid = Triton.of(settings).daemon.pid
+    pid = TritonServer.of(settings).daemon.pid
     try:
-        healed = heal(releases(settings), embedded_server(settings), pid, metrics)
+        healed = reconcile(releases(settings), embedded_server(settings), pid, metrics)
     except MissingRelease as error:
         raise ServiceError(f"the promoted release is gone: {error}") from None
     return [healed] if healed else []
@@ -74,7 +74,7 @@ def _down(settings: Settings, metrics: WatchMetrics) -> list[Fault]:
     faults = []
     if not Valkey.of(settings).answers():
         faults.append(Fault("store", "Valkey did not answer"))
-    if not Triton.of(settings).live():
+    if not TritonServer.of(settings).live():
         faults.append(Fault("server", "Triton did not answer"))
         metrics.saw_no_server()
     return faults

@@ -32,7 +32,7 @@ from tritonclient.utils import InferenceServerException
 
 from recsys_assets.pipeline.requests import InvalidRequest
 from recsys_assets.storefront.access import Tokens
-from recsys_assets.storefront.triton import UNAVAILABLE, Triton, request_tensors
+from recsys_assets.storefront.triton import UNAVAILABLE, TritonGateway, request_tensors
 from recsys_assets.storefront.web import Gate, HttpMetrics, Service, unavailable
 from recsys_assets.triton.client import Recommendation, RequestClass, retry_after
 
@@ -56,7 +56,7 @@ _AS_NUMBER = {Priority.PAGE: 1, Priority.MAIL: 2}
 
 
 @dataclass(frozen=True)
-class Limits:
+class QueryLimits:
     """What one service takes on.
 
     Attributes:
@@ -71,10 +71,10 @@ class Limits:
     cache_seconds: int = 0
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = QueryLimits()
 
 
-class Asked(BaseModel):
+class Query(BaseModel):
     """The query of a request; what is not here is refused, so that no misspelt input is lost.
 
     `at` is ISO 8601 (UTC without a zone) or epoch seconds, and now if left out.
@@ -91,7 +91,7 @@ class Asked(BaseModel):
     search_budget: str | None = None
 
     @classmethod
-    def of(cls, request: Request) -> "Asked":
+    def of(cls, request: Request) -> "Query":
         """Reads it at once: one parameter at a time is most of what FastAPI would cost.
 
         Raises:
@@ -106,10 +106,10 @@ class Asked(BaseModel):
 class Gateway:
     """Asks Triton for requests, and now and then for itself, to know whether it answers."""
 
-    def __init__(self, address: str, limits: Limits) -> None:
+    def __init__(self, address: str, limits: QueryLimits) -> None:
         self._address, self._limits = address, limits
         self._gate = Gate(limits.concurrency)
-        self._triton: Triton | None = None
+        self._triton: TritonGateway | None = None
         self._probing: asyncio.Task[None] | None = None
         self._answered_at = float("-inf")
         self._last_error = "Triton has not been asked yet"
@@ -117,7 +117,7 @@ class Gateway:
     @asynccontextmanager
     async def running(self, _: FastAPI) -> AsyncIterator[None]:
         """Holds the channel, and keeps the proof of life fresh."""
-        self._triton = Triton(f"dns:///{self._address}")
+        self._triton = TritonGateway(f"dns:///{self._address}")
         self._probing = asyncio.create_task(self._probe())
         try:
             yield
@@ -140,13 +140,13 @@ class Gateway:
 
     async def recommendations(self, request: Request) -> Response:
         """A slate; the header `X-Request-Id` finds it in the request log."""
-        asked = Asked.of(request)
+        asked = Query.of(request)
         with self._gate.entered():
             answer = await self._answer(asked)
         headers = {"X-Request-Id": answer.request_id}
         return Response(_body(answer), headers=headers, media_type="application/json")
 
-    async def _answer(self, asked: Asked) -> Recommendation:
+    async def _answer(self, asked: Query) -> Recommendation:
         allowed = asked.deadline_ms or self._limits.deadline_ms
         every = 0 if asked.user_id else self._limits.cache_seconds
         request_class = RequestClass(_AS_NUMBER[asked.priority], allowed, asked.search_budget)
@@ -188,7 +188,7 @@ class Gateway:
 
 
 def recommend_service(
-    address: str, limits: Limits = DEFAULT_LIMITS, tokens: Tokens | None = None
+    address: str, limits: QueryLimits = DEFAULT_LIMITS, tokens: Tokens | None = None
 ) -> tuple[Service, FastAPI]:
     """The service and its application.
 

@@ -40,7 +40,7 @@ _CHANNEL = [
 ]
 
 
-class Triton:
+class TritonGateway:
     """Asks the servers at an address; make it where an event loop runs, and close it.
 
     Args:

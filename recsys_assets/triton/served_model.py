@@ -35,7 +35,7 @@ _SWITCH_SECONDS = 0.0005
 
 
 @dataclass(frozen=True)
-class Asked:
+class TritonRequest:
     """One Triton request: its rows, its id, and until when an answer is of use (epoch seconds)."""
 
     requests: Requests
@@ -84,7 +84,7 @@ class PipelineModel(ABC):
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request; a bad request gets an error and harms no other."""
         responses: list[Any] = [None] * len(requests)
-        asked: dict[int, Asked] = {}
+        asked: dict[int, TritonRequest] = {}
         for number, request in enumerate(requests):
             try:
                 asked[number] = self._read(request)
@@ -96,7 +96,7 @@ class PipelineModel(ABC):
                 responses[number] = response
         return responses
 
-    def _read(self, request: Any) -> Asked:
+    def _read(self, request: Any) -> TritonRequest:
         backend = self._backend
         inputs = {
             name: backend.get_input_tensor_by_name(request, name).as_numpy() for name in _INPUTS
@@ -106,13 +106,13 @@ class PipelineModel(ABC):
         if budget and budget not in self._pipeline.retrieve.budgets:
             known = ", ".join(sorted(self._pipeline.retrieve.budgets))
             raise InvalidRequest(f"search_budget is {budget!r}: choose one of {known}")
-        return Asked(
+        return TritonRequest(
             Requests.of(inputs, budget),
             request.request_id() or new_request_id(),
             NEVER if deadline is None else deadline / 1000,
         )
 
-    def _answer(self, asked: Sequence[Asked]) -> list[Any]:
+    def _answer(self, asked: Sequence[TritonRequest]) -> list[Any]:
         batch = Requests.together([one.requests for one in asked])
         deadlines = np.repeat(
             np.array([one.deadline for one in asked]), [len(one.requests) for one in asked]
@@ -130,7 +130,7 @@ class PipelineModel(ABC):
         self._metrics.count(efforts, slates, time.perf_counter() - answered)
         return responses
 
-    def _respond(self, asked: Asked, rows: range, slates: Slates) -> Any:
+    def _respond(self, asked: TritonRequest, rows: range, slates: Slates) -> Any:
         rankings = [slates.rankings[row] for row in rows]
         if slates.refused[rows.start : rows.stop].any():
             return self._refusal(
@@ -173,7 +173,7 @@ class PipelineModel(ABC):
         ]
 
     def _hand_over(
-        self, asked: Asked, rankings: list[Ranking], rows: range, slates: Slates
+        self, asked: TritonRequest, rankings: list[Ranking], rows: range, slates: Slates
     ) -> None:
         """Gives the answers to the log, which can neither delay nor fail them."""
         answered_at = time.time_ns() // 1000

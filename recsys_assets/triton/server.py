@@ -59,7 +59,7 @@ class Addresses:
 
 
 @dataclass(frozen=True)
-class Triton:
+class TritonServer:
     """A Triton server over `repository`, with its pid file, log and links in `folder`.
 
     `online_store_url` is handed to the served models, which look users up there. The server may
@@ -74,7 +74,7 @@ class Triton:
     wait_seconds: float = WAIT_SECONDS
 
     @classmethod
-    def of(cls, settings: Settings) -> "Triton":
+    def of(cls, settings: Settings) -> "TritonServer":
         """The one that the settings mean, over the live repository."""
         return cls(
             python=settings.models_python,

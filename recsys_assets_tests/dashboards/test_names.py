@@ -50,11 +50,11 @@ def test_an_agent_tells_of_its_server_alone(tmp_path):
     from recsys_assets.releases.release import Releases
     from recsys_assets.rollout.agent import Agent
     from recsys_assets.rollout.following import Following, promoted
-    from recsys_assets.rollout.single_server import LiveServer
+    from recsys_assets.rollout.single_server import SingleServer
     from recsys_assets.storage import Store
 
     following = Following(Releases(Store(tmp_path.as_uri(), tmp_path)), promoted)
-    agent = Agent(following, LiveServer("127.0.0.1:1", tmp_path), 0.0)
+    agent = Agent(following, SingleServer("127.0.0.1:1", tmp_path), 0.0)
     told = samples(agent.metrics.registry)
     assert told >= {*AGENT, *watched()}
     assert not told & ONLINE_STORE

@@ -4,7 +4,7 @@ import pytest
 
 from recsys_assets.features.encoding import Encoding, ModelEncoding
 from recsys_assets.models.item_history import ItemHistory
-from recsys_assets.models.purchase_counts import Purchases, TasteHistory, Tastes
+from recsys_assets.models.purchase_counts import PurchaseCountHistory, PurchaseCounts, Purchases
 
 DAY = 86_400
 ITEMS = ["tea", "coffee", "soap"]
@@ -53,7 +53,7 @@ def purchases():
 
 
 def test_a_moment_sees_purchases_of_days_before_it(purchases):
-    history = TasteHistory(purchases)
+    history = PurchaseCountHistory(purchases)
     ann = np.array([1, 1, 1])
     drinks = np.array([[1, 1], [1, 1], [1, 1]])
 
@@ -64,7 +64,7 @@ def test_a_moment_sees_purchases_of_days_before_it(purchases):
 
 
 def test_an_unknown_user_or_value_has_no_affinity(purchases):
-    history = TasteHistory(purchases)
+    history = PurchaseCountHistory(purchases)
     users, values = np.array([0, 1]), np.array([[1, 1], [0, 0]])
 
     assert not history.affinities(users, values, np.full(2, 9 * DAY)).any()
@@ -72,19 +72,19 @@ def test_an_unknown_user_or_value_has_no_affinity(purchases):
 
 
 def test_profiles_have_unit_length(purchases):
-    profiles = TasteHistory(purchases).profiles(np.array([1, 2]), np.full(2, 9 * DAY))
+    profiles = PurchaseCountHistory(purchases).profiles(np.array([1, 2]), np.full(2, 9 * DAY))
 
     assert np.allclose(np.linalg.norm(profiles, axis=1), 1)
     assert (profiles.argmax(axis=1) == [1, 2]).all()
 
 
 def test_what_is_served_equals_what_was_trained_on(purchases, tmp_path):
-    history, users = TasteHistory(purchases), np.array([0, 1, 2])
+    history, users = PurchaseCountHistory(purchases), np.array([0, 1, 2])
     values = np.array([[1, 1], [2, 2], [0, 1]])
     end = np.full(3, 9 * DAY)
-    Tastes.of(purchases).save(tmp_path)
+    PurchaseCounts.of(purchases).save(tmp_path)
 
-    served = Tastes.load(tmp_path)
+    served = PurchaseCounts.load(tmp_path)
 
     assert np.array_equal(served.profiles(users), history.profiles(users, end))
     for user in users:
@@ -94,7 +94,7 @@ def test_what_is_served_equals_what_was_trained_on(purchases, tmp_path):
 
 
 def test_a_batch_of_users_is_served_as_each_of_them_alone(purchases):
-    served, values = Tastes.of(purchases), np.array([[1, 1], [2, 2], [2, 1]])
+    served, values = PurchaseCounts.of(purchases), np.array([[1, 1], [2, 2], [2, 1]])
     owner = np.array([2, 0, 1])
 
     together = served.affinities(np.array([1, 2, 0]), values, owner)
@@ -105,7 +105,7 @@ def test_a_batch_of_users_is_served_as_each_of_them_alone(purchases):
 
 
 def test_what_was_bought_of_a_withdrawn_product_still_counts(purchases):
-    history = TasteHistory(purchases)
+    history = PurchaseCountHistory(purchases)
 
     counts = np.expm1(
         history.affinities(np.array([2]), np.array([[1, 0]]), np.array([3 * DAY])) * 3

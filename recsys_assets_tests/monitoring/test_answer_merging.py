@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys_assets.monitoring import answer_merging
-from recsys_assets.monitoring.answer_merging import Verdict, first_of_each, judge, rewrite
+from recsys_assets.monitoring.answer_merging import RowVerdict, first_of_each, judge, rewrite
 from recsys_assets.monitoring.answer_table import COLUMNS
 from recsys_assets.storage import Store
 
-KEEP, REPEATED, CONTRADICTS = Verdict
+KEEP, REPEATED, CONTRADICTS = RowVerdict
 ASKED = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = "2026-11-23"
 

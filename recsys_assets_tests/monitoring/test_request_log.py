@@ -16,7 +16,7 @@ import redis
 
 from recsys_assets.features.declarations import USER_FEATURES
 from recsys_assets.monitoring import answer_merging, answer_parts, answer_stream, request_log
-from recsys_assets.monitoring.answer_parts import Parts, group_of
+from recsys_assets.monitoring.answer_parts import AnswerParts, group_of
 from recsys_assets.monitoring.answer_table import COLUMNS
 from recsys_assets.monitoring.request_log import REJECTED, TABLE, Collector, schema
 from recsys_assets.pipeline.request_log import STREAM
@@ -59,7 +59,7 @@ class Log:
     def waiting(self):
         """Answers that are in no partition yet, by day; none of them is in the stream."""
         assert self.client.xlen(STREAM) == 0
-        return dict(Parts(self.store).waiting())
+        return dict(AnswerParts(self.store).waiting())
 
     def rows(self, day=DAY):
         return self.store.table(TABLE).read([day]).to_pylist()
@@ -183,7 +183,7 @@ class TestCollect:
             monkeypatch.setattr(module, "ROWS", 100)
         log.put(*(an_answer(f"r{n:03}") for n in range(950)))
         log.collector().drain()
-        assert [part.rows for part in Parts(log.store).of(group_of(DAY))] == [100] * 9 + [50]
+        assert [part.rows for part in AnswerParts(log.store).of(group_of(DAY))] == [100] * 9 + [50]
         assert log.collect().rows == 950
         with open_file(log.store.table(TABLE).path(DAY)) as source:
             file = pq.ParquetFile(source).metadata

@@ -23,7 +23,7 @@ from recsys_assets.releases.release import Releases
 from recsys_assets.releases.rendering import (
     InconsistentRelease,
     Origin,
-    Parts,
+    ReleaseParts,
     ServingConfig,
     render,
 )
@@ -118,7 +118,7 @@ def activity(day: str, rows: dict[str, tuple[float, int]]) -> pa.Table:
 
 
 def rendered(releases: Releases) -> int:
-    parts = Parts.current(releases.store)
+    parts = ReleaseParts.current(releases.store)
     return render(releases, parts, DAY, Origin(trained_through=DAY), ServingConfig())
 
 
@@ -134,7 +134,7 @@ def test_purchase_counts_are_as_new_as_the_items(releases, monkeypatch):
         renewed.append((model, events.num_rows, len(history.item_ids)))
 
     monkeypatch.setattr(rendering, "renew", renew)
-    parts = Parts.current(releases.store)
+    parts = ReleaseParts.current(releases.store)
 
     render(releases, parts, DAY, Origin(trained_through="2017-09-23"), ServingConfig())
 
@@ -150,7 +150,7 @@ def version_folder(releases: Releases, release: int) -> Path:
 
 def test_a_product_withdrawn_while_a_candidate_is_made_stops_nothing(releases):
     store = releases.store
-    parts = replace(Parts.current(store), catalogue=CatalogueSnapshot.at(store, DAY))
+    parts = replace(ReleaseParts.current(store), catalogue=CatalogueSnapshot.at(store, DAY))
     items = store.table("items").read()
     store.table("items").write(items.slice(0, 2))  # without "a", which the index holds
 

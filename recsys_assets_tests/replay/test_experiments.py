@@ -5,8 +5,8 @@ import json
 import pyarrow as pa
 import pytest
 
-from recsys_assets.monitoring.loading import Live
-from recsys_assets.monitoring.profile import Known
+from recsys_assets.monitoring.loading import LiveWeights
+from recsys_assets.monitoring.profile import ModelVocabulary
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import MissingPartition, Store
 from replay import experiments
@@ -16,7 +16,7 @@ THROUGH = "2017-03-31"
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
-    live = Live(1, THROUGH, Known(frozenset(), frozenset()), frozenset({1}))
+    live = LiveWeights(1, THROUGH, ModelVocabulary(frozenset(), frozenset()), frozenset({1}))
     monkeypatch.setattr(experiments, "as_live", lambda releases, release: live)
     return load_settings({"RECSYS_HOME": str(tmp_path)})
 

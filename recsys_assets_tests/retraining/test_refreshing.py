@@ -15,7 +15,7 @@ from recsys_assets.releases.release import MANIFEST, MissingRelease, Reason, Rel
 from recsys_assets.retraining import refreshing
 from recsys_assets.retraining.gate import GateRules, nothing_newer
 from recsys_assets.retraining.refreshing import make_refresh
-from recsys_assets.retraining.release_candidate import Answered, Workshop, live_release
+from recsys_assets.retraining.release_candidate import Answered, CandidateMaker, live_release
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 
@@ -76,7 +76,9 @@ def make(releases, monkeypatch):
     def make(day=DAY, answered=SOUND, rules=None):
         monkeypatch.setattr(refreshing, "ask", lambda *_: answered)
         where = (None, "nowhere:1", "redis://nowhere", "flat")
-        workshop = Workshop(releases.store, *where, rules or GateRules(), 24, "run 7", "a new day")
+        workshop = CandidateMaker(
+            releases.store, *where, rules or GateRules(), 24, "run 7", "a new day"
+        )
         return make_refresh(workshop, day, lambda _: None), rendered
 
     return make

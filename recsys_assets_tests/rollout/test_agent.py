@@ -9,8 +9,8 @@ from recsys_assets.releases.release import Releases
 from recsys_assets.rollout import agent as agent_module
 from recsys_assets.rollout.agent import Agent
 from recsys_assets.rollout.faults import Probe
-from recsys_assets.rollout.following import Following, Wanted, promoted
-from recsys_assets.rollout.single_server import LiveServer
+from recsys_assets.rollout.following import DesiredRelease, Following, promoted
+from recsys_assets.rollout.single_server import SingleServer
 from recsys_assets.storage import Store
 
 
@@ -27,7 +27,7 @@ def agent(releases, monkeypatch):
     monkeypatch.setattr(agent_module, "probe", lambda *_: Probe("answered", 0.01, 1))
     monkeypatch.setattr(agent_module, "is_live", lambda _: True)
     monkeypatch.setattr(Agent, "_serve", lambda *_: None)
-    return Agent(Following(releases, promoted), LiveServer("127.0.0.1:1", Path("models")), 0.0)
+    return Agent(Following(releases, promoted), SingleServer("127.0.0.1:1", Path("models")), 0.0)
 
 
 def sample(agent, name):
@@ -43,7 +43,7 @@ def test_a_damaged_record_leaves_what_is_served_and_is_counted_until_it_is_put_r
     for damaged in ("", "{", "[]", '{"release": 2}'):
         record.write_text(damaged)
         agent.look()
-        assert agent.following.wanted == Wanted(1)
+        assert agent.following.wanted == DesiredRelease(1)
         assert f"what is loaded stays: {record.as_uri()} cannot be read" in agent.error
     assert sample(agent, "agent_failed_looks_total") == 4
     assert sample(agent, "agent_store_reached") == 1

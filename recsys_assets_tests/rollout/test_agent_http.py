@@ -13,8 +13,8 @@ from recsys_assets.rollout.agent import Agent
 from recsys_assets.rollout.agent_http import AgentEndpoints
 from recsys_assets.rollout.agents import ask
 from recsys_assets.rollout.faults import Probe
-from recsys_assets.rollout.following import Following, Wanted
-from recsys_assets.rollout.single_server import LiveServer
+from recsys_assets.rollout.following import DesiredRelease, Following
+from recsys_assets.rollout.single_server import SingleServer
 from recsys_assets.runtime.processes import Address
 from recsys_assets.storage import Store
 from recsys_assets_tests.conftest import free_port
@@ -44,10 +44,10 @@ def endpoints(tmp_path, monkeypatch):
 
     def make(*found, wanted=2):
         following = Following(Releases(Store(tmp_path.as_uri(), tmp_path)), lambda _: None)
-        following.wanted = wanted and Wanted(wanted)
+        following.wanted = wanted and DesiredRelease(wanted)
         monkeypatch.setattr(agent_module, "probe", Server(answered(1)))
         monkeypatch.setattr(agent_http, "probe", Server(*found))
-        agent = Agent(following, LiveServer("127.0.0.1:1", Path("models")), 0.0)
+        agent = Agent(following, SingleServer("127.0.0.1:1", Path("models")), 0.0)
         make.agent, make.draining = agent, threading.Event()
         return AgentEndpoints(agent, threading.current_thread(), make.draining)
 

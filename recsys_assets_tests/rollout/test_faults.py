@@ -20,7 +20,7 @@ from recsys_assets.releases.release import Reason
 from recsys_assets.releases.release_writing import CorruptRelease
 from recsys_assets.rollout import single_server
 from recsys_assets.rollout.guard import Guard
-from recsys_assets.rollout.healing import heal
+from recsys_assets.rollout.healing import reconcile
 from recsys_assets.rollout.promotion import (
     GuardTripped,
     PromotionError,
@@ -32,7 +32,7 @@ from recsys_assets.services import deployment
 from recsys_assets.services.valkey import Valkey
 from recsys_assets.services.watchdog import heal_services, watch
 from recsys_assets.triton.client import RecommendClient
-from recsys_assets.triton.server import Triton
+from recsys_assets.triton.server import TritonServer
 from recsys_assets_tests.serving.fixtures import kill_processes
 from recsys_assets_tests.serving.tiny_release import AT, FAILS_FOR_USERS, publish_tiny_release
 
@@ -262,14 +262,14 @@ class TestKilledPromotion:
             time.sleep(0.02)
         process.kill()
         process.join()
-        heal(releases, live)
+        reconcile(releases, live)
         expected = {"old": serving, "new": candidate}[survivor]
         assert releases.promoted().release == answering(running) == expected
         numbers = [change.number for change in releases.history()]
         assert numbers == list(range(1, releases.promoted().number + 1))
 
     def test_a_restarted_server_serves_what_is_recorded(self, running, releases, live, serving):
-        os.kill(Triton.of(running).daemon.pid, signal.SIGKILL)
+        os.kill(TritonServer.of(running).daemon.pid, signal.SIGKILL)
         assert heal_services(running) == ["Triton did not answer"]
         assert releases.promoted().release == answering(running) == serving
 
@@ -283,7 +283,7 @@ class TestKilledTriton:
 
         def killed_while_loading_the_candidate(*arguments):
             if next(calls) == 2:
-                kill = (os.kill, (Triton.of(running).daemon.pid, signal.SIGKILL))
+                kill = (os.kill, (TritonServer.of(running).daemon.pid, signal.SIGKILL))
                 threading.Timer(0.1, *kill).start()
             load(*arguments)
 
@@ -301,7 +301,7 @@ class TestAbortedTriton:
     @pytest.fixture
     def aborts(self, running, monkeypatch):
         """Begins to abort at the second load from now, for so many loads."""
-        log = Triton.of(running).daemon.log_file
+        log = TritonServer.of(running).daemon.log_file
         load, calls = single_server.load_ensembles, itertools.count(1)
 
         def begin(words, loads):
@@ -309,7 +309,7 @@ class TestAbortedTriton:
                 if 2 <= next(calls) < 2 + loads:
                     with log.open("a") as end:
                         end.write(f"terminate called after throwing an instance of '{words}'\n")
-                    os.kill(Triton.of(running).daemon.pid, signal.SIGKILL)
+                    os.kill(TritonServer.of(running).daemon.pid, signal.SIGKILL)
                 load(*arguments)
 
             monkeypatch.setattr(single_server, "load_ensembles", aborted)
@@ -337,10 +337,10 @@ class TestKilledStub:
     @pytest.mark.parametrize("count", [1, 2])
     def test_it_is_healed(self, running, releases, live, serving, count):
         kill_processes(running, serving, count)
-        server = Triton.of(running).daemon.pid
-        assert f"release {serving} failed: {count} of 2" in heal(releases, live, server)
+        server = TritonServer.of(running).daemon.pid
+        assert f"release {serving} failed: {count} of 2" in reconcile(releases, live, server)
         assert answering(running) == serving
-        assert heal(releases, live, server) is None
+        assert reconcile(releases, live, server) is None
 
     def test_a_dead_earlier_release_can_be_gone_back_to_without_a_failed_request(
         self, running, releases, live, first
@@ -359,7 +359,7 @@ class TestReleaseThatNoLongerLoads:
         broken = promote(releases, live, publish_tiny_release(releases), BECAUSE).release
         for folder in (releases.fetch(broken) / "models", live.repository):
             (folder / f"pipeline/{broken}/vectors.npy").unlink()
-        os.kill(Triton.of(running).daemon.pid, signal.SIGKILL)
+        os.kill(TritonServer.of(running).daemon.pid, signal.SIGKILL)
         with pytest.raises(deployment.ServiceError, match=f"`recsys rollback .* {serving}"):
             deployment.up(running)
         assert rollback(releases, live, BECAUSE).release == serving
@@ -380,7 +380,7 @@ class TestWatch:
                 None,
                 lambda: os.kill(Valkey.of(running).daemon.pid, signal.SIGKILL),
                 lambda: kill_processes(running, serving),
-                lambda: os.kill(Triton.of(running).daemon.pid, signal.SIGKILL),
+                lambda: os.kill(TritonServer.of(running).daemon.pid, signal.SIGKILL),
             ]
         )
         lines = watch(running, 0.0, look)

@@ -5,7 +5,7 @@ import pytest
 from recsys_assets.releases.release import MANIFEST, Releases
 from recsys_assets.releases.release_writing import CorruptRelease
 from recsys_assets.rollout import following
-from recsys_assets.rollout.following import Following, Wanted, newest, promoted
+from recsys_assets.rollout.following import DesiredRelease, Following, newest, promoted
 from recsys_assets.storage import Store
 from recsys_assets_tests.serving.tiny_release import publish_tiny_release
 
@@ -23,22 +23,22 @@ class TestWhatIsWanted:
     def test_the_promoted_release_and_the_one_before_it(self, releases):
         assert promoted(releases) is None
         releases.record(1, ())
-        assert promoted(releases) == Wanted(1, None)
+        assert promoted(releases) == DesiredRelease(1, None)
         releases.record(2, (1,))
-        assert promoted(releases) == Wanted(2, 1)
+        assert promoted(releases) == DesiredRelease(2, 1)
 
     def test_the_newest_one_that_was_not_rejected(self, releases):
         assert newest(releases) is None
         for _ in range(3):
             publish_tiny_release(releases)
-        assert newest(releases) == Wanted(3)
+        assert newest(releases) == DesiredRelease(3)
         releases.reject(3, "worse")
-        assert newest(releases) == Wanted(2)
+        assert newest(releases) == DesiredRelease(2)
 
     def test_a_release_without_a_manifest_is_none_yet(self, releases, tmp_path):
         publish_tiny_release(releases)
         (tmp_path / "storage" / "releases" / "2").mkdir()
-        assert newest(releases) == Wanted(1)
+        assert newest(releases) == DesiredRelease(1)
 
 
 class TestMemory:
@@ -48,7 +48,7 @@ class TestMemory:
         after = Following(releases, unreachable)
         with pytest.raises(OSError, match="connection refused"):
             after.look()
-        assert after.wanted == Wanted(2, 1)
+        assert after.wanted == DesiredRelease(2, 1)
 
     @pytest.mark.parametrize("damaged", ["", "{", "[]", '{"previous": 1}'])
     def test_where_it_is_damaged_the_store_says_it(self, releases, tmp_path, damaged):
@@ -58,7 +58,7 @@ class TestMemory:
         after = Following(releases, promoted)
         assert after.wanted is None
         after.look()
-        assert after.wanted == Wanted(2, 1)
+        assert after.wanted == DesiredRelease(2, 1)
 
     def test_a_store_that_has_lost_its_record_changes_nothing(self, releases):
         releases.record(2, (1,))
@@ -66,7 +66,7 @@ class TestMemory:
         agent.look()
         agent.policy = lambda _: None
         agent.look()
-        assert agent.wanted == Wanted(2, 1)
+        assert agent.wanted == DesiredRelease(2, 1)
 
 
 class TestFolders:

@@ -11,7 +11,7 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from recsys_assets.releases.release import Reason
-from recsys_assets.rollout.healing import heal
+from recsys_assets.rollout.healing import reconcile
 from recsys_assets.rollout.promotion import promote
 from recsys_assets.rollout.watch_metrics import WatchMetrics
 from recsys_assets.runtime.processes import ServiceError
@@ -20,7 +20,7 @@ from recsys_assets.services.online_store_metrics import OnlineStoreMetrics
 from recsys_assets.services.watchdog import heal_services, watch
 from recsys_assets.triton import model_processes
 from recsys_assets.triton.client import RecommendClient
-from recsys_assets.triton.server import Triton
+from recsys_assets.triton.server import TritonServer
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.serving.twin_release import PROCESSES, publish_twin_release
 
@@ -30,7 +30,7 @@ AT = 1_506_816_000
 
 @pytest.fixture
 def server_pid(running):
-    return Triton.of(running).daemon.pid
+    return TritonServer.of(running).daemon.pid
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ class TestNoFault:
 
     def test_without_a_promoted_release_there_is_nothing_to_heal(self, settings):
         live = deployment.embedded_server(settings)
-        assert heal(deployment.releases(settings), live) is None
+        assert reconcile(deployment.releases(settings), live) is None
 
 
 class TestWatch:

@@ -12,7 +12,7 @@ from recsys_assets.runtime.processes import Address, Daemon, ServiceError, Stuck
 from recsys_assets.services import deployment
 from recsys_assets.services.valkey import Valkey
 from recsys_assets.settings import load_settings
-from recsys_assets.triton.server import Triton
+from recsys_assets.triton.server import TritonServer
 from recsys_assets_tests.waiting import LIMIT
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(3600)"]
@@ -90,12 +90,12 @@ class Loading:
 
     def __init__(self, settings, monkeypatch, words, aborts, error=ServiceError):
         self.starts, self.loads, self._aborts, self._error = 0, 0, aborts, error
-        self.triton = Triton.of(settings)
+        self.triton = TritonServer.of(settings)
         log = self.triton.daemon.log_file
         log.parent.mkdir(parents=True)
         log.write_text(f"terminate called after throwing an instance of '{words}'\n")
-        monkeypatch.setattr(Triton, "start", self._start)
-        monkeypatch.setattr(Triton, "live", lambda _: False)
+        monkeypatch.setattr(TritonServer, "start", self._start)
+        monkeypatch.setattr(TritonServer, "live", lambda _: False)
 
     def _start(self):
         self.starts += 1
@@ -123,9 +123,9 @@ def test_a_triton_that_hangs_in_a_load_is_stopped_and_loaded_once_more(
     settings, monkeypatch, caplog
 ):
     loading = Loading(settings, monkeypatch, "", aborts=1, error=StuckLoad)
-    monkeypatch.setattr(Triton, "live", lambda _: True)
+    monkeypatch.setattr(TritonServer, "live", lambda _: True)
     stops = []
-    monkeypatch.setattr(Triton, "stop", lambda _: stops.append(1))
+    monkeypatch.setattr(TritonServer, "stop", lambda _: stops.append(1))
     assert loading.triton.start_and(loading.load) == 7
     assert (loading.starts, loading.loads, stops) == (2, 2, [1])
     assert "Triton does not get to the end of a load (Socket closed)" in caplog.text
@@ -147,7 +147,7 @@ def test_a_taken_port_of_valkey_is_named_with_a_remedy(settings, taken_port):
 
 @pytest.mark.parametrize("name", ["http", "grpc", "metrics"])
 def test_a_taken_port_of_triton_is_named_with_a_remedy(settings, taken_port, name):
-    triton = Triton.of(settings)
+    triton = TritonServer.of(settings)
     addresses = replace(triton.addresses, **{name: Address("127.0.0.1", taken_port)})
     with pytest.raises(ServiceError, match=f":{taken_port}.*RECSYS_TRITON_{name.upper()}"):
         replace(triton, addresses=addresses).start()
@@ -155,7 +155,7 @@ def test_a_taken_port_of_triton_is_named_with_a_remedy(settings, taken_port, nam
 
 def test_the_repository_is_that_of_the_settings(settings):
     settings = replace(settings, triton_repository=Path("/models"))
-    assert Triton.of(settings).repository == Path("/models")
+    assert TritonServer.of(settings).repository == Path("/models")
     assert deployment.embedded_server(settings).repository == Path("/models")
 
 
@@ -166,7 +166,7 @@ def test_an_online_store_elsewhere_is_not_ours_to_start():
 
 
 def test_a_missing_models_environment_is_named_with_a_remedy(settings, tmp_path):
-    triton = replace(Triton.of(settings), python=tmp_path / "python")
+    triton = replace(TritonServer.of(settings), python=tmp_path / "python")
     with pytest.raises(ServiceError, match="RECSYS_MODELS_PYTHON"):
         triton.start()
 
@@ -175,6 +175,6 @@ def test_an_environment_without_triton_is_refused(settings):
     """The environment that runs the tests has no Triton, and numpy 2."""
     from pathlib import Path
 
-    triton = replace(Triton.of(settings), python=Path(sys.executable))
+    triton = replace(TritonServer.of(settings), python=Path(sys.executable))
     with pytest.raises(ServiceError, match="nvidia-pytriton is not installed"):
         triton.start()

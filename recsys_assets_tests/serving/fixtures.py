@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from recsys_assets.releases.release import Releases
-from recsys_assets.rollout.single_server import LiveServer
+from recsys_assets.rollout.single_server import SingleServer
 from recsys_assets.services import deployment
 from recsys_assets.settings import Settings, load_settings
 from recsys_assets.triton import model_processes
-from recsys_assets.triton.server import Triton
+from recsys_assets.triton.server import TritonServer
 from recsys_assets_tests.conftest import free_port
 
 
@@ -37,7 +37,7 @@ def settings_in(home: Path) -> Settings:
 
 def kill_processes(settings: Settings, release: int, count: int | None = None) -> None:
     """Kills model processes of a release, all of them if not told how many."""
-    server = Triton.of(settings).daemon.pid
+    server = TritonServer.of(settings).daemon.pid
     assert server is not None
     victims = sorted(model_processes.living(server, release))[:count]
     assert victims
@@ -73,6 +73,6 @@ def releases(running: Settings) -> Releases:
 
 
 @pytest.fixture(scope="module")
-def live(running: Settings) -> LiveServer:
+def live(running: Settings) -> SingleServer:
     """Its Triton, as promotion sees it."""
     return deployment.embedded_server(running)

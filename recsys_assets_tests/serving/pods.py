@@ -22,7 +22,7 @@ from recsys_assets.rollout.fleet import Fleet, PodSize
 from recsys_assets.services.valkey import Valkey
 from recsys_assets.settings import Settings
 from recsys_assets.triton.client import RecommendClient
-from recsys_assets.triton.server import Triton
+from recsys_assets.triton.server import TritonServer
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.serving.fixtures import settings_in
 from recsys_assets_tests.serving.tiny_release import AT
@@ -67,8 +67,8 @@ class Pod:
         return cls(settings, environ or {})
 
     @property
-    def triton(self) -> Triton:
-        return Triton.of(self.settings)
+    def triton(self) -> TritonServer:
+        return TritonServer.of(self.settings)
 
     def start(self, *options: str) -> "Pod":
         """Starts both containers."""

@@ -20,7 +20,7 @@ from recsys_assets.rollout.promotion import promote
 from recsys_assets.services import deployment
 from recsys_assets.services.valkey import Valkey
 from recsys_assets.triton.client import RecommendClient
-from recsys_assets.triton.server import Triton
+from recsys_assets.triton.server import TritonServer
 from recsys_assets_tests.serving.fixtures import kill_processes
 from recsys_assets_tests.serving.tiny_release import AT, publish_tiny_release
 from recsys_assets_tests.waiting import until
@@ -117,7 +117,7 @@ class TestWhatIsLogged:
 
     def test_a_model_that_is_unloaded_sends_what_it_holds(self, running, client, store, releases):
         given = [client.recommend("ann", AT).request_id for _ in range(20)]
-        Triton.of(running).stop()
+        TritonServer.of(running).stop()
         assert sorted(answer.request_id for answer in logged(store, 20)) == sorted(given)
         deployment.up(running)
 

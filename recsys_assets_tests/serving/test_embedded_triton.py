@@ -23,7 +23,7 @@ from recsys_assets.services.valkey import Valkey
 from recsys_assets.triton import model_processes
 from recsys_assets.triton.client import RecommendClient
 from recsys_assets.triton.repository import ON_GPU, PIPELINE
-from recsys_assets.triton.server import Triton
+from recsys_assets.triton.server import TritonServer
 from recsys_assets_tests.serving.fixtures import kill_processes
 from recsys_assets_tests.serving.tiny_release import AT, publish_tiny_release
 from recsys_assets_tests.waiting import until
@@ -254,7 +254,7 @@ class TestPromotion:
         assert found == {str(promoted.release), str(promoted.previous)}
 
     def test_a_restarted_server_serves_what_was_promoted(self, running, releases, first):
-        Triton.of(running).stop()
+        TritonServer.of(running).stop()
         assert deployment.status(running)[1].state == "stopped"
         deployment.up(running)
         with RecommendClient(running.triton_grpc) as client:
@@ -266,7 +266,7 @@ class TestPromotion:
 
 
 def canary_runs(running):
-    repository = Triton.of(running).folder / "canary" / "models"
+    repository = TritonServer.of(running).folder / "canary" / "models"
     return model_processes.server_of(repository) is not None
 
 
@@ -275,7 +275,7 @@ class TestCanary:
         release = publish_tiny_release(releases)
         bought = {"ann": [f"{release}-1", f"{release}-2"]}
         SeenItems(store).replace_all(bought)
-        server = TemporaryServer(Triton.of(running))
+        server = TemporaryServer(TritonServer.of(running))
         report = check_release(releases, release, server, canaries(bought), AT)
         assert report.faulty == ()
         assert len(report.findings) == 15
@@ -286,7 +286,7 @@ class TestCanary:
         release = publish_tiny_release(releases)
         bought = {"ann": [f"{release}-{row}" for row in range(1000)]}
         SeenItems(store).replace_all({})
-        server = TemporaryServer(Triton.of(running))
+        server = TemporaryServer(TritonServer.of(running))
         report = check_release(releases, release, server, canaries(bought), AT)
         faults = {fault for finding in report.findings for fault in finding.faults}
         assert report.latency == {}
@@ -294,7 +294,7 @@ class TestCanary:
 
     def test_a_release_that_cannot_be_loaded_is_found(self, running, releases):
         release = publish_tiny_release(releases, broken=True)
-        server = TemporaryServer(Triton.of(running))
+        server = TemporaryServer(TritonServer.of(running))
         (finding,) = check_release(releases, release, server, canaries({}), AT).findings
         assert "cannot be served" in finding.faults[0]
         assert not canary_runs(running)

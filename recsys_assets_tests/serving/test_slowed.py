@@ -12,7 +12,7 @@ from recsys_assets.rollout.model_control import load
 from recsys_assets.rollout.promotion import promote_approved
 from recsys_assets.runtime.processes import ServiceError
 from recsys_assets.services import deployment
-from recsys_assets.triton.server import Triton
+from recsys_assets.triton.server import TritonServer
 from recsys_assets_tests.serving.tiny_release import AT, publish_tiny_release
 from recsys_assets_tests.slowed import slowed
 
@@ -37,7 +37,7 @@ def test_services_start_and_a_release_proves_itself(settings):
         releases = deployment.releases(settings)
         releases.store.table("users").write(pa.table({"user_id": ["ann"]}))
         release = publish_tiny_release(releases)
-        server = TemporaryServer(Triton.of(settings))
+        server = TemporaryServer(TritonServer.of(settings))
         report = check_release(releases, release, server, canaries({"ann": []}), AT)
         assert report.faulty == ()
         releases.approve(release)
@@ -51,14 +51,14 @@ def test_services_start_and_a_release_proves_itself(settings):
 
 
 def test_a_limit_that_is_too_short_is_named_and_leaves_nothing_behind(settings):
-    impatient = Triton.of(replace(settings, wait_seconds=0))
+    impatient = TritonServer.of(replace(settings, wait_seconds=0))
     with pytest.raises(ServiceError, match=_TOO_SHORT):
         impatient.start()
     assert impatient.daemon.pid is None
 
 
 def test_so_is_that_of_a_load(settings):
-    triton = Triton.of(settings)
+    triton = TritonServer.of(settings)
     try:
         triton.start()
         with pytest.raises(ServiceError, match=_TOO_SHORT):

@@ -17,14 +17,14 @@ from recsys_assets.features.reader import PROJECT, OnlineUserFeatures, entity_ke
 from recsys_assets.pipeline.seen_items import SeenItems
 from recsys_assets.releases.offline import OfflineRelease, Sessions
 from recsys_assets.releases.release import Reason
-from recsys_assets.releases.rendering import Origin, Parts, ServingConfig, render
+from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
 from recsys_assets.rollout.canary import TemporaryServer, canaries, check_release, measure
 from recsys_assets.rollout.guard import Guard
 from recsys_assets.rollout.promotion import promote_approved
 from recsys_assets.services import deployment
 from recsys_assets.storage import Store
 from recsys_assets.triton.client import RecommendClient
-from recsys_assets.triton.server import Triton
+from recsys_assets.triton.server import TritonServer
 from recsys_assets_tests.serving.untrained_models import publish_untrained_models
 
 pytestmark = pytest.mark.integration
@@ -86,9 +86,9 @@ def promoted(running):
     SeenItems(client).replace_all(history)
     releases = deployment.releases(running)
     release = render(
-        releases, Parts.current(store), DAY, Origin(trained_through=DAY), ServingConfig()
+        releases, ReleaseParts.current(store), DAY, Origin(trained_through=DAY), ServingConfig()
     )
-    server = TemporaryServer(Triton.of(running))
+    server = TemporaryServer(TritonServer.of(running))
     assert check_release(releases, release, server, canaries(history), AT).faulty == ()
     releases.approve(release)
     guard = Guard(1.0, ("ann", "bob"), running.online_store_url)

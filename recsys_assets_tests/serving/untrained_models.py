@@ -23,7 +23,7 @@ def publish_untrained_models(store, through: str, models_python: Path) -> None:
     from recsys_assets.models.index import index
     from recsys_assets.models.inputs import item_inputs, query_inputs, with_age, with_request
     from recsys_assets.models.item_history import ItemHistory, midnight_after
-    from recsys_assets.models.purchase_counts import Purchases, Tastes
+    from recsys_assets.models.purchase_counts import PurchaseCounts, Purchases
     from recsys_assets.models.towers import write_embeddings
     from recsys_assets.models.training_data import text_embeddings
 
@@ -68,7 +68,7 @@ def publish_untrained_models(store, through: str, models_python: Path) -> None:
     for name in ("two_tower", "dlrm"):
         with store.artifact(name).new_version() as draft:
             encoding.save(draft.path / "encoding.json")
-            Tastes.of(purchases).save(draft.path)
+            PurchaseCounts.of(purchases).save(draft.path)
             subprocess.run(
                 [str(models_python), __file__, name, str(draft.path), json.dumps(inputs[name])],
                 check=True,

@@ -5,16 +5,16 @@ from pathlib import Path
 
 from recsys_assets.runtime.processes import free_addresses
 from recsys_assets.triton import server as triton_module
-from recsys_assets.triton.server import Addresses, Triton
+from recsys_assets.triton.server import Addresses, TritonServer
 
 
-def on_free_ports(server: Triton) -> Triton:
+def on_free_ports(server: TritonServer) -> TritonServer:
     return replace(server, addresses=Addresses(*free_addresses(3)))
 
 
 def test_the_next_server_in_its_place_frees_its_shared_memory(tmp_path, monkeypatch):
     """As the canary's server, which is on other ports each time."""
-    killed = Triton(
+    killed = TritonServer(
         Path("python"), tmp_path / "models", tmp_path, Addresses(*free_addresses(3)), "redis://"
     )
     other = replace(killed, folder=tmp_path / "other")

@@ -13,7 +13,7 @@ from recsys_assets.services.deployment import releases
 from recsys_assets.settings import Settings, load_settings
 from recsys_assets.storage.online_store import open_store
 from recsys_assets.triton.model_processes import living
-from recsys_assets.triton.server import Triton
+from recsys_assets.triton.server import TritonServer
 
 _PAGE = 5000
 
@@ -68,7 +68,7 @@ def measure(settings: Settings) -> dict[str, Any]:
     """All of it, for the deployment that the settings mean; its services must run."""
     known = releases(settings)
     live = known.promoted()
-    server = Triton.of(settings).daemon.pid
+    server = TritonServer.of(settings).daemon.pid
     if live is None or server is None:
         raise RuntimeError("nothing is served: run `recsys up` first")
     ids = next(known.fetch(live.release).rglob("item_index/item_ids.json"))

@@ -41,7 +41,7 @@ from recsys_assets.services.valkey import Valkey
 from recsys_assets.settings import Settings
 from recsys_assets.triton.client import MODEL, is_late
 from recsys_assets.triton.repository import CONFIG
-from recsys_assets.triton.server import Addresses, Triton
+from recsys_assets.triton.server import Addresses, TritonServer
 
 OPTIONS_FOLDER = "case_study"  # in the folder that a peer is given
 SOURCES = Path(__file__).parent / "repository"
@@ -123,10 +123,10 @@ def _render(settings: Settings, options: Options, folder: Path) -> None:
     (folder / "feature_store.yaml").write_text(text, encoding="utf-8")
 
 
-def _triton(settings: Settings, folder: Path) -> Triton:
+def _triton(settings: Settings, folder: Path) -> TritonServer:
     http, grpc, metrics = free_addresses(3)
     return replace(
-        Triton.of(settings),
+        TritonServer.of(settings),
         folder=folder / "triton",
         repository=folder / "models",
         addresses=Addresses(http, grpc, metrics),

@@ -18,7 +18,7 @@ from benchmarks.serving.peers.query_encoding import (
 from recsys_assets.features.encoding import EncodedBatch, Encoding
 from recsys_assets.features.request_time import context, recency_days
 from recsys_assets.models.device import CPU
-from recsys_assets.models.purchase_counts import Tastes
+from recsys_assets.models.purchase_counts import PurchaseCounts
 
 Tensors = dict[str, np.ndarray]
 
@@ -107,7 +107,7 @@ class QueryTowers:
             (
                 row,
                 CPU.open_session(folders[row] / "query_tower.onnx", threads=1),
-                Tastes.load(folders[row]),
+                PurchaseCounts.load(folders[row]),
             )
             for row in (TOWER, RANKER_TOWER)
         ]

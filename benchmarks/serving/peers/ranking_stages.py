@@ -15,7 +15,7 @@ from benchmarks.serving.peers.query_encoding import RANKER, model_folders
 from benchmarks.serving.peers.query_stages import joined_query
 from recsys_assets.models.device import CPU
 from recsys_assets.models.negatives import Scoring
-from recsys_assets.models.purchase_counts import Tastes
+from recsys_assets.models.purchase_counts import PurchaseCounts
 from recsys_assets.pipeline.diversity import Sampling, perturb
 from recsys_assets.pipeline.rank import ITEMS, STAGE, read_columns
 
@@ -25,13 +25,13 @@ Tensors = dict[str, np.ndarray]
 class Unroll:
     """Repeats the query side for each candidate, and joins both to what depends on the pair."""
 
-    def __init__(self, tastes: Tastes) -> None:
+    def __init__(self, tastes: PurchaseCounts) -> None:
         self._tastes = tastes
 
     @classmethod
     def load(cls, options: Options) -> "Unroll":
         """Loads what users like."""
-        return cls(Tastes.load(model_folders(options)[RANKER]))
+        return cls(PurchaseCounts.load(model_folders(options)[RANKER]))
 
     def run(self, inputs: Tensors) -> Tensors:
         """The ranker's inputs, n rows each, and `similarity` float32 [n]."""

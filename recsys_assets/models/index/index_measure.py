@@ -15,7 +15,7 @@ _AT_LEAST = 30
 
 
 @dataclass(frozen=True)
-class Latency:
+class SearchLatency:
     """Of single searches on one thread, milliseconds; `cpu` without the time spent waiting."""
 
     p50_ms: float
@@ -91,7 +91,7 @@ def recall_by_budget(
 
 def latency(
     index: Any, queries: np.ndarray, k: int, effort: int, count: int, seconds: float = 60.0
-) -> Latency:
+) -> SearchLatency:
     """Searches one query after another on one thread, `count` times or until `seconds` are over.
 
     Args:
@@ -119,7 +119,7 @@ def latency(
         index.search(query, k, params=parameters)
         cpu.append(time.thread_time() - started_cpu)
         wall.append(time.perf_counter() - started)
-    return Latency(*_percentiles(wall), *_percentiles(cpu), len(wall))
+    return SearchLatency(*_percentiles(wall), *_percentiles(cpu), len(wall))
 
 
 def _percentiles(seconds: Sequence[float]) -> tuple[float, float]:

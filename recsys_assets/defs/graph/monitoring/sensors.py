@@ -15,7 +15,7 @@ from recsys_assets.defs.configuration import AnswerStream
 from recsys_assets.defs.graph.monitoring.jobs import DRAIN, LATE
 from recsys_assets.defs.resources import RunDays, StoreResource, today_of_live
 from recsys_assets.features.corrections import Correction, Corrections, IngestedDay
-from recsys_assets.monitoring.answer_parts import Parts, day_of
+from recsys_assets.monitoring.answer_parts import AnswerParts, day_of
 from recsys_assets.monitoring.closed_days import closed_days, days_over
 
 DAILY_LOOP = "daily_loop"
@@ -139,7 +139,7 @@ def late_answers_sensor(
     if is_in_progress(context.instance, LATE):
         return dg.SkipReason("Late answers are being collected.")
     log, today = store.get().table("request_log"), datetime.now(UTC).date().isoformat()
-    waiting = map(day_of, sorted(Parts(store.get()).waiting()))
+    waiting = map(day_of, sorted(AnswerParts(store.get()).waiting()))
     days = [day for day in waiting if "" < day < today and log.has(day)]
     requests = [dg.RunRequest(partition_key=day, tags=_RETRY) for day in days]
     return dg.SensorResult(requests) if requests else dg.SkipReason("No answer has come late.")

@@ -20,7 +20,7 @@ from recsys_assets.defs.resources import StoreResource, VectorIndex
 from recsys_assets.defs.serving_resources import CANARY_POOL, ServingResource
 
 if TYPE_CHECKING:
-    from recsys_assets.retraining.release_candidate import Workshop
+    from recsys_assets.retraining.release_candidate import CandidateMaker
 
 
 class Models(Enum):
@@ -36,7 +36,7 @@ _ARTIFACTS = {
 }
 
 
-class Candidate(dg.Config):
+class CandidateConfig(dg.Config):
     """What the candidate is made of."""
 
     models: Models = Models.FINETUNED
@@ -48,11 +48,11 @@ def workshop(
     serving: ServingResource,
     vector_index: VectorIndex,
     gate: CandidateGate,
-) -> "Workshop":
+) -> "CandidateMaker":
     """What a run makes a release with."""
-    from recsys_assets.retraining.release_candidate import Workshop
+    from recsys_assets.retraining.release_candidate import CandidateMaker
 
-    return Workshop(
+    return CandidateMaker(
         store.get(),
         serving.canary(),
         serving.triton_grpc,
@@ -112,7 +112,7 @@ def workshop(
 )
 def release_candidate(
     context: dg.AssetExecutionContext,
-    config: Candidate,
+    config: CandidateConfig,
     store: StoreResource,
     serving: ServingResource,
     vector_index: VectorIndex,

@@ -164,7 +164,7 @@ def _retrained(part: str, parameters: type[Any], deps: list[Any]) -> dg.AssetsDe
         gate: CandidateGate,
     ) -> dg.MaterializeResult:
         extras = {
-            "through": gate.spans(context.partition_key).through,
+            "through": gate.evaluation_window(context.partition_key).through,
             "stage": part,
             "parameters": asdict(parameters(**context.op_execution_context.op_config)),
         }

@@ -6,8 +6,8 @@ import dagster as dg
 
 from recsys_assets.defs.graph.monitoring.sensors import ONGOING, metadata_of
 from recsys_assets.retraining.alerts import AlertHook
-from recsys_assets.retraining.evidence import Candidate, Training
-from recsys_assets.retraining.policy import FINE_TUNE, FULL_RETRAIN, Policy
+from recsys_assets.retraining.evidence import JudgedCandidate, Training
+from recsys_assets.retraining.policy import FINE_TUNE, FULL_RETRAIN, TriggerPolicy
 from recsys_assets.settings import Settings
 from recsys_assets.storage import Store
 
@@ -29,7 +29,7 @@ _REPEATED_WITHIN = timedelta(seconds=30)
 
 
 class RetrainingPolicy(dg.ConfigurableResource):
-    """How much evidence it takes to retrain, and how long to wait after that: see `Policy`."""
+    """How much evidence it takes to retrain, and how long to wait after: see `TriggerPolicy`."""
 
     drifted_days: int
     window_days: int
@@ -49,9 +49,9 @@ class RetrainingPolicy(dg.ConfigurableResource):
             rejections_before_retrain=settings.rejections_before_retrain,
         )
 
-    def get(self) -> Policy:
+    def get(self) -> TriggerPolicy:
         """The rules."""
-        return Policy(
+        return TriggerPolicy(
             drifted_days=self.drifted_days,
             window_days=self.window_days,
             cooldown_days=self.cooldown_days,
@@ -88,11 +88,11 @@ def recent_trainings(instance: dg.DagsterInstance) -> list[Training]:
     return [_training(run, run.run_id in judged) for run in runs]
 
 
-def recent_candidates(instance: dg.DagsterInstance) -> list[Candidate]:
+def recent_candidates(instance: dg.DagsterInstance) -> list[JudgedCandidate]:
     """What the gate has ruled on last, oldest first."""
     full_retrains = {run.run_id for run in _runs(instance, FULL_RETRAIN)}
     return [
-        Candidate(
+        JudgedCandidate(
             event=record.storage_id,
             better=metadata_of(record).get("verdict") != "rejected",
             full_retrain=record.run_id in full_retrains,

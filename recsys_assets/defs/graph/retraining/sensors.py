@@ -34,7 +34,7 @@ from recsys_assets.defs.resources import StoreResource
 from recsys_assets.retraining import policy
 from recsys_assets.retraining.alerts import CANDIDATE_REJECTED, RUN_FAILED, Alert
 from recsys_assets.retraining.evidence import Evidence, Report, UnreadableReport
-from recsys_assets.retraining.policy import FINE_TUNE, FULL_RETRAIN, Decision, Policy
+from recsys_assets.retraining.policy import FINE_TUNE, FULL_RETRAIN, Decision, TriggerPolicy
 
 ROLLBACK = "rollback_release"
 REFRESH = "refresh_release"
@@ -225,7 +225,7 @@ def _errors(context: dg.RunFailureSensorContext) -> Iterator[str]:
 
 
 def _fine_tune(
-    context: dg.SensorEvaluationContext, rules: Policy, evidence: Evidence
+    context: dg.SensorEvaluationContext, rules: TriggerPolicy, evidence: Evidence
 ) -> dg.RunRequest | dg.SkipReason:
     trainings = recent_trainings(context.instance)
     decision = policy.fine_tune(rules, evidence, trainings, context.sensor_name)

@@ -193,7 +193,7 @@ def triton_model_repository(
     from recsys_assets.pipeline.retrieve import Depth
     from recsys_assets.releases.quantization import Precision
     from recsys_assets.releases.release import Releases
-    from recsys_assets.releases.rendering import Origin, Parts, ServingConfig, render
+    from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
 
     releases, days = Releases(store.get()), run_days.get()
     parameters = ServingConfig(
@@ -204,7 +204,7 @@ def triton_model_repository(
     )
     release = render(
         releases,
-        Parts.current(store.get()),
+        ReleaseParts.current(store.get()),
         days.history_through.isoformat(),
         Origin(trained_through=days.train_through.isoformat(), run_id=context.run.run_id),
         parameters,

@@ -9,7 +9,7 @@ from recsys_assets.defs.resources import StoreResource
 
 
 class Retention(dg.Config):
-    """What is kept; see `retention.Policy`. With `dry_run` what would go is only shown."""
+    """What is kept; see `RetentionPolicy`. With `dry_run` what would go is only shown."""
 
     keep: int = 5
     older_than_days: int = 7
@@ -24,9 +24,9 @@ class Retention(dg.Config):
 )
 def clean_store(context: dg.OpExecutionContext, config: Retention, store: StoreResource) -> None:
     """Plans, shows the plan, and carries it out."""
-    from recsys_assets.releases.retention import Policy, carry_out, plan
+    from recsys_assets.releases.retention import RetentionPolicy, carry_out, plan
 
-    policy = Policy(config.keep, config.older_than_days, config.partition_days)
+    policy = RetentionPolicy(config.keep, config.older_than_days, config.partition_days)
     planned = plan(store.get(), policy, datetime.now(UTC))
     kept = [item.name for item in planned.kept if item.kind == "release"]
     shown = [

@@ -22,7 +22,7 @@ from recsys_assets.features.online import OfflineContents, materialize
 from recsys_assets.pipeline.diversity import Diversity, Sampling
 from recsys_assets.pipeline.seen_items import SeenItems
 from recsys_assets.releases.release import Reason
-from recsys_assets.releases.rendering import Origin, Parts, ServingConfig, render
+from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
 from recsys_assets.services import deployment as services
 from recsys_assets.services.valkey import Valkey
 from recsys_assets.settings import Settings
@@ -118,5 +118,7 @@ def _fill_online_store(settings: Settings, store: Store) -> None:
 def _promote(settings: Settings, store: Store) -> None:
     releases = services.releases(settings)
     config = ServingConfig(diversity=Diversity(1.0, 50), sampling=Sampling(0.0, 0))
-    release = render(releases, Parts.current(store), DAY, Origin(trained_through=DAY), config)
+    release = render(
+        releases, ReleaseParts.current(store), DAY, Origin(trained_through=DAY), config
+    )
     releases.record(release, (), Reason("a first release", "pytest"))

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from recsys_assets.definitions import build_definitions
-from recsys_assets.monitoring.answer_parts import Parts
+from recsys_assets.monitoring.answer_parts import AnswerParts
 from recsys_assets.pipeline.request_log import STREAM
 from recsys_assets.releases.release import Releases
 from recsys_assets.settings import load_settings
@@ -37,7 +37,7 @@ def test_late_answers_join_their_day(tmp_path, valkey_url):
         client.xadd(STREAM, an_answer("late", timestamp=NOON).encode())
         assert run("drain_answers").success
         assert client.xlen(STREAM) == 0
-        assert Parts(store).waiting() == {f"day={DAY}": 1}
+        assert AnswerParts(store).waiting() == {f"day={DAY}": 1}
         (event,) = run("late_answers", partition_key=DAY).get_asset_materialization_events()
     assert event.materialization.metadata["new"].value == 1
     found = store.table("request_log").read([DAY])["request_id"].to_pylist()

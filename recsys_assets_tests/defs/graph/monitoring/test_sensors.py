@@ -27,7 +27,7 @@ from recsys_assets.defs.graph.monitoring.sensors import (
 )
 from recsys_assets.defs.partitions import daily
 from recsys_assets.defs.resources import TODAY_TAG, RunDays, StoreResource
-from recsys_assets.monitoring.answer_parts import Parts, group_of
+from recsys_assets.monitoring.answer_parts import AnswerParts, group_of
 from recsys_assets.monitoring.closed_days import close_day, days_over
 from recsys_assets.pipeline.request_log import STREAM
 from recsys_assets.settings import load_settings
@@ -365,7 +365,7 @@ class TestLateAnswers:
     def wait(self, store, *groups):
         for group in groups:
             rows = pa.table({"entry_id": ["1-0"], "reason": [""], "entry": [""]})
-            Parts(store).write(group, rows)
+            AnswerParts(store).write(group, rows)
 
     def collect(self, store, *days):
         for day in days:

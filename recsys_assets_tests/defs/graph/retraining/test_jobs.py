@@ -9,7 +9,7 @@ from recsys_assets.defs.configuration import CandidateGate
 from recsys_assets.defs.graph.retraining.fine_tunes import retrained_dlrm, retrained_two_tower
 from recsys_assets.defs.pipes.pipes import ModelsEnvironment
 from recsys_assets.defs.resources import StoreResource
-from recsys_assets.retraining.gate import GateRules, spans
+from recsys_assets.retraining.gate import GateRules, evaluation_window
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 
@@ -89,7 +89,9 @@ class TestCandidateGate:
         gate = CandidateGate.from_settings(replace(load_settings(), attribution_hours=48))
 
         assert gate.rules() == GateRules()
-        assert gate.spans("2025-03-05") == spans("2025-03-05", GateRules(), 48)
+        assert gate.evaluation_window("2025-03-05") == evaluation_window(
+            "2025-03-05", GateRules(), 48
+        )
 
     @pytest.mark.parametrize("name", [field.name for field in fields(GateRules)])
     def test_every_rule_can_be_configured(self, name):

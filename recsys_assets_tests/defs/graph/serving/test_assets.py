@@ -24,7 +24,7 @@ from recsys_assets.features.reader import OnlineUserFeatures
 from recsys_assets.models.catalogue_snapshot import CatalogueSnapshot
 from recsys_assets.releases.offline import Sessions
 from recsys_assets.releases.release import Releases
-from recsys_assets.releases.rendering import Parts, ServingConfig
+from recsys_assets.releases.rendering import ReleaseParts, ServingConfig
 from recsys_assets.retraining.candidate import (
     WEIGHTS,
     DaySnapshot,
@@ -61,7 +61,7 @@ def artifacts(running):
     write_tables(store)
     publish_untrained_models(store, DAY, running.models_python)
     # Those are drawn at random; here they are what the item tower makes, as in a real release.
-    weights = Parts.current(store, {part: part for part in WEIGHTS})
+    weights = ReleaseParts.current(store, {part: part for part in WEIGHTS})
     names = {part: part for part in ("item_embeddings", "item_index")}
     serving_parts(store, weights, CatalogueSnapshot.at(store, DAY), "flat", names)
 
