@@ -122,4 +122,4 @@ def carry_out(store: Store, removal: Removal) -> None:
             objects.abort(url, item.upload)
 
 
-__all__ = ["Item", "RetentionPolicy", "Removal", "StoreChanged", "carry_out", "plan"]
+__all__ = ["Item", "Removal", "RetentionPolicy", "StoreChanged", "carry_out", "plan"]

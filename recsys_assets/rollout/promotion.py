@@ -224,7 +224,6 @@ def _of_other_weights(
 
 __all__ = [
     "GuardTripped",
-    "SingleServer",
     "NothingServed",
     "PromotionError",
     "promote",

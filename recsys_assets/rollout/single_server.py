@@ -259,9 +259,9 @@ def _lay(folders: Folders, server: SingleServer, loaded: set[int]) -> None:
 
 __all__ = [
     "Folders",
-    "SingleServer",
     "PromotionError",
     "Recorded",
+    "SingleServer",
     "bring",
     "is_ready",
     "kept_loaded",

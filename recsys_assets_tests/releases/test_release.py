@@ -10,12 +10,12 @@ import pytest
 from recsys_assets.releases.release import MANIFEST, MissingRelease, Reason, Releases
 from recsys_assets.rollout.guard import Guard
 from recsys_assets.rollout.promotion import (
-    LiveServer,
     PromotionError,
     promote,
     promote_approved,
     require_judged_against_live,
 )
+from recsys_assets.rollout.single_server import SingleServer
 from recsys_assets.storage import Store
 from recsys_assets_tests.serving.tiny_release import publish_tiny_release
 
@@ -126,7 +126,7 @@ def test_promotions_are_remembered_in_order(releases):
 
 def test_an_unapproved_release_is_not_promoted(releases, tmp_path):
     publish(releases)
-    server = LiveServer("127.0.0.1:1", tmp_path / "models")
+    server = SingleServer("127.0.0.1:1", tmp_path / "models")
     with pytest.raises(PromotionError, match="release 1 has not passed its canary check"):
         promote_approved(releases, server, None, BECAUSE, Guard())
 
@@ -134,7 +134,7 @@ def test_an_unapproved_release_is_not_promoted(releases, tmp_path):
 def test_a_rejected_release_is_not_promoted(releases, tmp_path):
     releases.approve(publish(releases))
     releases.reject(1, "worse than the live release by 0.01 NDCG@10")
-    server = LiveServer("127.0.0.1:1", tmp_path / "models")
+    server = SingleServer("127.0.0.1:1", tmp_path / "models")
     with pytest.raises(PromotionError, match=r"release 1 has been rejected: worse than the live"):
         promote_approved(releases, server, None, BECAUSE, Guard())
 
@@ -152,5 +152,5 @@ def test_a_rejection_keeps_the_release_and_names_the_reason(releases):
 def test_promotion_without_a_server_says_how_to_start_it(releases, tmp_path):
     release = publish_tiny_release(releases)
     with pytest.raises(PromotionError, match=r"no Triton answers at 127\.0\.0\.1:1: start it"):
-        promote(releases, LiveServer("127.0.0.1:1", tmp_path / "models"), release)
+        promote(releases, SingleServer("127.0.0.1:1", tmp_path / "models"), release)
     assert releases.promoted() is None

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recsys_assets.releases.retention import Policy, StoreChanged, carry_out, plan
+from recsys_assets.releases.retention import RetentionPolicy, StoreChanged, carry_out, plan
 from recsys_assets.storage import removal
 from recsys_assets_tests.serving.retained import DAY, NOW, PARTS, Shop, age
 
-WEEK = Policy(keep=2, older_than_days=7)
+WEEK = RetentionPolicy(keep=2, older_than_days=7)
 LONG_AGO = NOW + 100 * DAY  # as seen from there, everything that a test writes is old
 
 STEPS = st.lists(
@@ -30,7 +30,7 @@ STEPS = st.lists(
     ),
     max_size=25,
 )
-POLICIES = st.builds(Policy, keep=st.integers(2, 5), older_than_days=st.integers(1, 20))
+POLICIES = st.builds(RetentionPolicy, keep=st.integers(2, 5), older_than_days=st.integers(1, 20))
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ EVENTS = {
     "render": lambda shop, _: shop.render(),
     "roll back": roll_back,
     "age": grow_old,
-    "clean": lambda shop, days: clean(shop, Policy(2, days)),
+    "clean": lambda shop, days: clean(shop, RetentionPolicy(2, days)),
 }
 VERDICTS = {
     "promote": Shop.promote,
@@ -157,7 +157,7 @@ def test_releases_that_a_rollback_does_not_reach_go_with_their_parts(shop):
     for _ in range(6):
         shop.train("dlrm")
         shop.promote(shop.render())
-    planned = clean(shop, Policy(keep=3), LONG_AGO)
+    planned = clean(shop, RetentionPolicy(keep=3), LONG_AGO)
     assert shop.releases.numbers() == [4, 5, 6]
     assert removed(planned, "release") == {"1", "2", "3"}
     assert len(shop.store.artifact("dlrm").versions()) == 3
@@ -290,7 +290,7 @@ def test_partitions_stay_for_ever_unless_their_table_is_named(shop):
     assert len(shop.store.table("request_log").days()) == 2
     assert len(shop.store.table("interactions").days()) == 3
     with pytest.raises(ValueError, match=r"no table 'requests' .*'interactions', 'request_log'"):
-        plan(shop.store, Policy(partition_days={"requests": 1}), NOW)
+        plan(shop.store, RetentionPolicy(partition_days={"requests": 1}), NOW)
 
 
 def test_answers_that_wait_for_a_day_go_with_it(shop):
@@ -362,4 +362,4 @@ def test_releases_are_rendered_and_fetched_meanwhile(shop):
 )
 def test_a_policy_that_is_not_safe_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
-        Policy(**wrong)
+        RetentionPolicy(**wrong)

@@ -63,7 +63,7 @@ def make(releases, monkeypatch):
         return {part: f"{part} of {release}" for part in parts}
 
     monkeypatch.setattr(Releases, "made_of", made_of)
-    monkeypatch.setattr(refreshing.Parts, "of", lambda _, named: named)
+    monkeypatch.setattr(refreshing.ReleaseParts, "of", lambda _, named: named)
     monkeypatch.setattr(refreshing, "judge_data", lambda *_: None)
     monkeypatch.setattr(refreshing, "item_ids", lambda *_: LIVE)
     monkeypatch.setattr(
