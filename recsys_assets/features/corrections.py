@@ -49,13 +49,14 @@ class KnownDay:
 class Correction:
     """Days to compute again, both included; with `ingest`, their events are read again as well.
 
-    `cause` is the event that made it necessary.
+    `cause` is the event that made it necessary, `stale` the derived assets that are out of date.
     """
 
     first: str
     last: str
     ingest: bool
     cause: int
+    stale: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,15 @@ class Corrections:
                 their latest materialization.
         """
         if self.late:
-            return Correction(
-                min(self.late), max(self.days), ingest=True, cause=max(self.late.values())
-            )
-        stale = [day for day in map(self._first_stale, derived.values()) if day is not None]
+            first, cause = min(self.late), max(self.late.values())
+            return Correction(first, max(self.days), True, cause, frozenset(derived))
+        looked = {name: self._first_stale(computed) for name, computed in derived.items()}
+        stale = {name: day for name, day in looked.items() if day is not None}
         if not stale:
             return None
+        first = min(stale.values())
         cause = max(day.changed for day in self.days.values())
-        return Correction(min(stale), max(self.days), ingest=False, cause=cause)
+        return Correction(first, max(self.days), False, cause, frozenset(stale))
 
     def _first_stale(self, computed: Mapping[str, int]) -> str | None:
         """The first day computed before events of its own or an earlier day changed."""

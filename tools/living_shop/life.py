@@ -89,7 +89,9 @@ def live(shop: Shop, deliveries: Deliveries, clock: Clock, say: Say) -> dict[str
                 comparison = _compare_with_scratch(shop, deliveries, variables)
                 for difference in comparison["examples"]:
                     say(f"different: {difference}")
-                return write_summary(shop.summary, instance, deliveries, plan.days, comparison)
+                return write_summary(
+                    shop.summary, instance, deliveries, len(plan.lived), comparison
+                )
         finally:
             deployment.down(settings)
 

@@ -311,8 +311,17 @@ def better_than_popularity(store: StoreResource) -> dg.AssetCheckResult:
     """Blocks a release that knows less than a list of bestsellers."""
     figures = _figures(store)
     ours, theirs = figures[GATED], figures["popularity"]
+    lost = [
+        f"{gate} {ours[gate]:.4f} against {theirs[gate]:.4f}"
+        for gate in _GATES
+        if not ours[gate] > theirs[gate]
+    ]
     return dg.AssetCheckResult(
-        passed=all(ours[gate] > theirs[gate] for gate in _GATES),
+        passed=not lost,
+        description=f"the models are no better than a list of bestsellers: {', '.join(lost)}; "
+        "let them learn from more days (an earlier RECSYS_FIRST_DAY), or wait for more customers"
+        if lost
+        else None,
         metadata={
             gate: dg.MetadataValue.json({GATED: ours[gate], "popularity": theirs[gate]})
             for gate in _GATES

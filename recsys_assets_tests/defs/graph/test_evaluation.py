@@ -180,6 +180,13 @@ def test_models_worse_than_popularity_are_stopped(store, monkeypatch):
     result = materialize(store, monkeypatch, backwards)
 
     assert failed(result) == {"better_than_popularity", "better_than_every_baseline"}
+    (stopped,) = (
+        evaluation
+        for evaluation in result.get_asset_check_evaluations()
+        if evaluation.check_name == "better_than_popularity"
+    )
+    assert "bestsellers: recall_at_10 0." in stopped.description
+    assert "an earlier RECSYS_FIRST_DAY" in stopped.description
 
 
 def test_a_seen_item_is_found(store, monkeypatch):

@@ -24,14 +24,14 @@ CORRECT_DAYS = "correct_days"
 # Of a run that works on days: `dagster.yaml` lets only one of them run at a time.
 WORKS_ON_DAYS = {"recsys/works_on_days": "1"}
 _EVENTS = ("interactions", "quarantined_interactions")
+_FEATURES = (
+    *("item_first_sold", "user_features", "item_features"),
+    *("daily_examples", "online_refresh"),
+)
 _JUDGED = ("outcomes", "business_metrics")
 # What a correction makes again. Not the drift of the day: it is measured against the release that
 # is live by now, which was not the one that answered.
-CORRECTED = (
-    *_EVENTS,
-    *("item_first_sold", "user_features", "item_features", "daily_examples", "online_refresh"),
-    *_JUDGED,
-)
+CORRECTED = (*_EVENTS, *_FEATURES, *_JUDGED)
 # By these a day is out of date if they are older than the events.
 _DERIVED = ("user_features", "item_features", "daily_examples", "outcomes")
 _PREPARED = tuple(
@@ -215,11 +215,17 @@ def _request(
     correction: Correction,
     computed: dict[str, dict[str, int]],
 ) -> dg.RunRequest:
-    """Everything again but events that are right, and outcomes of days that had no answers yet."""
+    """What is out of date, but for outcomes of days that had no answers yet.
+
+    Outcomes of the days after these are asked for alone, once the days are right.
+    """
     context.log.info(f"{correction.first} to {correction.last}: event {correction.cause}")
-    left_out: tuple[str, ...] = () if correction.ingest else _EVENTS
-    if correction.first not in computed["outcomes"]:
-        left_out += _JUDGED
+    stale, answered = correction.stale, correction.first in computed["outcomes"]
+    parts = {
+        _EVENTS: correction.ingest,
+        _FEATURES: not stale.isdisjoint(_FEATURES),
+        _JUDGED: answered and not stale.isdisjoint(_JUDGED),
+    }
     return dg.RunRequest(
         run_key=f"{correction.first}:{correction.last}:{correction.cause}",
         job_name=CORRECT_DAYS,
@@ -229,7 +235,7 @@ def _request(
             "recsys/requested_by": context.sensor_name,
             **_RETRY,
         },
-        asset_selection=[dg.AssetKey(name) for name in CORRECTED if name not in left_out],
+        asset_selection=[dg.AssetKey(name) for part, due in parts.items() if due for name in part],
     )
 
 

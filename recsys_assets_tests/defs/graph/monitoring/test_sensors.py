@@ -261,6 +261,21 @@ class TestCorrectedDays:
             request.asset_selection
         )
 
+    def test_features_that_are_right_are_not_computed_again_for_outcomes(self, loop):
+        loop.live(self.DAYS[0], answered=False)
+        loop.live(*self.DAYS[1:])
+        loop.ingest(self.DAYS[0], "put right")
+        (request,) = loop.tick()
+        days_corrected(request, loop.instance)
+
+        (request,) = loop.tick()
+
+        assert request.partition_key_range.start == self.DAYS[1]
+        assert {key.to_user_string() for key in request.asset_selection} == {
+            "outcomes",
+            "business_metrics",
+        }
+
     @pytest.mark.parametrize("job", ["initial_pipeline", "correct_days"])
     def test_a_run_that_makes_many_days_is_waited_for(self, loop, job):
         loop.live(*self.DAYS)
