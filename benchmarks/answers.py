@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import redis
 
-from benchmarks.serving.machine import describe_machine
+from benchmarks.machine import describe_machine
 from recsys_assets.features.declarations import USER_FEATURES
 from recsys_assets.models.training import peak_memory_gib
 from recsys_assets.monitoring.answer_parts import ROWS

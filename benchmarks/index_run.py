@@ -6,7 +6,6 @@ Each finished configuration is written at once, so that a run goes on where anot
 import argparse
 import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import describe_machine
 from benchmarks.synthetic_vectors import Vectors
 from recsys_assets.models.index import index_kinds, index_measure
 from recsys_assets.models.index.index_kinds import IndexParameters
@@ -72,9 +72,14 @@ def configurations(count: int) -> list[IndexParameters]:
 def run(bench: Bench, sizes: Sequence[int], kinds: Sequence[str]) -> None:
     """Measures what `bench.folder / "index.json"` does not hold yet of these sizes and kinds."""
     target = bench.folder / "index.json"
+    import faiss
+
     bench.folder.mkdir(parents=True, exist_ok=True)
     found = json.loads(target.read_text()) if target.exists() else {"results": {}}
-    found |= {"machine": machine(), "settings": _settings(bench)}
+    found |= {
+        "machine": describe_machine() | {"faiss": faiss.__version__},
+        "settings": _settings(bench),
+    }
     for count in sizes:
         for parameters in configurations(count):
             key = f"{count}/{parameters.name}"
@@ -148,15 +153,6 @@ def _exact(bench: Bench, vectors: Vectors) -> np.ndarray:
         queries = bench.queries[:_RECALL_QUERIES]
         np.save(file, index_measure.exact_nearest(vectors.chunks(), queries, _K))
     return np.asarray(np.load(file, allow_pickle=False))
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    import faiss
-
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line for line in lines if line.startswith("model name")), platform.machine())
-    return {"cpu": model.split(": ")[-1], "cores": os.cpu_count(), "faiss": faiss.__version__}
 
 
 def _settings(bench: Bench) -> dict[str, Any]:

@@ -8,19 +8,17 @@ logged are counted, so that a server which does not log is noticed, and taken ou
 
 import argparse
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import cycle
-from pathlib import Path
 
 import numpy as np
 import redis
 
+from benchmarks.machine import describe_machine
 from recsys_assets.events.purchases import purchased_items
 from recsys_assets.metrics import LEVEL, RESAMPLES
 from recsys_assets.pipeline.circuit import connect_for_bulk
@@ -107,12 +105,6 @@ def _interval(logged: np.ndarray, unlogged: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _machine() -> dict[str, object]:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line for line in lines if line.startswith("model name")), platform.machine())
-    return {"cpu": model.split(": ")[-1], "cores": os.cpu_count(), "load": os.getloadavg()[0]}
-
-
 def main() -> None:
     """Measures the server of the settings and prints the result as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -132,7 +124,7 @@ def main() -> None:
     sent = _WARM_UP + cost.pairs * cost.requests_per_block
     if found < sent:
         raise SystemExit(f"{found} of {sent} answers were logged: the figures mean nothing")
-    result = {"machine": _machine(), "server": settings.triton_grpc, **asdict(cost)}
+    result = {"machine": describe_machine(), "server": settings.triton_grpc, **asdict(cost)}
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
 
 

@@ -8,8 +8,6 @@ quality of its answers on the evaluation's requests with paired intervals. Write
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -23,6 +21,7 @@ import numpy as np
 
 from benchmarks import quantized_probe
 from benchmarks import quantized_quality as quality
+from benchmarks.machine import describe_machine
 from benchmarks.quantized_report import as_markdown, plot
 from recsys_assets.releases.offline import OfflineRelease
 from recsys_assets.releases.quantization import Precision, Sizes, quantize_release
@@ -81,7 +80,7 @@ def bench(
         turns = ["--blocks", str(blocks), "--requests", str(requests)]
         measured = latencies(_probe(settings, number, sessions, [*paths, *turns]))
     return {
-        "machine": _machine(),
+        "machine": describe_machine() | {"int8_dot_products": _int8_dot_products()},
         "settings": {
             "release": number,
             "households": len(asked.sessions),
@@ -180,16 +179,11 @@ def embeddings_ratio(sizes: Mapping[str, Sizes]) -> float:
     return sum(size.after for size in parts) / before if before else 1.0
 
 
-def _machine() -> dict[str, object]:
+def _int8_dot_products() -> list[str]:
+    """The instructions for them that the processor has."""
     cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line for line in cpuinfo if line.startswith("model name")), platform.machine())
     flags = next((line for line in cpuinfo if line.startswith("flags")), "").split()
-    return {
-        "cpu": model.split(": ")[-1],
-        "cores": os.cpu_count(),
-        "int8_dot_products": [flag for flag in _DOT_PRODUCTS if flag in flags],
-        "load": os.getloadavg()[0],
-    }
+    return [flag for flag in _DOT_PRODUCTS if flag in flags]
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.serving.machine import describe_machine
+from benchmarks.machine import describe_machine
 from recsys_assets.defs.runs.instance import open_instance
 from recsys_assets.releases.offline import OfflineRelease
 from recsys_assets.releases.release import Releases

@@ -8,14 +8,12 @@ candidates are worth ranking. Prints two tables, and writes `bench/slate.json`, 
 
 import argparse
 import json
-import os
-import platform
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.machine import describe_machine
 from benchmarks.slate_quality import (
     Judged,
     Kinds,
@@ -89,18 +87,6 @@ def _quality(judged: Judged, baseline: Judged) -> Row:
     return row
 
 
-def machine() -> Row:
-    """Where this runs."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line for line in lines if line.startswith("model name")), platform.machine())
-    return {
-        "cpu": model.split(": ")[-1],
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "numpy": np.__version__,
-    }
-
-
 def measure(settings: Settings, release: int) -> Row:
     """Everything that is written as JSON, of a release in the store of the settings."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -119,7 +105,7 @@ def measure(settings: Settings, release: int) -> Row:
     with threadpool_limits(1, "blas"):  # as where it is served
         slates = _slates(scored[own], kinds)
     return {
-        "machine": machine(),
+        "machine": describe_machine() | {"numpy": np.__version__},
         "release": release,
         "ranked_by_release": own,
         "first_day": settings.evaluation_from.isoformat(),

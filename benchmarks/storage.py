@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.serving.machine import describe_machine
+from benchmarks.machine import describe_machine
 from recsys_assets.runtime.processes import free_addresses
 from recsys_assets.runtime.waiting import wait_for
 from recsys_assets.settings import load_settings

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 from tritonclient.utils import InferenceServerException
 
+from benchmarks.machine import describe_machine
 from benchmarks.serving.arrivals import poisson
-from benchmarks.serving.machine import describe_machine
 from benchmarks.serving.measuring import percentiles
 from benchmarks.serving.usage import usage_of
 from recsys_assets.runtime.waiting import WaitedTooLong

@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 
 from benchmarks.growth.stages import DAY, HISTORY, World
-from benchmarks.serving.machine import describe_machine
+from benchmarks.machine import describe_machine
 from benchmarks.serving.usage import usage_of
 from recsys_assets.features.spark_session import spark_session
 from recsys_assets.runtime.processes import free_addresses

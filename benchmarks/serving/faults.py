@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from benchmarks.machine import describe_machine
 from benchmarks.serving import report
 from benchmarks.serving.arrivals import poisson
 from benchmarks.serving.layouts import Ours, Running, stubs_of
 from benchmarks.serving.load import OWN, Generation, Load
-from benchmarks.serving.machine import describe_machine
 from benchmarks.serving.outcomes import Outcomes
 from benchmarks.serving.own_answers import OwnAnswers, has_prefix
 from benchmarks.serving.plots import plot_timeline

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import describe_machine
 from benchmarks.serving import report
 from benchmarks.serving.arrivals import phases
 from benchmarks.serving.layouts import OURS, Ours, Running
 from benchmarks.serving.load import OWN, Load, Manner
-from benchmarks.serving.machine import describe_machine
 from benchmarks.serving.measuring import percentiles, summarize
 from benchmarks.serving.outcomes import ANSWERED, Outcomes
 from benchmarks.serving.own_answers import OwnAnswers, has_prefix

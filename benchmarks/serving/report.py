@@ -99,7 +99,7 @@ def machine_in_words(machine: Mapping[str, Any]) -> str:
     """One line."""
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']:g} GB, "
-        f"{machine['shared_with']}"
+        "the load generator runs on the same cores"
     )
 
 

@@ -17,12 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import describe_machine
 from benchmarks.serving import perf_analyzer, plots, report
 from benchmarks.serving.extent import Extent
 from benchmarks.serving.floors import FloorBenchmark
 from benchmarks.serving.layouts import CASE_STUDY, CASE_STUDY_CACHED, FLOOR, OURS, Ours, Running
 from benchmarks.serving.load import OWN, Load
-from benchmarks.serving.machine import describe_machine
 from benchmarks.serving.own_answers import OwnAnswers, has_prefix, has_timestamp
 from benchmarks.serving.requests import Population
 from benchmarks.serving.servers import Say, ServerBenchmark, ServerFigures, as_report

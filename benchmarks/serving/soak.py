@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import describe_machine
 from benchmarks.serving import report
 from benchmarks.serving.arrivals import poisson
 from benchmarks.serving.layouts import Ours, all_processes
 from benchmarks.serving.load import OWN, Generation, Load
-from benchmarks.serving.machine import describe_machine
 from benchmarks.serving.measuring import Summary, summarize
 from benchmarks.serving.outcomes import Outcomes
 from benchmarks.serving.overload import measured_capacity

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from benchmarks.machine import describe_machine
 from benchmarks.serving import report
 from benchmarks.serving.arrivals import poisson
 from benchmarks.serving.layouts import Running
 from benchmarks.serving.load import OWN, Load
-from benchmarks.serving.machine import describe_machine
 from benchmarks.serving.measuring import Summary, summarize
 from benchmarks.serving.own_answers import OwnAnswers, has_prefix
 from benchmarks.serving.progress import say

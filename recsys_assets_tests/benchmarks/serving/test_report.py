@@ -2,10 +2,10 @@ import json
 
 import pytest
 
+from benchmarks.machine import describe_machine
 from benchmarks.serving import report
 from benchmarks.serving.extent import QUICK
 from benchmarks.serving.layouts import CASE_STUDY, CASE_STUDY_CACHED, FLOOR, OURS
-from benchmarks.serving.machine import describe_machine
 from benchmarks.serving.measuring import combine
 from benchmarks.serving.requests import Population
 from benchmarks.serving.run import ServingBenchmark, write_files

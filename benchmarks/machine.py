@@ -16,5 +16,4 @@ def describe_machine() -> dict[str, object]:
         "memory_gb": round(int(memory) * 1024 / 1e9, 1),
         "kernel": platform.release(),
         "load_before": round(os.getloadavg()[0], 2),
-        "shared_with": "the load generator runs on the same cores",
     }
