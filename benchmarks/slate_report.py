@@ -1,4 +1,4 @@
-"""The table and the picture of settings of the slate: `bench_slate.py`."""
+"""The table and the picture of settings of the slate: `slate.py`."""
 
 from collections.abc import Sequence
 from typing import Any

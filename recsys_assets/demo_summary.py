@@ -1,6 +1,6 @@
 """The end of `recsys demo`: what somebody who has waited for it wants to see first.
 
-Slates as a person reads them: with product texts, on the terminal.
+Slates are shown as a person reads them: with product texts.
 """
 
 from collections.abc import Iterable

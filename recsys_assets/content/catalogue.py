@@ -1,11 +1,10 @@
-"""Every distinct text is encoded once: a cache of vectors by digest of the text.
+"""From texts to the table `item_text_embeddings`; each distinct text is encoded once.
 
-The cache is 16 tables, `text_embeddings/<first hex digit of the digest>`, each replaced
-atomically as soon as its texts are encoded. So an encoder killed in the middle loses only the
-shard it was working on, a few new texts rewrite a few megabytes, and encoding a whole catalogue
-writes each vector once. Vectors of another encoder version are dropped when a shard is written.
-
-From the catalogue's texts to the table `item_text_embeddings`.
+The cache of vectors, by digest of the text, is 16 tables, `text_embeddings/<first hex digit of the
+digest>`, each replaced atomically as soon as its texts are encoded. So an encoder killed in the
+middle loses only the shard it was working on, a few new texts rewrite a few megabytes, and encoding
+a whole catalogue writes each vector once. Vectors of another encoder version are dropped when a
+shard is written.
 """
 
 import hashlib

@@ -1,9 +1,7 @@
-"""What every content encoder offers, so that texts, and later images, are interchangeable.
+"""Encoders of content: what each offers, and Sentence-BERT.
 
-Here: the interface and the Arrow form of embeddings. Not here: models (`sentence_bert.py`) and
-the cache of what has been encoded (`cache.py`).
-
-Sentence-BERT on the CPU: all-MiniLM-L6-v2 with int8 weights, through onnxruntime.
+The interface makes texts, and later images, interchangeable. Sentence-BERT runs on the CPU:
+all-MiniLM-L6-v2 with int8 weights, through onnxruntime.
 
 Source: Reimers and Gurevych, Sentence-BERT, EMNLP 2019 (arXiv 1908.10084); the sentence vector
 is the mean of the last hidden states over the attention mask, scaled to unit length.

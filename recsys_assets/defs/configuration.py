@@ -1,9 +1,4 @@
-"""Dagster run configuration made from hyperparameter dataclasses.
-
-What differs between deployments for monitoring, as Dagster resources.
-
-The gate's rules as a Dagster resource.
-"""
+"""Run configuration made from hyperparameters; thresholds of monitoring and rules of the gate."""
 
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta

@@ -1,13 +1,4 @@
-"""Plots for asset metadata, as Markdown with the image inside.
-
-Plots for asset metadata, as Markdown with the image inside.
-
-Plots of a training, as Markdown with the PNG inside.
-
-The calibration plot.
-
-The evaluation as a picture: one panel per metric, one bar per method, whiskers for 95 %.
-"""
+"""Plots for asset metadata, as Markdown with the image inside."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date

@@ -1,11 +1,4 @@
-"""Resources that every stage uses. A stage's own resources live in its folder.
-
-The text encoder of a deployment, as a Dagster resource that tests replace.
-
-The resource that gives assets their input.
-
-What differs between deployments for retrieval and ranking, as Dagster resources.
-"""
+"""What differs between deployments, as Dagster resources: store, days, source, encoder, index."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path

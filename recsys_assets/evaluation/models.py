@@ -34,7 +34,7 @@ PARTS = ("two_tower", "item_embeddings", "item_index", "dlrm")
 
 
 class CandidateRanker(Protocol):
-    """`ranking.ranker.Ranker`."""
+    """`models.ranker.Ranker`."""
 
     def score(self, user_columns: Columns, timestamp: int, rows: np.ndarray) -> np.ndarray:
         """Columns of one user, epoch seconds and int64 item rows [m] to float32 [m]."""

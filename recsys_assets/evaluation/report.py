@@ -1,6 +1,6 @@
-"""Segments of the evaluation: whom, and which items, a figure is about.
+"""The evaluation table: methods by segments, with intervals, as Arrow and as Markdown.
 
-The evaluation table: methods by segments, with intervals, as Arrow and as Markdown.
+Segments say whom, and which items, a figure is about.
 """
 
 from collections.abc import Mapping

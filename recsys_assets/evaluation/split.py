@@ -7,10 +7,9 @@ except what the household had bought before; nothing is sampled.
 
 Which days are evaluated, those from today on or the last that are over, is in `settings/days.py`.
 
-User features as known when a day begins: the last snapshot before it.
-
-What serving reads from the online store at such a moment; a check of the features stage proves the
-two equal, value by value. Items have theirs in `retrieval/item_history.py`.
+User features are as known when a day begins: the last snapshot before it, which is what serving
+reads from the online store at such a moment; a check of the features stage proves the two equal,
+value by value. Items have theirs in `models/item_history.py`.
 """
 
 from dataclasses import dataclass

@@ -1,11 +1,10 @@
 """One pass over the days of a run: read, validate, write, and say what was found.
 
-Every item that was ever catalogued, and its categories over time.
-
-The catalogue holds what is sold now. What is said of the past must not change with it: an event of
-a product that was withdrawn since is no event of an unknown item, and counts in the category that
-the product was in then. So the table `catalogue_history` only grows: a row for each item and day
-on which it, or a change of what is kept of it, was first seen.
+Beside them it keeps every item that was ever catalogued, with its categories. The catalogue holds
+what is sold now. What is said of the past must not change with it: an event of a product that was
+withdrawn since is no event of an unknown item, and counts in the category that the product was in
+then. So the table `catalogue_history` only grows: a row for each item and day on which it, or a
+change of what is kept of it, was first seen.
 """
 
 from collections.abc import Collection, Iterator, Sequence

@@ -14,9 +14,7 @@ The same rows delivered twice are one: rows that agree in every column of the co
 once, so a day that is delivered again gives the same partition. Two lines of one product in one
 basket at different moments are two events.
 
-Items, users and promotions: tables that are delivered whole, one row per thing.
-
-What belongs here: the row checks of these tables. Those of interactions are in `validation.py`.
+Items, users and promotions are delivered whole, one row per thing.
 """
 
 import hashlib

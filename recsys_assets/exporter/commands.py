@@ -1,7 +1,4 @@
-"""The command `recsys exporter`.
-
-The exporter as a process: answers Prometheus at any path, and reads the store at an interval.
-"""
+"""The command `recsys exporter`: answers Prometheus, and reads the store at an interval."""
 
 import logging
 from typing import TYPE_CHECKING

@@ -1,7 +1,4 @@
-"""How many answers wait in the online store for the request log to be collected.
-
-What the exporter tells Prometheus; days are the midnight (UTC) that begins them.
-"""
+"""What the exporter tells Prometheus; days are the midnight (UTC) that begins them."""
 
 import logging
 import time

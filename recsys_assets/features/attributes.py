@@ -1,10 +1,9 @@
-"""Attributes of users and items as feature tables: what does not change with each event.
+"""Features that are no counts of events: attributes of users and items, and promotions.
 
-They are the columns of `users` and `items` that a model may use as they are, valid from the first
-moment of history. What is left out: free text and images, which become embeddings (`content/`),
-and the list price, whose name and place belong to the observed price in `item_features`.
-
-From spans of a promotion plan to the moments at which its values change.
+Attributes are the columns of `users` and `items` that a model may use as they are, valid from the
+first moment of history. What is left out: free text and images, which become embeddings
+(`content/`), and the list price, whose name and place belong to the observed price in
+`item_features`. Of a promotion plan they are the moments at which its values change.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,10 +1,8 @@
-"""The store's tables as a Spark session reaches them.
+"""Reads event days, lets Spark compute feature snapshots, publishes one object per day.
 
 Executors of a cluster read and write S3 themselves, through Hadoop's `s3a://`, which their image
 brings along. A session that does all work in this process needs no such library: it reads local
 copies of the partitions that it is asked for, and they are gone when the work is done.
-
-Reads event days, lets Spark compute feature snapshots, publishes one object per day.
 
 Spark writes a range of days into a staging folder in one job; each day is then
 published by the store, atomically, so a reader sees the old day or the new one and a crash leaves

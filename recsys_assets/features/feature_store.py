@@ -3,12 +3,11 @@
 The same two files serve Feast's own command line and this module, so there is one definition of
 every view. Feast takes 9 s to import, so it is imported by the functions that use it.
 
-Local copies of the tables that DuckDB joins, where the store is on S3.
-
-DuckDB reads S3 by an extension that it downloads when it is first used, of no version that a
-package carries. Copies are simpler, and each object is fetched once, however many joins read it.
-They take the disk that the feature tables take in the store; where that is too much, joins
-belong to Athena or Spark (`RECSYS_OFFLINE_STORE`), which read S3 themselves.
+Where the store is on S3, DuckDB joins local copies of its tables: it reads S3 by an extension that
+it downloads when it is first used, of no version that a package carries. Copies are simpler, and
+each object is fetched once, however many joins read it. They take the disk that the feature tables
+take in the store; where that is too much, joins belong to Athena or Spark (`RECSYS_OFFLINE_STORE`),
+which read S3 themselves.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Compares what training would read with what serving reads, value by value.
 
-Features as of any moment of history, by the point-in-time join that training uses.
+What training would read, as of any moment of history, is its own point-in-time join.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Reads users' features straight from Feast's rows in Redis or Valkey.
+"""Reads users' features straight from Feast's rows in Redis or Valkey, and knows when one is old.
 
 Served models run where Feast cannot be imported, and its SDK takes milliseconds a row. The
 layout is Feast's documented one (docs/specs/online_store_format.md, Redis; serialization
@@ -7,15 +7,12 @@ are murmur3_32 of `view:feature` and whose values are `ValueProto` messages. All
 entity share its hash, so one HGETALL is one user. Equality with `get_online_features` is proved
 by test. For both environments: standard library, numpy and redis only.
 
-Rows that Feast keeps in the online store, where it is to write them again.
-
 Feast writes a row only if its `event_timestamp` is later than that of the row that is there. So
 a newer value is never replaced by an older one, and neither is a wrong one by what was put right
 of the same moment. Whoever sends a moment again makes Feast forget first when the rows since then
 were from: their values stay and are served until the right ones replace them.
 
-The layout is Feast's, as `reader.py` describes it: beside its features, the hash of an entity has
-a field `_ts:<view>` for each view.
+Beside its features, the hash of an entity has a field `_ts:<view>` for each view.
 """
 
 import struct

@@ -1,9 +1,6 @@
-"""A Spark session for one piece of work, and the Java that it needs.
+"""A Spark session for one piece of work: its options here and on a cluster, its Java, its progress.
 
-`spark_options.py` says what a session is like here and on a cluster. An active session, started
-another way (spark-submit, Spark Connect), is used as it is.
-
-Spark's options, as data: of a local session, and of one whose executors are pods.
+An active session, started another way (spark-submit, Spark Connect), is used as it is.
 
 On a cluster the driver is the pod of the step ("client mode") and asks the API server for its
 executors itself; a step that ends takes them along. Both images carry the jars that read `s3a://`
@@ -12,8 +9,6 @@ fetched when a session starts.
 
 No S3 and no executor could be had to try this: the pods that the driver asks for were looked at,
 and that Spark and Hadoop know each key.
-
-How far Spark has come with its tasks, for whoever waits for it.
 """
 
 import math

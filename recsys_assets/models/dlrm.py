@@ -1,10 +1,8 @@
-"""The ranker: DLRM of unmodified Merlin parts. Runs in the models environment.
+"""The ranker, a DLRM of unmodified Merlin parts, and how it learns. Runs in the models environment.
 
 Naumov et al., "Deep Learning Recommendation Model for Personalization and Recommendation
 Systems", arXiv 1906.00091: embedding tables, a bottom MLP over the numbers (the text embedding
 among them), dot products of all pairs, a top MLP.
-
-The ranker with the examples it learns from. Runs in the models environment.
 """
 
 from collections.abc import Iterator, Sequence

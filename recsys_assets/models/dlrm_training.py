@@ -1,12 +1,10 @@
-"""Trains the ranker. Runs in the models environment.
+"""Trains the ranker and measures it as a classifier. Runs in the models environment.
 
 Started through Dagster Pipes as `python -m recsys_assets.models.dlrm_training`.
 
 Purchases of the whole span, each with negatives drawn anew in every pass. AUC, log loss and
 calibration are measured on the validation week, with negatives that are the same in every
 training. As with the two towers, `final_epochs` over the whole span follow the last validation.
-
-Figures of a classifier. Plain numpy.
 """
 
 import json

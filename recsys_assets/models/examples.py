@@ -1,6 +1,6 @@
-"""First-time purchases as training arrays, for both models. Runs in both environments.
+"""First-time purchases as training arrays, and the batches drawn from them, for both models.
 
-Encoded examples and the batches drawn from them. Plain numpy.
+Plain numpy. Runs in both environments.
 """
 
 from collections.abc import Mapping, Sequence

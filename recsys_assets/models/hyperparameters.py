@@ -1,10 +1,7 @@
-"""Hyperparameters of the two-tower model; Dagster run configuration is made from them.
+"""Hyperparameters of both models and of fine-tunes; Dagster run configuration is made from them.
 
-Hyperparameters of the DLRM; Dagster run configuration is made from them.
-
-Hyperparameters of fine-tunes; Dagster run configuration is made from them.
-
-What a model is built of, and how much of an example is hidden, comes from the base release.
+Of a fine-tune: what a model is built of, and how much of an example is hidden, comes from the base
+release.
 """
 
 from dataclasses import dataclass, field

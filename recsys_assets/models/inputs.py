@@ -1,9 +1,9 @@
-"""Which columns the models take. Runs in both environments.
+"""Which columns the models take, and candidates' numbers at the moment of a request.
+
+Runs in both environments.
 
 The names come from the feature declarations and from the attributes that the shop's `users` and
 `items` tables hold, so a declared feature or attribute reaches both models without further ado.
-
-Encoded numbers of candidates at the moment of a request. Runs in both environments.
 """
 
 from collections import OrderedDict

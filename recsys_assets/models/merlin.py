@@ -1,9 +1,7 @@
-"""Merlin schemas of encoded arrays, and what turns matrices into Merlin's named inputs.
+"""Merlin's side of the models: schemas of encoded arrays, named inputs, and export to ONNX.
 
 Runs in the models environment. A side's categorical columns are one int32 input each; its numbers
 are one vector-valued continuous input, for fifty inputs of width one would cost fifty operations.
-
-ONNX files of trained towers and rankers. Runs in the models environment.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,11 +1,11 @@
 """Negatives drawn while training, and the correction of scores for how they are drawn.
 
+Runs in both environments.
+
 Popular items are drawn more often, else a ranker learns little but popularity; a share comes from
 the whole catalogue, so that no item is beyond what was trained. A model that tells purchases
 apart from draws of a distribution q scores log p(i | request) - log q(i) (noise-contrastive
 estimation: Gutmann & Hyvärinen, AISTATS 2010); adding log q(i) back gives the order by p.
-
-How the parts of a ranker make a score. Runs in both environments.
 """
 
 import json

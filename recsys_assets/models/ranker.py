@@ -1,7 +1,4 @@
-"""The ranker at work: scores of candidates for one request. Runs in both environments.
-
-Item embeddings of the two-tower model within a ranker. Runs in both environments.
-"""
+"""The ranker at work: scores of candidates for one request. Runs in both environments."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

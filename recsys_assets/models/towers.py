@@ -1,7 +1,4 @@
-"""The item tower at work: embeddings of the whole catalogue. Runs in both environments.
-
-The query tower at work: from user columns to query embeddings. Runs in both environments.
-"""
+"""The towers at work: embeddings of the catalogue, and of requests. Runs in both environments."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,8 +1,6 @@
-"""A training process: its settings, and how it takes its order and publishes what it made.
+"""A training process: how it takes its order, what it tells, and how it publishes what it made.
 
 Runs in the models environment: in a process beside the run, or alone in a pod.
-
-What a training tells while it runs, and at its end. Runs in the models environment.
 
 Each epoch is a log line and a custom message, which `pipes.py` turns into an observation of the
 asset at once; so curves grow in the UI before the training is over.

@@ -1,10 +1,10 @@
-"""The two-tower model, of unmodified Merlin parts. Runs in the models environment.
+"""The two-tower model, of unmodified Merlin parts, and how it learns.
+
+Runs in the models environment.
 
 In-batch sampled softmax with popularity (logQ) correction (Yi et al., "Sampling-bias-corrected
 neural modeling for large corpus item recommendations", RecSys 2019). Its negatives are the other
 items of the batch, so an item is drawn as often as it is bought; the correction takes that out.
-
-The two-tower model with the examples it learns from. Runs in the models environment.
 """
 
 from collections.abc import Iterator

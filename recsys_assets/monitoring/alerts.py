@@ -1,6 +1,4 @@
-"""One signal of one day, measured.
-
-Alerts of a day, the one to look at first on top.
+"""Signals of a day, measured, and those beyond their thresholds, the one to look at first on top.
 
 Order: causes before their consequences, and within each by the revenue at risk, which is
 

@@ -1,6 +1,6 @@
-"""The stream of answers as its reader sees it: a bounded number of entries at a time.
+"""From the stream of answers to parts of `request_log`, a bounded number of entries at a time.
 
-From the stream to parts: entries as rows of `request_log`, by the day of their requests.
+Rows go to the day of their requests.
 """
 
 import base64

@@ -1,17 +1,15 @@
-"""Bootstrap draws of what is independent in a frame of rows that are not.
+"""One day against the reference: every signal with the bound that chance cannot explain.
 
 Lines of a basket are alike, and so are sessions of a household. So households are drawn, with all
 their rows. Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6 and 10.
 
-Whether the scores still mean what they meant: concept drift, on labelled sessions.
-
-One day against the reference: every signal with the bound that chance cannot explain.
+On labelled sessions also: whether the scores still mean what they meant (concept drift).
 
 Two samples of one distribution differ by chance, so a distance is never 0. Its excess is the
 bootstrap's estimate of bias, b = mean of the replicates - observed. The observed distance holds
 that excess once and each replicate holds it twice; taken off, they give the corrected value,
 observed - b, and its lower bound, a low quantile of replicates - 2 b. Households are drawn, and
-days of the reference likewise (`resampling.py`).
+days of the reference likewise.
 """
 
 from collections.abc import Callable

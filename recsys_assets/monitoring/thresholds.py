@@ -1,6 +1,6 @@
 """When a difference is an alert: thresholds by group of signals, and the samples they need.
 
-What a report says of a day: `drift_report` and `business_metrics` write it, sensors read it.
+And what a report says of a day: `drift_report` and `business_metrics` write it, sensors read it.
 """
 
 from dataclasses import dataclass, field

@@ -27,7 +27,7 @@ STAGE = "stage.json"  # depth of the search, diversity, sampling
 
 
 class Scorer(Protocol):
-    """`ranking.ranker.Ranker`."""
+    """`models.ranker.Ranker`."""
 
     def score_batch(
         self,

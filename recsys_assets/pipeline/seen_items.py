@@ -5,10 +5,9 @@ mistakes an unseen one for bought with probability `FilterSettings.error_rate`, 
 about 1 of 100 candidates is left out for no reason. Where a shop wishes so, items shown a short
 while ago are left out in the same round trip (`shown_items.py`). Runs in both environments.
 
-Purchases as they happen, known to the very next answer. Runs in both environments.
-
-The day's own run adds them again from its partition: the items are there, and a filter that was
-made here is no longer one of an id that may be invented.
+Purchases are added as they happen, known to the very next answer. The day's own run adds them again
+from its partition: the items are there, and a filter that was made here is no longer one of an id
+that may be invented.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

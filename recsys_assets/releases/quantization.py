@@ -3,7 +3,7 @@
 Done while a release is rendered, to its draft, from the float32 artifacts, which stay as they
 are. What serves a release finds the precision in the files themselves.
 
-What is kept in which form: `retrieval/quantized_rows.py` (rows), `quantized_graphs.py` (graphs).
+What is kept in which form: `models/index/quantized_rows.py` (rows), `quantized_graphs.py` (graphs).
 """
 
 import json
@@ -115,7 +115,7 @@ def quantized_index(index: Any, precision: RowPrecision) -> Any:
     index that compresses by itself (IVF-PQ, or a byte a dimension) is returned as it is.
 
     Args:
-        index: as `retrieval.index_kinds.build` makes it.
+        index: as `index_kinds.build` makes it.
         precision: of the vectors.
     """
     import faiss

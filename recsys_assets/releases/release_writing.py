@@ -1,6 +1,6 @@
 """How a new release gets into the store: under a number of its own, whole or not at all.
 
-Whether the files of a release are still those that were rendered.
+Digests tell later whether its files are still those that were rendered.
 """
 
 import errno

@@ -1,10 +1,8 @@
-"""The release that a fine-tune starts from, and how its weights make room for new ids.
+"""What a fine-tune starts from: a release whose weights make room for new ids, and its examples.
 
-Which examples a fine-tune sees: recent ones, and a replay of older ones.
-
-Trained on recent days alone a model forgets what it knew of the rest (catastrophic forgetting;
-rehearsal of old examples is the simplest remedy: Robins, "Catastrophic forgetting, rehearsal and
-pseudorehearsal", Connection Science 7(2), 1995).
+These are recent ones, and a replay of older ones: trained on recent days alone a model forgets what
+it knew of the rest (catastrophic forgetting; rehearsal of old examples is the simplest remedy:
+Robins, "Catastrophic forgetting, rehearsal and pseudorehearsal", Connection Science 7(2), 1995).
 """
 
 import json

@@ -1,9 +1,7 @@
-"""Sessions whose outcome is known, to judge releases with: who asked, and what was bought.
+"""One release against another and against popularity, on sessions whose outcome is known.
 
-Rebuilt from the interactions, so that releases can be compared on days on which neither of them,
-or nothing at all, was live.
-
-One release against another and against popularity, on the same labelled sessions.
+Who asked, and what was bought, is rebuilt from the interactions, so that releases can be compared
+on days on which neither of them, or nothing at all, was live.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -3,12 +3,9 @@
 Started through Dagster Pipes as `python -m recsys_assets.retraining.query_tower`.
 
 The item tower is frozen: it gives the embeddings that the queries learn to be near to, and is
-copied byte for byte. So new items need no training: their content, category and activity go
-through the same tower as ever. New users get rows of their own.
-
-The query tower of a release, learning on. Runs in the models environment.
-
-The item tower takes part as the base's ONNX file, so nothing can train it.
+copied byte for byte. So new items need no training: their content, category and activity go through
+the same tower as ever. New users get rows of their own. The item tower takes part as the base's
+ONNX file, so nothing can train it.
 """
 
 import hashlib

@@ -61,7 +61,7 @@ class _Attempt:
 
 @dataclass(frozen=True)
 class _Target:
-    """What one look brings the server to, as `switching.Recorded`."""
+    """What one look brings the server to, as `single_server.Recorded`."""
 
     following: Following
     record: Promoted

@@ -1,4 +1,4 @@
-"""What an agent says over HTTP: to the kubelet, to promotions and to Prometheus.
+"""The process of an agent, and what it says over HTTP to the kubelet, promotions and Prometheus.
 
     /live     200 while the agent looks after its server
     /ready    200 if a real request was answered just now, by a release that is in order
@@ -8,8 +8,6 @@
 
 A pod that loads another release stays ready: its old one answers. One that is to end does not, so
 that requests go elsewhere, and goes on answering those that still come.
-
-The process of an agent: its loop, its HTTP server, and its end.
 """
 
 import json

@@ -2,10 +2,8 @@
 
 On one machine that is a Triton started for the check, in a cluster the canary pods (`fleet.py`).
 
-Latency of the whole ensemble as one client sees it, for the canary check and the demo.
-
-Sequential requests over gRPC on an open connection, after a warm-up, for users in turn. What it is
-under load is measured by `bench_serving/`.
+Its latency is that of the whole ensemble as one client sees it: sequential requests over gRPC on an
+open connection, after a warm-up, for users in turn. Under load it is measured by a benchmark.
 """
 
 import math

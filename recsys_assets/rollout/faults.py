@@ -1,6 +1,4 @@
-"""One real request to a server, and what its outcome says about the server's health.
-
-What can be wrong with a running server, and how that is found out.
+"""What can be wrong with a running server, and how that is found out: by a real request, above all.
 
 Nothing is changed here: `healing.py` does.
 """

@@ -1,8 +1,7 @@
-"""Whether a release fits into the pods that are to serve it, said before they try.
+"""Promotion over the Triton servers of a cluster: one record, and every pod follows it by itself.
 
-One that does not is killed for its memory while it loads, or evicted for its disk, again and again.
-
-Promotion over the Triton servers of a cluster: one record, and every pod follows it by itself.
+Whether a release fits into the pods that are to serve it is said before they try: one that does
+not is killed for its memory while it loads, or evicted for its disk, again and again.
 
 Each pod's agent loads a recorded release beside the one that answers, proves it by a real
 inference, and only then switches. So a change is a record, preceded by a proof on the canary pods
@@ -89,7 +88,7 @@ def _gib(release: int, what: str, needed: float, there: int, variable: str) -> s
 
 @dataclass(frozen=True)
 class Fleet:
-    """The servers behind a service, as `changing.Live`.
+    """The servers behind a service, as `ReleaseTarget`.
 
     They are reached one by one through their agents, never through the service: that knows ready
     pods only, and before the first promotion, or after a bad one, there may be none.

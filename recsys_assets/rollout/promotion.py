@@ -3,7 +3,7 @@
 The store says which release is live, in one record that is replaced as a whole; servers are
 brought to it. So whatever is killed between the two, they are made to agree again: with the old
 release if the record had not been replaced yet, with the new one otherwise. How a server, or a
-fleet of them, gets to a release is its own matter: see `changing.Live`.
+fleet of them, gets to a release is its own matter: see `ReleaseTarget`.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """A change of the live release, and what can make one.
 
-That is a single server (`switching.py`), or the servers of a cluster (`fleet.py`). What is to be
-changed, and when, is decided in `promotion.py`.
+That is a single server (`single_server.py`), or the servers of a cluster (`fleet.py`). What is to
+be changed, and when, is decided in `promotion.py`.
 """
 
 from collections.abc import Callable

@@ -58,7 +58,7 @@ def _never(_: ServiceError) -> bool:
 class SingleServer:
     """A running Triton server: its gRPC address, the model repository it serves, and on what.
 
-    As `changing.Live` it is the only server: what it answers with is what everybody gets. A load
+    As `ReleaseTarget` it is the only server: what it answers with is what everybody gets. A load
     may take `wait_seconds`. Should the server abort or hang meanwhile, `revive` starts it again, if
     that is of use; it says whether it has.
     """

@@ -4,11 +4,10 @@
 any node of a cluster, whose slots spread users over as many nodes as their features and filters
 need. Everything of a user lies in one slot.
 
-Connections to hosts with names, looked up within their time limit. Runs in both environments.
-
-The system's own look-up knows no limit: while a name server is silent it takes many seconds, in
-which a model process would answer nobody. So each runs in a thread of its own. Who connects waits
-for it no longer than for the connection, and goes on with the addresses that were known last.
+Hosts are looked up within the connection's time limit. The system's own look-up knows no limit:
+while a name server is silent it takes many seconds, in which a model process would answer nobody.
+So each runs in a thread of its own. Who connects waits for it no longer than for the connection,
+and goes on with the addresses that were known last.
 """
 
 import ipaddress

@@ -1,6 +1,6 @@
-"""Whole objects of S3: read, listed, written under a condition, brought to a local file.
+"""Objects of S3: read, listed, written under a condition, brought to a local file.
 
-An object of S3 as a file with random access, of one version from the first byte to the last.
+Also as a file with random access, of one version from the first byte to the last.
 """
 
 import io

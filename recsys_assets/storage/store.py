@@ -1,19 +1,16 @@
-"""Versioned folders: model weights, indexes, everything that is more than one table.
+"""The artifact store: everything the graph writes, under one URL.
 
-A version is written under a name of its own and becomes visible when the pointer `CURRENT` is
-replaced, which is one atomic write. A crash before that leaves the last good version current.
+Artifacts are versioned folders: model weights, indexes, all that is more than a table. A version is
+written under a name of its own and becomes visible when the pointer `CURRENT` is replaced, which is
+one atomic write. A crash before that leaves the last good version current.
 
 Of versions that are written at the same time the one begun last becomes, and stays, current,
 whichever is published last: its inputs were read last. The other is kept among the versions.
 
-Parquet tables, whole or in daily partitions.
-
-A partition is one Parquet object, so replacing it is atomic on every object store without a
-table format. Where a day outgrows one object (some gigabytes), point `Table` at Iceberg or
-Delta; nothing above this module knows the layout except the Spark and Feast readers, which take
-it from `Table.path` and `Table.glob`.
-
-The artifact store: everything the graph writes, under one URL.
+Tables are Parquet, whole or in daily partitions. A partition is one Parquet object, so replacing it
+is atomic on every object store without a table format. Where a day outgrows one object (some
+gigabytes), point `Table` at Iceberg or Delta; nothing above this module knows the layout except the
+Spark and Feast readers, which take it from `Table.path` and `Table.glob`.
 """
 
 import json

@@ -1,9 +1,8 @@
 """How a command shows its work from its first line on.
 
-Keeps what libraries and started processes print out of a command's own lines.
-
-Raw output goes to a file. Python's warnings and log records of warning and above are not raw:
-they become lines, except those named in `quiet.py`.
+What libraries and started processes print is kept out of its own lines. Raw output goes to a file.
+Python's warnings and log records of warning and above are not raw: they become lines, except those
+named in `quiet.py`.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """The end of a command that is interrupted: all that it has started ends with it.
 
-A thread does it, told by the signal itself (see `serving/stopping.py`): the main thread may be in
+A thread does it, told by the signal itself (see `runtime/stopping.py`): the main thread may be in
 a library that returns in a minute. Nothing half-made is visible, so the process just ends after.
 """
 

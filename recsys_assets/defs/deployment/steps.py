@@ -57,7 +57,7 @@ PODS = {
     Work.MEMORY: Pod(cpu=("1", "2"), memory=("6Gi", "8Gi")),
     # Heap of 3 GB, what Java has beside it, and Python. Executors are pods of their own.
     Work.SPARK: Pod(cpu=("1", "2"), memory=("5Gi", "6Gi"), starts_pods=True),
-    # Waits for the training pod, which `retrieval/pipes_kubernetes.py` sizes and gives its GPUs.
+    # Waits for the training pod, which `pipes/kubernetes.py` sizes and gives its GPUs.
     Work.TRAIN: Pod(cpu=("100m", "1"), memory=("1Gi", "2Gi"), starts_pods=True),
 }
 

@@ -1,8 +1,6 @@
-"""Content assets. Wiring only; encoding is in `sentence_bert.py`, the cache in `cache.py`.
+"""Content assets and their checks. Encoding is in `encoder.py`, the cache in `catalogue.py`.
 
-Checks of content assets.
-
-Nearest neighbours of a few texts, so that a person can see what the vectors hold.
+Metadata shows nearest neighbours of a few texts, so that a person can see what the vectors hold.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""Evaluation assets. Wiring only; the protocol is in `split.py`, the metrics in `metrics.py`.
+"""Evaluation assets. The protocol is in `split.py`, the metrics in `metrics.py`.
 
-Checks of evaluation assets: the protocol was kept, and the models are worth serving.
+Their checks: the protocol was kept, and the models are worth serving.
 """
 
 import time

@@ -1,7 +1,4 @@
-"""Ranking assets. Wiring only; training is in `train.py`.
-
-Checks of the ranker.
-"""
+"""The ranker as an asset, and its checks. Training is in `dlrm_training.py`."""
 
 import json
 from dataclasses import asdict

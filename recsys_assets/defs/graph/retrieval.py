@@ -1,8 +1,6 @@
-"""Retrieval assets. Wiring only; training is in `train.py`, the index in `index.py`.
+"""Assets of the two-tower model and its index, with their checks.
 
-Checks of retrieval assets.
-
-The tuning of the vector index as an asset. Wiring only: see `index_tuning.py`.
+Training is in `two_tower_training.py`, the index and its tuning in `models/index/`.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The models environment as a Dagster resource: trainings run there, through Dagster Pipes.
 
 Here on the same machine, in a process with the interpreter of that environment;
-`pipes_kubernetes.py` has them run in a pod.
+`kubernetes.py` has them run in a pod.
 """
 
 import json

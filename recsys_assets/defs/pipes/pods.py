@@ -1,10 +1,7 @@
 """What Dagster's client for pods lacks for trainings: messages that are not lost, and patience.
 
-Imports the clients of Kubernetes and S3, so it is imported only by the run that needs it.
-
-What is wrong with a pod that runs a training, and what helps.
-
-Reads objects of the Kubernetes client; asks nobody.
+And words for what is wrong with a pod, and what helps. Imports the clients of Kubernetes and S3, so
+it is imported only by the run that needs it.
 """
 
 import time

@@ -1,6 +1,6 @@
 """A run in this process that tells a person what it does, from its plan to its cause of failure.
 
-How long each step of a run is expected to take, and the plan made of it.
+The plan is made of how long each step is expected to take.
 """
 
 import uuid

@@ -15,10 +15,9 @@ How its tills are read:
 - Lines with quantity 0 (coupons without a product, voided lines) sold nothing; validation
   quarantines them, as it does lines of products that the catalogue lacks.
 
-Product texts for Complete Journey, whose catalogue has codes instead of titles.
-
-The codes are upper case, abbreviated for a till receipt and cut at 30 characters. A sentence
-encoder and a shopper both read "Frozen Pizza" better than "FRZN PIZZA".
+The catalogue has codes instead of titles, which are made into product texts: they are upper case,
+abbreviated for a till receipt and cut at 30 characters. A sentence encoder and a shopper both read
+"Frozen Pizza" better than "FRZN PIZZA".
 """
 
 import re

@@ -1,9 +1,10 @@
-"""Kinds of vector index with their parameters, made with FAISS. Runs in both environments.
+"""Kinds of vector index with their parameters, and how deep a request searches them.
+
+Made with FAISS. Runs in both environments.
 
 Every kind searches by inner product. What a search may look at, its *effort*, is the one number
 that trades recall for time: candidates of a graph (`efSearch`), or lists probed (`nprobe`).
-
-How deep a request searches, in evaluation as in serving: figures are of what is served.
+Evaluation searches as deep as serving does: figures are of what is served.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Assets of the input tables. Wiring only: rules are in `validation.py` and `entities.py`."""
+"""Assets of the input tables. Wiring only: rules are in `validation.py` and `validation.py`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime

@@ -1,8 +1,6 @@
 """The sensors that start a day's work: once the day is closed, and again once it is put right.
 
-Others collect answers beside it.
-
-What runs have reported of an asset, as sensors read it: each report once, and none left out.
+Others collect answers beside it. Each report of a run is read once, and none is left out.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The release candidate as an asset. Wiring only: see `making.py`, and `gate.py` for the rules."""
+"""The release candidate as an asset: see `release_candidate.py`, and `gate.py` for the rules."""
 
 from collections.abc import Iterator
 from enum import Enum

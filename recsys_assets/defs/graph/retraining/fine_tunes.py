@@ -1,6 +1,6 @@
 """Trainings as assets. Wiring only: each is a module of this folder, run in its own process.
 
-The candidate that comes of them is in `candidate_assets.py`.
+The candidate that comes of them is in `candidates.py`.
 """
 
 import json

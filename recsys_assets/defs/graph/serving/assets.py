@@ -1,7 +1,4 @@
-"""Serving assets. Wiring only: see `seen_items.py`, `rendering.py` and `promotion.py`.
-
-Serving results as Markdown, for the metadata of assets and checks.
-"""
+"""Assets of releases: see `seen_items.py`, `rendering.py` and `promotion.py`."""
 
 import time
 from collections.abc import Iterator, Sequence
