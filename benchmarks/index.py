@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recsys_assets.defs.index_plots import Point, as_table, recall_over_latency
+from recsys_assets.defs.plots import Point, as_table, recall_over_latency
 from recsys_assets.models.index.index_kinds import KINDS
 from recsys_assets.settings import Settings, load_settings
 

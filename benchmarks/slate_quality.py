@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recsys_assets.evaluation.split import Split, user_columns
-from recsys_assets.events.ids import distinct
+from recsys_assets.events.contract import distinct
 from recsys_assets.metrics import Estimate, bootstrap, coverage, hits, ndcg, recall
 from recsys_assets.pipeline.diversity import Diversity, Sampling, arrange, perturb
 from recsys_assets.releases.offline import OfflineRelease, Sessions

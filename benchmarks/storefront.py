@@ -28,8 +28,13 @@ from benchmarks.serving.measuring import percentiles
 from benchmarks.serving.usage import usage_of
 from recsys_assets.runtime.waiting import WaitedTooLong
 from recsys_assets.settings import load_settings
-from recsys_assets.storefront.recommend_service import PATH, QueryLimits, recommend_service
-from recsys_assets.storefront.triton import TritonGateway, request_tensors
+from recsys_assets.storefront.recommend_service import (
+    PATH,
+    QueryLimits,
+    TritonGateway,
+    recommend_service,
+    request_tensors,
+)
 from recsys_assets.storefront.web import Bind, serve
 from recsys_assets.triton.client import RequestClass
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys_assets.events.ids import distinct
+from recsys_assets.events.contract import distinct
 from recsys_assets.metrics import bootstrap
 from recsys_assets.retraining.comparison import METRICS, quality
 from recsys_assets.storage import Store

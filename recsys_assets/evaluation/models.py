@@ -17,9 +17,9 @@ from typing import Protocol
 import numpy as np
 
 from recsys_assets.evaluation.split import Split, user_columns
-from recsys_assets.models.catalogue_snapshot import CatalogueSnapshot
 from recsys_assets.models.index.index_kinds import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.models.towers import read_embeddings, read_item_ids
+from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.pipeline.query import Queries
 from recsys_assets.pipeline.requests import Requests
 from recsys_assets.pipeline.retrieve import Depth, Index, RetrieveStage

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys_assets.events.ids import distinct
+from recsys_assets.events.contract import distinct
 from recsys_assets.features.encoding import UNKNOWN, Encoding, ModelEncoding
 from recsys_assets.models import examples as drawing
 from recsys_assets.models.examples import Examples, example_weights, snapshot_moments

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys_assets.events.ids import distinct
+from recsys_assets.events.contract import distinct
 from recsys_assets.features.declarations import USER_FEATURES
 from recsys_assets.features.encoding import UNKNOWN, ModelEncoding
 from recsys_assets.features.request_time import CONTEXT_FEATURES

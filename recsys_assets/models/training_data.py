@@ -1,8 +1,12 @@
-"""Reads what both models train on from the store. Runs in both environments."""
+"""Reads what both models train on from the store. Runs in both environments.
+
+Also what is known of the catalogue at the end of a day, and the item embeddings that follow.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +15,8 @@ import pyarrow.compute as pc
 from recsys_assets.content.encoder import embeddings_from_arrow
 from recsys_assets.features.attributes import attribute_names
 from recsys_assets.models.examples import DAY_SECONDS, Examples, UnusableExamples, from_table
-from recsys_assets.models.item_history import ItemHistory, midnight_after
+from recsys_assets.models.item_history import Columns, ItemHistory, midnight_after
+from recsys_assets.models.towers import ItemTower
 from recsys_assets.settings.days import VALIDATION_DAYS
 from recsys_assets.storage import Store
 
@@ -131,3 +136,28 @@ def text_embeddings(store: Store, item_ids: np.ndarray) -> np.ndarray:
     mean = known.mean(axis=0, keepdims=True)
     row = {item: n for n, item in enumerate(table.column("item_id").to_pylist())}
     return np.concatenate([known, mean])[[row.get(item, len(known)) for item in item_ids]]
+
+
+@dataclass(frozen=True)
+class CatalogueSnapshot:
+    """What is known of the catalogue at the end of a day."""
+
+    day: str
+    history: ItemHistory
+    columns: Columns
+    text: np.ndarray
+
+    @classmethod
+    def at(cls, store: Store, day: str) -> "CatalogueSnapshot":
+        """Reads it.
+
+        Raises:
+            MissingPartition: a table has not been materialized.
+        """
+        history = ItemHistory.load(store, day)
+        columns = history.snapshot(midnight_after(day))
+        return cls(day, history, columns, text_embeddings(store, history.item_ids))
+
+    def embeddings(self, two_tower: Path) -> np.ndarray:
+        """Of every item, float32 [items, d], in catalogue order."""
+        return ItemTower(two_tower).embed(self.columns, self.text, midnight_after(self.day))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from recsys_assets.events.ids import distinct
+from recsys_assets.events.contract import distinct
 from recsys_assets.metrics import hits, ndcg, recall
 from recsys_assets.models.examples import Examples
 from recsys_assets.slates import DEPTH, rank

@@ -19,7 +19,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from recsys_assets.events.ids import distinct
+from recsys_assets.events.contract import distinct
 from recsys_assets.monitoring.alerts import Measurement
 from recsys_assets.monitoring.profile import (
     CONCEPT,

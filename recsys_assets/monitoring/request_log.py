@@ -23,13 +23,13 @@ import redis
 
 from recsys_assets.features.attributes import user_columns
 from recsys_assets.features.declarations import USER_FEATURES
-from recsys_assets.monitoring import answer_merging
-from recsys_assets.monitoring.answer_merging import RowVerdict
+from recsys_assets.monitoring import answer_parts
 from recsys_assets.monitoring.answer_parts import (
     ENTRY_ID,
     REJECTED_PARTS,
     REJECTED_SCHEMA,
     AnswerParts,
+    RowVerdict,
     group_of,
 )
 from recsys_assets.monitoring.answer_stream import Drain, Drained
@@ -176,14 +176,14 @@ class Collector:
         if there and not parts:
             return dict.fromkeys(RowVerdict, 0)
         urls = [self._parts.url(part) for part in parts]
-        verdicts = answer_merging.judge(there, urls)
-        columns = answer_merging.with_former(schema(self._store), [*there, *urls])
+        verdicts = answer_parts.judge(there, urls)
+        columns = answer_parts.with_former(schema(self._store), [*there, *urls])
 
         def reject(rows: pa.Table) -> None:
-            self._parts.write(REJECTED_PARTS, answer_merging.as_rejected(rows))
+            self._parts.write(REJECTED_PARTS, answer_parts.as_rejected(rows))
 
         require()
-        answer_merging.rewrite(table, day, columns, [*there, *urls], verdicts, reject)
+        answer_parts.rewrite(table, day, columns, [*there, *urls], verdicts, reject)
         require()
         self._parts.delete(parts)
         of_parts = verdicts[len(verdicts) - sum(part.rows for part in parts) :]
@@ -200,10 +200,10 @@ class Collector:
             return 0
         there = [table.path(day)] if table.has(day) else []
         urls = [*there, *(self._parts.url(part) for part in parts)]
-        verdicts = answer_merging.first_of_each(urls, ENTRY_ID)
+        verdicts = answer_parts.first_of_each(urls, ENTRY_ID)
         before = table.row_count([day]) if there else 0
         require()
-        answer_merging.rewrite(table, day, REJECTED_SCHEMA, urls, verdicts)
+        answer_parts.rewrite(table, day, REJECTED_SCHEMA, urls, verdicts)
         require()
         self._parts.delete(parts)
         return int((verdicts == RowVerdict.KEEP).sum()) - before

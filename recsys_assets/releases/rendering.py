@@ -24,13 +24,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_assets.features.attributes import user_columns
-from recsys_assets.models.catalogue_snapshot import CatalogueSnapshot
 from recsys_assets.models.index.index_kinds import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.models.item_history import midnight_after
 from recsys_assets.models.negatives import RETRIEVAL
 from recsys_assets.models.purchase_counts import renew
 from recsys_assets.models.towers import read_embeddings, read_item_ids
-from recsys_assets.models.training_data import interactions
+from recsys_assets.models.training_data import CatalogueSnapshot, interactions
 from recsys_assets.pipeline.diversity import Diversity, Sampling
 from recsys_assets.pipeline.pipeline import Effort, read_depths
 from recsys_assets.pipeline.query import USER_COLUMNS

@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from recsys_assets.models.catalogue_snapshot import CatalogueSnapshot
 from recsys_assets.models.index import index, index_kinds
 from recsys_assets.models.index.index_tuning import parameters_for
 from recsys_assets.models.purchase_counts import PurchaseCounts, counted
 from recsys_assets.models.towers import read_embeddings, write_embeddings
-from recsys_assets.models.training_data import interactions
+from recsys_assets.models.training_data import CatalogueSnapshot, interactions
 from recsys_assets.pipeline.rank import RankStage, most_popular
 from recsys_assets.releases.offline import OfflineRelease
 from recsys_assets.releases.release import Releases

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from recsys_assets.events.ids import distinct
+from recsys_assets.events.contract import distinct
 from recsys_assets.metrics import Estimate, bootstrap, ndcg, recall
 from recsys_assets.monitoring.sessions import sessions_of, to_sessions
 from recsys_assets.releases.offline import Sessions

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from recsys_assets.models.catalogue_snapshot import CatalogueSnapshot
+from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.releases.release import Releases
 from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
 from recsys_assets.retraining.candidate import WEIGHTS, serving_parts

@@ -9,8 +9,8 @@ from typing import Any
 
 from recsys_assets.events.purchases import purchased_items
 from recsys_assets.features.online import last_complete_day
-from recsys_assets.models.catalogue_snapshot import CatalogueSnapshot
 from recsys_assets.models.item_history import midnight_after
+from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.releases.release import MissingRelease, Releases
 from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
 from recsys_assets.retraining.candidate import serving_parts

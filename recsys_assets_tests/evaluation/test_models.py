@@ -12,7 +12,7 @@ from recsys_assets.evaluation import models
 from recsys_assets.evaluation.split import load_split
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
-from recsys_assets.models import catalogue_snapshot, ranker, towers
+from recsys_assets.models import ranker, towers, training_data
 from recsys_assets.models.index import index
 from recsys_assets.settings import Days
 from recsys_assets.slates import slate_faults
@@ -131,7 +131,7 @@ def test_items_of_held_out_days_are_embedded_as_before_those_days(store, monkeyp
             np.testing.assert_array_equal(text[:, 0], np.arange(12))
             return -VECTORS
 
-    monkeypatch.setattr(catalogue_snapshot, "ItemTower", TowerOfTheDay)
+    monkeypatch.setattr(training_data, "ItemTower", TowerOfTheDay)
     split = load_split(store, LIVE)
 
     found = models.model_slates(store, split, LIVE, "flat", print)

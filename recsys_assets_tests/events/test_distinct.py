@@ -3,7 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from recsys_assets.events.ids import distinct
+from recsys_assets.events.contract import distinct
 
 
 def ids(*values):

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys_assets.monitoring import answer_merging
-from recsys_assets.monitoring.answer_merging import RowVerdict, first_of_each, judge, rewrite
+from recsys_assets.monitoring import answer_parts
+from recsys_assets.monitoring.answer_parts import RowVerdict, first_of_each, judge, rewrite
 from recsys_assets.monitoring.answer_table import COLUMNS
 from recsys_assets.storage import Store
 
@@ -71,7 +71,7 @@ def test_the_first_row_of_each_value_is_found_across_files(file):
 
 
 def test_a_partition_is_made_of_what_is_kept(file, tmp_path, monkeypatch):
-    monkeypatch.setattr(answer_merging, "ROWS", 3)
+    monkeypatch.setattr(answer_parts, "ROWS", 3)
     urls = [file(*((f"r{n}", 1, "ann") for n in range(2))) for _ in range(4)]
     table, told = Store((tmp_path / "store").as_uri()).table("request_log"), []
     verdicts = judge([], urls)

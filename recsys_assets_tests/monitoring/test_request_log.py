@@ -15,7 +15,8 @@ import pytest
 import redis
 
 from recsys_assets.features.declarations import USER_FEATURES
-from recsys_assets.monitoring import answer_merging, answer_parts, answer_stream, request_log
+from recsys_assets.monitoring import answer_parts, answer_stream, request_log
+from recsys_assets.monitoring import answer_parts as answer_merging
 from recsys_assets.monitoring.answer_parts import AnswerParts, group_of
 from recsys_assets.monitoring.answer_table import COLUMNS
 from recsys_assets.monitoring.request_log import REJECTED, TABLE, Collector, schema

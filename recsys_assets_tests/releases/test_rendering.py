@@ -14,8 +14,8 @@ import pytest
 
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
-from recsys_assets.models.catalogue_snapshot import CatalogueSnapshot
 from recsys_assets.models.item_history import Changes
+from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.pipeline.pipeline import Effort, read_depths
 from recsys_assets.pipeline.rank import read_columns
 from recsys_assets.releases import rendering

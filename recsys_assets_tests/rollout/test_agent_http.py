@@ -8,9 +8,9 @@ import pytest
 
 from recsys_assets.releases.release import Releases
 from recsys_assets.rollout import agent as agent_module
-from recsys_assets.rollout import agent_http
+from recsys_assets.rollout import agent_process
 from recsys_assets.rollout.agent import Agent
-from recsys_assets.rollout.agent_http import AgentEndpoints
+from recsys_assets.rollout.agent_process import AgentEndpoints
 from recsys_assets.rollout.agents import ask
 from recsys_assets.rollout.faults import Probe
 from recsys_assets.rollout.following import DesiredRelease, Following
@@ -46,7 +46,7 @@ def endpoints(tmp_path, monkeypatch):
         following = Following(Releases(Store(tmp_path.as_uri(), tmp_path)), lambda _: None)
         following.wanted = wanted and DesiredRelease(wanted)
         monkeypatch.setattr(agent_module, "probe", Server(answered(1)))
-        monkeypatch.setattr(agent_http, "probe", Server(*found))
+        monkeypatch.setattr(agent_process, "probe", Server(*found))
         agent = Agent(following, SingleServer("127.0.0.1:1", Path("models")), 0.0)
         make.agent, make.draining = agent, threading.Event()
         return AgentEndpoints(agent, threading.current_thread(), make.draining)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys_assets.pipeline.requests import InvalidRequest
-from recsys_assets.storefront.triton import TritonGateway, request_tensors
+from recsys_assets.storefront.recommend_service import TritonGateway, request_tensors
 from recsys_assets.triton.client import RequestClass
 from recsys_assets_tests.storefront.fake_triton import FakeTriton
 

@@ -65,7 +65,7 @@ def two_tower(
     group_name="retrieval",
     owners=["team:ml"],
     kinds={"onnx", "numpy"},
-    code_version=code_version("recsys_assets.models.catalogue_snapshot"),
+    code_version=code_version("recsys_assets.models.training_data"),
     deps=["two_tower", "item_features", "item_promotions", "item_text_embeddings", "items"],
     description=(
         "Embeddings of every item of the catalogue by the exported item tower, of item features "
@@ -76,8 +76,8 @@ def item_embeddings(store: StoreResource, run_days: RunDays) -> dg.MaterializeRe
     """Embeds the catalogue and publishes the artifact `item_embeddings`."""
     import numpy as np
 
-    from recsys_assets.models.catalogue_snapshot import CatalogueSnapshot
     from recsys_assets.models.towers import write_embeddings
+    from recsys_assets.models.training_data import CatalogueSnapshot
 
     started = time.monotonic()
     storage, through = store.get(), run_days.get().history_through.isoformat()
@@ -231,7 +231,7 @@ def _metrics(store: StoreResource, artifact: str) -> dict[str, Any]:
     group_name="retrieval",
     owners=["team:ml"],
     kinds={"faiss"},
-    code_version=code_version("recsys_assets.models.index.tune_index"),
+    code_version=code_version("recsys_assets.models.index.index_tuning"),
     deps=["item_embeddings", "two_tower"],
     config_schema=config_fields(Tuning),
     description=(
@@ -245,14 +245,14 @@ def index_tuning(
     context: dg.AssetExecutionContext, store: StoreResource, models: ModelsEnvironment
 ) -> dg.MaterializeResult:
     """Measures in the models environment and publishes the artifact `index_tuning`."""
-    from recsys_assets.defs.index_plots import Point, as_table, recall_over_latency
+    from recsys_assets.defs.plots import Point, as_table, recall_over_latency
     from recsys_assets.terminal.figures import as_markdown
 
     started = time.monotonic()
     tuning = Tuning(**context.op_execution_context.op_config)
     version = models.run(
         context,
-        "recsys_assets.models.index.tune_index",
+        "recsys_assets.models.index.index_tuning",
         {"store": store.url, "parameters": asdict(tuning)},
     )
     chosen, measured = read_tuning(store.get().artifact(ARTIFACT).fetch(version))

@@ -36,7 +36,8 @@ _KEEP_IN_PLACE = {
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
 }
 _GPU = "nvidia.com/gpu"
-_WITHOUT_GPUS = {"recsys_assets.models.index.tune_index"}  # measures an index of the servers' CPUs
+# It measures an index of the servers' CPUs.
+_WITHOUT_GPUS = {"recsys_assets.models.index.index_tuning"}
 
 
 class ModelsOnKubernetes(ModelsEnvironment):

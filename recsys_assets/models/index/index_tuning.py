@@ -4,6 +4,10 @@
 not below the target, so that an index built again, or over tomorrow's embeddings, still passes.
 *Cheapest*: the least processor time of the median search for as many items as a request asks for,
 on one thread; of all within a quarter of the least, the one that takes the least memory.
+
+It is measured where it serves: run by Dagster Pipes in the models environment.
+
+FAISS of that environment, with its own vector instructions, decides what is cheap.
 """
 
 import json
@@ -18,11 +22,12 @@ import numpy as np
 from recsys_assets.models.hyperparameters import parameter
 from recsys_assets.models.index import index_kinds, index_measure
 from recsys_assets.models.index.index_kinds import CANDIDATES, IndexParameters
+from recsys_assets.models.towers import EMBEDDINGS
+from recsys_assets.models.training import order
 from recsys_assets.storage import Store
 
 AUTO = "auto"
 ARTIFACT = "index_tuning"
-
 _TUNING = "tuning.json"
 _RECALL_AT = 100
 _ONE_SIDED_95 = 1.645  # of the normal distribution
@@ -30,6 +35,7 @@ _ALIKE = 1.25  # measured twice on a busy machine, the same search differs by a 
 _MIB = 2**20
 _GRAPH_EFFORTS = (100, 200, 400, 800)
 _LIST_EFFORTS = (4, 8, 16, 32, 64, 128, 256)
+_SAMPLE_QUERIES = "sample_queries.npy"
 
 
 @dataclass(frozen=True)
@@ -190,3 +196,28 @@ def parameters_for(store: Store, kind: str, count: int) -> IndexParameters:
     if kind != AUTO:
         return index_kinds.default_parameters(kind, count)
     return read_tuning(store.artifact(ARTIFACT).fetch())[0].parameters
+
+
+def tune(store: Store, tuning: Tuning, say: Callable[[str], None]) -> str:
+    """Measures the catalogue's index, publishes the choice, and returns its version.
+
+    Raises:
+        NoIndexFits: no configuration meets target and limit.
+    """
+    embeddings = np.load(store.artifact("item_embeddings").fetch() / EMBEDDINGS)
+    queries = np.load(store.artifact("two_tower").fetch() / _SAMPLE_QUERIES)
+    measured = measure(embeddings, queries, tuning, say)
+    with store.artifact(ARTIFACT).new_version() as draft:
+        write_tuning(draft.path, tuning, measured, choose(measured, tuning))
+    return draft.version
+
+
+def main() -> None:
+    """Takes the order from Pipes: extras `store`, a URL, and `parameters` of the tuning."""
+    with order() as pipes:
+        store, tuning = Store(pipes.get_extra("store")), Tuning(**pipes.get_extra("parameters"))
+        pipes.report_custom_message({"version": tune(store, tuning, pipes.log.info)})
+
+
+if __name__ == "__main__":
+    main()

@@ -5,8 +5,8 @@ import pytest
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.executor.in_process import InProcessExecutor
 
-from recsys_assets.defs.deployment.executors import in_pods
 from recsys_assets.defs.deployment.steps import Work
+from recsys_assets.defs.deployment.table import in_pods
 from recsys_assets_tests.defs.deployment import eks
 
 REPOSITORY = ReconstructableRepository.for_module(eks.__name__, "defs")

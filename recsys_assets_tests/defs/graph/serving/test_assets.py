@@ -21,7 +21,7 @@ from recsys_assets.defs.serving_resources import ServingResource
 from recsys_assets.features.attributes import user_columns
 from recsys_assets.features.declarations import ITEM_FEATURES
 from recsys_assets.features.reader import OnlineUserFeatures
-from recsys_assets.models.catalogue_snapshot import CatalogueSnapshot
+from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.releases.offline import Sessions
 from recsys_assets.releases.release import Releases
 from recsys_assets.releases.rendering import ReleaseParts, ServingConfig
