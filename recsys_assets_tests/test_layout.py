@@ -126,3 +126,8 @@ def test_a_room_is_no_maze(folder):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_fits_on_a_few_screens(path):
     assert len(path.read_text().splitlines()) <= 350
+
+
+def test_the_command_line_starts_in_either_environment_and_loads_nothing_heavy():
+    heavy = ORCHESTRATION | HEAVY | {"numpy", "pyarrow", "boto3"}
+    assert loaded_with(PACKAGE / "cli.py") & heavy == set()
