@@ -111,7 +111,7 @@ def train_shop(folder: Path) -> TrainedShop:
     assets = [
         asset
         for asset in dg.load_assets_from_modules((retrieval, ranking))
-        if asset is not retrieval.index_tuning
+        if asset.key != dg.AssetKey("index_tuning")
     ]
     checks = dg.load_asset_checks_from_modules((retrieval, ranking))
     result = dg.materialize(
