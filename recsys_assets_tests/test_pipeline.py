@@ -34,6 +34,7 @@ OURS = (
     r"\[( ?\d+/\d+ +\d+ % )? *\d+ s\] (started|running already): Triton, Valkey",
     r"\[( ?\d+/\d+ +\d+ % )? *\d+ s\] still at .*, \d+ s",
     r"\[ ?\d+/\d+ +\d+ % +\d+ s\] {step}: .*",
+    r"waiting for .*: \d+ s",  # said of what takes more than ten seconds, on a slow machine
     r"plan: .*",
     r"  {step} \d+ %(, {step} \d+ %)*",
     r"\d+ assets are up to date: .*",
