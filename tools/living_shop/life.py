@@ -16,6 +16,8 @@ from recsys_assets.replay.daemon import DagsterDaemon, running_daemon
 from recsys_assets.replay.load import Answer, Load
 from recsys_assets.retraining.sensors import SENSORS
 from recsys_assets.serving import services
+from recsys_assets.settings import load_settings
+from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import write_atomically
 from tools.living_shop.clock import Clock
 from tools.living_shop.deliveries import Deliveries
@@ -105,16 +107,21 @@ def _deliver_what_is_due(shop: Shop, deliveries: Deliveries, clock: Clock) -> No
 def _compare_with_scratch(
     shop: Shop, deliveries: Deliveries, variables: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Computes everything anew from all deliveries as they are by now; what that comes to."""
+    """Computes everything anew from all deliveries as they are by now; what that comes to.
+
+    Events refer to items that have left too, so the history of catalogues begins with all of them.
+    """
     shutil.rmtree(shop.scratch, ignore_errors=True)
     delivered = shop.scratch / "deliveries"
     shutil.copytree(shop.deliveries, delivered)
-    deliveries.final_catalogue().write_parquet(delivered / "items.parquet")
-    anew = {"RECSYS_HOME": str(shop.scratch / "home"), "RECSYS_SOURCE_URL": str(delivered)}
+    home = {"RECSYS_HOME": str(shop.scratch / "home"), "RECSYS_SOURCE_URL": str(delivered)}
+    anew = {**variables, **home}
+    ever_listed = deliveries.final_catalogue().to_arrow()
+    Store(load_settings(anew).storage_url).table("items").write(ever_listed)
     found = shop.scratch / "comparison.json"
     lived = shop.settings().storage_url
     arguments = ("-m", "tools.living_shop.scratch", lived, str(found))
-    shop.run({**variables, **anew}, "from-scratch", *arguments)
+    shop.run(anew, "from-scratch", *arguments)
     comparison: dict[str, Any] = json.loads(found.read_text())
     return comparison
 
