@@ -35,7 +35,7 @@ replay-fast: setup-console ## The same, two weeks of it
 	recsys demo
 	python -m replay --days 14
 
-living-shop: setup-console setup-test ## A recorded shop lives for a month with nobody touching it; OPTIONS="--households 500"
+living-shop: setup-console setup-test ## A recorded shop lives for a month with nobody touching it; OPTIONS="--households 1000"
 	python -m tools.living_shop $(OPTIONS)
 
 ui: setup-console ## Dagster UI and daemon over the demo's instance, on http://127.0.0.1:3000

@@ -43,7 +43,7 @@ def killed(deployment):
     log = deployment.home.parent / "replay.log"
     process = deployment.begin(log, TWO_DAYS, **SETTINGS)
     with redis.Redis.from_url(deployment.online_store_url) as client:
-        while FIRST not in log.read_text() or client.xlen(STREAM) < SESSIONS // 4:
+        while FIRST not in days_told(log.read_text()) or client.xlen(STREAM) < SESSIONS // 4:
             assert process.poll() is None, log.read_text()
             time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)

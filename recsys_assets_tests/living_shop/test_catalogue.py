@@ -53,3 +53,14 @@ def test_all_that_was_ever_listed_is_as_it_was_listed_last():
     assert found["item_id"].to_list() == ["gone", "tea"]
     assert found["price"].to_list()[1] == 3.0
     assert listed(catalogue, day(1)) == {"tea"}
+
+
+def test_what_a_long_history_names_leaves_day_by_day_after_the_first_release():
+    plan = Plan(START, days=4, history=100)
+    sales = [sale(day(-90), item) for item in MANY]
+    catalogue = Catalogue(recording(sale(day(-101), "never"), *sales), plan)
+    sizes = [len(listed(catalogue, at)) for at in (plan.release_evening, *plan.lived)]
+
+    assert listed(catalogue, plan.release_evening) == set(MANY)
+    assert sizes == sorted(set(sizes), reverse=True)
+    assert sizes[-1] == 0

@@ -12,7 +12,8 @@ from recsys_assets_tests.shop import write_shop
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(7200)]
 
 # In New York, where the shop is, daylight saving begins on 2025-03-09.
-START, DAYS, RECORDED_THROUGH, RECORDED_DAYS = "2025-03-08", "3", "2025-03-11", 70
+START, DAYS, HISTORY = "2025-03-08", "3", "56"
+RECORDED_THROUGH, RECORDED_DAYS = "2025-03-11", 70
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +26,7 @@ def summary(tmp_path_factory):
         "--source-ends": RECORDED_THROUGH,
         "--start": START,
         "--days": DAYS,
+        "--history": HISTORY,
         "--folder": str(folder / "shop"),
     }
     arguments = [word for option in options.items() for word in option]

@@ -76,6 +76,30 @@ def test_a_rejected_candidate_is_no_failed_run(instance):
     assert [failed.job_name for failed in failed_runs(instance)] == ["daily_loop"]
 
 
+def refreshed(compared, different):
+    @dg.asset(check_specs=[dg.AssetCheckSpec("offline_equals_online", asset="online_refresh")])
+    def online_refresh():
+        yield dg.MaterializeResult()
+        yield dg.AssetCheckResult(
+            passed=not different, metadata={"compared": compared, "different": different}
+        )
+
+    return online_refresh
+
+
+@pytest.mark.parametrize("found", [(), ((40, 0), (40, 3))])
+def test_differences_that_a_day_has_found_itself_count(instance, tmp_path, found):
+    for compared, different in found:
+        dg.materialize([refreshed(compared, different)], instance=instance)
+
+    deliveries = Deliveries(recording(sale(day(0))), PLAN, tmp_path)
+    comparison = {"compared": 7, "different": 2}
+    summary = write_summary(tmp_path / "summary.json", instance, deliveries, 3, comparison)
+
+    assert summary["compared"] == 7 + sum(compared for compared, _ in found)
+    assert summary["different"] == 2 + sum(different for _, different in found)
+
+
 def test_the_summary_holds_all_figures_and_nothing_else(instance, tmp_path):
     sales = [sale(day(-56), "gone"), sale(day(0)), sale(day(3), "new")]
     deliveries = Deliveries(recording(*sales), PLAN, tmp_path)

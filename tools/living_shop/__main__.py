@@ -26,7 +26,7 @@ from tools.living_shop.plan import ImpossiblePlan, Plan
 from tools.living_shop.recording import Recording
 from tools.living_shop.shop import FailedCommand, Shop
 
-_START, _DAYS, _HISTORY = date(2017, 10, 16), 31, 56  # daylight saving ended on 2017-11-05
+_START, _DAYS, _HISTORY = date(2017, 10, 16), 31, 140  # daylight saving ended on 2017-11-05
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

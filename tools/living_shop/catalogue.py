@@ -18,19 +18,21 @@ _REVISED = ", new recipe"
 class Catalogue:
     """The catalogues of a shop's days.
 
-    An item is announced the day before its first sale and leaves 56 days after its last. Its list
-    price follows what was charged, and a tenth of the texts change on some day of the plan.
+    An item is announced the day before its first sale and leaves 56 days after its last. The first
+    catalogue still holds all that history names; what had left by then goes day by day. An item's
+    list price follows what was charged, and a tenth of the texts change on some day of the plan.
     """
 
     def __init__(self, recording: Recording, plan: Plan) -> None:
         self._items, self._columns = recording.items, recording.items.columns
         day = pl.col("timestamp").dt.date()
         sold = recording.events.filter(pl.col("event") == "purchase").with_columns(day=day)
-        self._sales = sold.group_by("item_id").agg(
+        sales = sold.group_by("item_id").agg(
             first=pl.col("day").min(),
             last=pl.col("day").max(),
             opening=pl.col("price").drop_nulls().first(),
         )
+        self._sales = _with_leaving(sales, plan)
         self._prices = (
             sold.drop_nulls("price")
             .group_by("item_id", "day")
@@ -42,7 +44,7 @@ class Catalogue:
     def of(self, day: date) -> pl.DataFrame:
         """The items of the evening of a day, in the contract's columns and any further ones."""
         listed = self._sales.filter(
-            (pl.col("first") - ANNOUNCED_BEFORE <= day) & (day <= pl.col("last") + WITHDRAWN_AFTER)
+            (pl.col("first") - ANNOUNCED_BEFORE <= day) & (day <= pl.col("leaves"))
         )
         newest = self._prices.filter(pl.col("day") <= day).group_by("item_id").last()
         revised = pl.col("revised").is_not_null() & (pl.col("revised") <= day)
@@ -64,9 +66,23 @@ class Catalogue:
         return found.unique("item_id", keep="last", maintain_order=True).sort("item_id")
 
 
+def _with_leaving(sales: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """With the last day on which each item is listed, `leaves`."""
+    numbers = pl.Series([_number(item) % plan.days for item in sales["item_id"]], dtype=pl.Int64)
+    leaves = pl.col("last") + WITHDRAWN_AFTER
+    named = pl.col("last").is_between(plan.history_from, plan.release_evening)
+    gone = named & (leaves < plan.release_evening)
+    goes = pl.lit(plan.release_evening) + pl.duration(days=pl.lit(numbers))
+    return sales.with_columns(leaves=pl.when(gone).then(goes).otherwise(leaves))
+
+
+def _number(item: str) -> int:
+    return zlib.crc32(item.encode())
+
+
 def _revisions(item_ids: pl.Series, plan: Plan) -> pl.DataFrame:
     """The day on which each revised item's text changes."""
-    numbers = {item: zlib.crc32(item.encode()) for item in item_ids}
+    numbers = {item: _number(item) for item in item_ids}
     revised = {
         item: plan.planned[number // _REVISED_ONE_IN % plan.days]
         for item, number in numbers.items()

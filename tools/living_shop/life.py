@@ -14,6 +14,8 @@ from recsys_assets.definitions import defs
 from recsys_assets.defs.graph.jobs import daily_loop
 from recsys_assets.defs.runs.instance import open_instance
 from recsys_assets.services import deployment
+from recsys_assets.settings import load_settings
+from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import write_atomically
 from replay.daemon import DagsterDaemon, running_daemon
 from replay.load import Answer, Load
@@ -107,16 +109,21 @@ def _deliver_what_is_due(shop: Shop, deliveries: Deliveries, clock: Clock) -> No
 def _compare_with_scratch(
     shop: Shop, deliveries: Deliveries, variables: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Computes everything anew from all deliveries as they are by now; what that comes to."""
+    """Computes everything anew from all deliveries as they are by now; what that comes to.
+
+    Events refer to items that have left too, so the history of catalogues begins with all of them.
+    """
     shutil.rmtree(shop.scratch, ignore_errors=True)
     delivered = shop.scratch / "deliveries"
     shutil.copytree(shop.deliveries, delivered)
-    deliveries.final_catalogue().write_parquet(delivered / "items.parquet")
-    anew = {"RECSYS_HOME": str(shop.scratch / "home"), "RECSYS_SOURCE_URL": str(delivered)}
+    home = {"RECSYS_HOME": str(shop.scratch / "home"), "RECSYS_SOURCE_URL": str(delivered)}
+    anew = {**variables, **home}
+    ever_listed = deliveries.final_catalogue().to_arrow()
+    Store(load_settings(anew).storage_url).table("items").write(ever_listed)
     found = shop.scratch / "comparison.json"
     lived = shop.settings().storage_url
     arguments = ("-m", "tools.living_shop.scratch", lived, str(found))
-    shop.run({**variables, **anew}, "from-scratch", *arguments)
+    shop.run(anew, "from-scratch", *arguments)
     comparison: dict[str, Any] = json.loads(found.read_text())
     return comparison
 

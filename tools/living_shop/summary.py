@@ -10,6 +10,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus  # not exported
 from recsys_assets.defs.graph.jobs import initial_pipeline
 from recsys_assets.defs.graph.monitoring.sensors import metadata_of
 from recsys_assets.defs.graph.retraining.resources import CANDIDATE, REFRESHED
+from recsys_assets.features.parity import Parity
 from recsys_assets.storage.filesystem import write_atomically
 from tools.living_shop.deliveries import Deliveries
 
@@ -21,6 +22,8 @@ _ASKED_FOR_BY = (
     "dagster/retry_number",
 )
 _TURNED = (InstigatorStatus.RUNNING, InstigatorStatus.STOPPED)
+_DAILY_PARITY = dg.AssetCheckKey(dg.AssetKey("online_refresh"), "offline_equals_online")
+_MOST_CHECKS = 10_000
 
 
 def manual_steps(instance: dg.DagsterInstance) -> int:
@@ -60,6 +63,19 @@ def _made_a_rejected_release(instance: dg.DagsterInstance, run: dg.DagsterRun) -
     )
 
 
+def daily_parity(instance: dg.DagsterInstance) -> Parity:
+    """What the days' own checks have compared, each time that the online store was refreshed."""
+    checks = instance.event_log_storage.get_asset_check_execution_history(
+        _DAILY_PARITY, limit=_MOST_CHECKS
+    )
+    total = Parity()
+    for check in checks:
+        if check.evaluation is not None:
+            total.compared += int(check.evaluation.metadata["compared"].value)
+            total.different += int(check.evaluation.metadata["different"].value)
+    return total
+
+
 def write_summary(
     file: Path,
     instance: dg.DagsterInstance,
@@ -74,14 +90,16 @@ def write_summary(
         instance: of the shop.
         deliveries: of the shop.
         days: that were lived.
-        comparison: `compared` and `different` of the computation from scratch.
+        comparison: `compared` and `different` of the computation from scratch; what the days' own
+            checks have found is added to them.
     """
+    daily = daily_parity(instance)
     summary = {
         "days": days,
         "manual_steps": manual_steps(instance),
         "failed_runs": len(failed_runs(instance)),
-        "compared": comparison["compared"],
-        "different": comparison["different"],
+        "compared": comparison["compared"] + daily.compared,
+        "different": comparison["different"] + daily.different,
         "new_items": len(deliveries.new_items()),
         "withdrawn_items": len(deliveries.withdrawn_items()),
         "late_rows": deliveries.late_rows(),
