@@ -1,0 +1,33 @@
+"""What the site's strict build does not look at: pages and pictures outside docs/."""
+
+import re
+
+import pytest
+
+from tools.docs.tables import ROOT, TABLES
+
+OUTSIDE = [
+    ROOT / name
+    for name in (
+        *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "k8s/README.md"),
+        *("observability/README.md", "observability/RUNBOOK.md"),
+    )
+]
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
+ASKED = re.compile(r"^<!-- made from code: (.+) -->$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", OUTSIDE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_pictures_lead_somewhere(page):
+    links = [one for one in LINK.findall(page.read_text()) if "://" not in one]
+    assert [one for one in links if not (page.parent / one).is_file()] == []
+
+
+def test_the_readme_is_read_in_minutes():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_every_table_stands_on_one_page():
+    pages = (ROOT / "docs").rglob("*.md")
+    asked = [name for page in pages for name in ASKED.findall(page.read_text())]
+    assert sorted(asked) == sorted(TABLES)
