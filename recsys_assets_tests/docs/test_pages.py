@@ -14,6 +14,8 @@ OUTSIDE = [
     )
 ]
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
+MODULE = re.compile(r"`([a-z_/]+\.py)`")
+CODE = [path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "var"))]
 ASKED = re.compile(r"^<!-- made from code: (.+) -->$", re.MULTILINE)
 
 
@@ -31,3 +33,16 @@ def test_every_table_stands_on_one_page():
     pages = (ROOT / "docs").rglob("*.md")
     asked = [name for page in pages for name in ASKED.findall(page.read_text())]
     assert sorted(asked) == sorted(TABLES)
+
+
+def test_modules_that_pages_name_exist():
+    """Those of the mutants' last result are of its commit."""
+    names = {
+        (page.name, name)
+        for page in [*OUTSIDE, *(ROOT / "docs").rglob("*.md")]
+        if page.name not in {"mutants.md", "CHANGELOG.md"}
+        for name in MODULE.findall(page.read_text())
+    }
+    files = [f"/{file.relative_to(ROOT)}" for folder in CODE for file in folder.rglob("*.py")]
+    assert names
+    assert {one for one in names if not any(file.endswith(f"/{one[1]}") for file in files)} == set()
