@@ -6,7 +6,7 @@ import pytest
 
 from recsys_assets.settings import load_settings
 from recsys_assets.settings.variables import ON_EKS, VARIABLES, Variable
-from recsys_assets_tests.deployments.eks import ENVIRONMENT as EKS
+from recsys_assets_tests.eks_environment import EKS
 from tools.docs import tables
 from tools.docs.tables import ROOT, TABLES
 
@@ -29,8 +29,7 @@ def test_every_variable_that_is_read_is_described_once_and_no_other():
 
 @pytest.mark.parametrize("variable", WITH_DEFAULT, ids=lambda one: one.name)
 def test_a_default_is_what_leaving_the_variable_out_is(variable: Variable):
-    on_eks = variable in ON_EKS
-    environ = EKS if on_eks else {}
+    environ = {**EKS, "RECSYS_LAST_DAY": "2026-01-31"} if variable in ON_EKS else {}
     given = load_settings({**environ, variable.name: str(variable.default)})
     assert given == load_settings(environ)
 
