@@ -30,13 +30,13 @@ demo: setup ## Build the whole recommender from raw data and answer requests wit
 
 replay: setup-console ## Replay the autumn after the demo as live traffic; it maintains itself
 	recsys demo
-	recsys replay
+	python -m replay
 
 replay-fast: setup-console ## The same, two weeks of it
 	recsys demo
-	recsys replay --days 14
+	python -m replay --days 14
 
-living-shop: setup-console setup-test ## A recorded shop lives for a month with nobody touching it; OPTIONS="--households 300"
+living-shop: setup-console setup-test ## A recorded shop lives for a month with nobody touching it; OPTIONS="--households 500"
 	python -m tools.living_shop $(OPTIONS)
 
 ui: setup-console ## Dagster UI and daemon over the demo's instance, on http://127.0.0.1:3000
@@ -75,16 +75,16 @@ docs-serve: setup-docs ## The same, on http://127.0.0.1:8000 while it is written
 	python -m mkdocs serve --strict
 
 k8s-check: setup-manifests ## Check the manifests without a cluster
-	python -m recsys_assets.cluster.check $(if $(CHART),--chart $(CHART))
+	python -m tools.manifests.check $(if $(CHART),--chart $(CHART))
 
 images: ## Build the images: make images REGISTRY=… TAG=… [OPTIONS="--push --gpu"]
 	k8s/images/build $(REGISTRY) $(TAG) $(OPTIONS)
 
 capacity: setup-manifests ## Write the capacity page anew
-	python -m recsys_assets.cluster.capacity
+	python -m tools.manifests.capacity
 
 dashboard: setup-check ## Write the Grafana dashboards anew
-	python -m recsys_assets.observability
+	python -m tools.dashboards
 
 format: setup-check ## Format the code and mend what the linter can
 	ruff format .
@@ -96,46 +96,46 @@ lock: setup ## Write the lock files anew; OPTIONS=--upgrade takes the newest ver
 bench: bench-serving bench-overload bench-faults bench-triton bench-soak bench-logging bench-slate bench-quantized bench-index bench-quality bench-refresh bench-storage bench-growth bench-answers ## All benchmarks
 
 bench-serving: setup ## Open-loop load on the demo's release, beside the case study's layouts and the floor
-	python -m recsys_assets.bench_serving
+	python -m benchmarks.serving
 
 bench-overload: setup ## Twice the capacity for a minute: what is shed, and how soon all is well again
-	python -m recsys_assets.bench_serving.overload
+	python -m benchmarks.serving.overload
 
 bench-faults: setup ## Valkey stopped and a model process killed under load
-	python -m recsys_assets.bench_serving.faults
+	python -m benchmarks.serving.faults
 
 bench-triton: setup ## What each setting of Triton does
-	python -m recsys_assets.bench_serving.triton_settings
+	python -m benchmarks.serving.triton_settings
 
 bench-soak: setup ## An hour at 70 % of capacity: memory and errors
-	python -m recsys_assets.bench_serving.soak
+	python -m benchmarks.serving.soak
 
 bench-slate: setup ## Re-ranking and sampling: quality, diversity, time
-	python -m recsys_assets.serving.bench_slate
+	python -m benchmarks.slate
 
 bench-quantized: setup ## FP16 and INT8 releases: memory, latency, quality
-	python -m recsys_assets.serving.bench_quantized
+	python -m benchmarks.quantized
 
 bench-index: setup ## Vector search: HNSW, IVF-PQ and flat up to 10 million vectors
-	python -m recsys_assets.retrieval.bench_index
+	python -m benchmarks.index
 
 bench-storage: setup-test ## The whole graph with its store on S3, against a folder
-	python -m recsys_assets.bench_storage
+	python -m benchmarks.storage
 
 bench-answers: setup ## Memory that collecting five million answers of a day takes
-	python -m recsys_assets.bench_answers
+	python -m benchmarks.answers
 
 bench-growth: setup ## Each stage over once, twice and four times the days
-	python -m recsys_assets.bench_growth
+	python -m benchmarks.growth
 
 bench-logging: setup ## What the request log adds to an answer, logged and not in turns
-	python -m recsys_assets.serving.log_benchmark
+	python -m benchmarks.logging
 
 bench-quality: setup ## Spread of the evaluation over three seeds, on the demo's data
-	python -m recsys_assets.bench_quality
+	python -m benchmarks.quality
 
 bench-refresh: setup ## Newer data without training: a release refreshed nightly against the same frozen
-	python -m recsys_assets.replay.bench_refresh
+	python -m benchmarks.refresh
 
 clean: ## Remove everything that was built (var/)
 	rm -rf var

@@ -13,15 +13,14 @@ from feast.data_source import DataSource
 from feast.types import FeastType, Float64, Int64, String
 
 from recsys_assets.features.attributes import ATTRIBUTE_TABLES
+from recsys_assets.features.backfill import spark_url
 from recsys_assets.features.declarations import (
     ITEM_FEATURES,
     ITEM_PROMOTIONS,
     USER_FEATURES,
     FeatureSet,
 )
-from recsys_assets.features.feature_store import local_or_url
-from recsys_assets.features.offline_copies import offline_store
-from recsys_assets.features.spark_tables import spark_url
+from recsys_assets.features.feature_store import local_or_url, offline_store
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 

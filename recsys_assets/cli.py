@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recsys_assets.exporter import commands as exporter
-from recsys_assets.serving import commands as serving
-from recsys_assets.serving import retention_commands as retention
+from recsys_assets.releases import retention_commands as retention
+from recsys_assets.rollout import agent_process as serving
 from recsys_assets.settings import InvalidSetting, Settings, load_settings
 from recsys_assets.storefront import commands as storefront
 from recsys_assets.terminal.command import raw_output, shown
 
 if TYPE_CHECKING:
-    from recsys_assets.serving.release import Promoted
+    from recsys_assets.releases.release import Promoted
 
 
 class _Commands(click.Group):
@@ -38,7 +38,7 @@ class _Commands(click.Group):
 @click.pass_context
 def main(context: click.Context) -> None:
     """A product recommender as a Dagster asset graph."""
-    from recsys_assets.deployments.local_only import require_possible
+    from recsys_assets.defs.deployment.local_only import require_possible
 
     try:
         context.obj = load_settings()
@@ -52,64 +52,26 @@ for folder in (serving, retention, exporter, storefront):
         main.add_command(command)
 
 
-def _require_console(module: str, target: str) -> None:
-    if find_spec(module) is None:
-        raise click.ClickException(
-            f"{module} is not installed, the demo does without it: start with `{target}`"
-        )
-
-
 @main.command()
 @click.pass_obj
 def demo(settings: Settings) -> None:
     """Build everything from raw data, serve it, and answer requests."""
     purpose = "build everything from raw data, serve it, ask it for slates"
-    with shown(settings, "demo", purpose) as screen:
+    with shown(settings, "recsys demo", purpose) as screen:
         screen.doing("loading Dagster and the asset graph")
+        from recsys_assets.defs.runs.narrated_run import RunFailed
         from recsys_assets.demo import run_demo
-        from recsys_assets.narrated_run import RunFailed
-        from recsys_assets.serving import services
+        from recsys_assets.services import deployment
 
         try:
             run_demo(settings, screen)
         except InvalidSetting as error:
             raise click.ClickException(str(error)) from None
-        except (RunFailed, services.ServiceError) as error:
-            raise _failed(settings, "demo", error) from None
-
-
-@main.command()
-@click.option(
-    "--days",
-    type=click.IntRange(min=1),
-    default=91,
-    show_default=True,
-    help="Days to replay, from today on.",
-)
-@click.option(
-    "--rate",
-    type=click.FloatRange(min=0, min_open=True),
-    default=50.0,
-    show_default=True,
-    help="Requests a second, all the time.",
-)
-@click.pass_obj
-def replay(settings: Settings, days: int, rate: float) -> None:
-    """Replay recorded days as live traffic, while the daemon keeps the recommender up to date."""
-    _require_console("evidently", "make replay")
-    purpose = f"send {days} recorded days as live traffic, {rate:g} requests a second"
-    with shown(settings, "replay", purpose) as screen:
-        screen.doing("loading Dagster and the asset graph")
-        from recsys_assets.replay.daemon import ReplayStuck
-        from recsys_assets.replay.load import BrokenLoad
-        from recsys_assets.replay.prepare import NotPrepared
-        from recsys_assets.replay.run import run_replay
-        from recsys_assets.serving import services
-
-        try:
-            run_replay(settings, days, rate, screen)
-        except (NotPrepared, ReplayStuck, BrokenLoad, services.ServiceError) as error:
-            raise click.ClickException(str(error)) from None
+        except (RunFailed, deployment.ServiceError) as error:
+            raise click.ClickException(
+                f"{error}\n`recsys demo` goes on from there once that is mended; what libraries "
+                f"printed is in {raw_output(settings, 'recsys demo')}"
+            ) from None
 
 
 @main.command()
@@ -117,9 +79,12 @@ def replay(settings: Settings, days: int, rate: float) -> None:
 @click.pass_obj
 def ui(settings: Settings, port: int) -> None:
     """Run the Dagster UI and daemon over the local instance."""
-    _require_console("dagster_webserver", "make ui")
+    if find_spec("dagster_webserver") is None:
+        raise click.ClickException(
+            "dagster_webserver is not installed, the demo does without it: start with `make ui`"
+        )
     click.echo(f"recsys ui: http://127.0.0.1:{port} within a minute. Home {settings.home}")
-    from recsys_assets.instance import dagster_environment
+    from recsys_assets.defs.runs.instance import dagster_environment
     from recsys_assets.settings import REPOSITORY
 
     os.environ.update(dagster_environment(settings))
@@ -133,11 +98,11 @@ def ui(settings: Settings, port: int) -> None:
 def up(settings: Settings) -> None:
     """Start the embedded Valkey and Triton; what runs already is left alone."""
     click.echo(f"recsys up: start Valkey and Triton. Home {settings.home}")
-    from recsys_assets.serving import services
+    from recsys_assets.services import deployment
 
     try:
-        services.up(settings)
-    except services.ServiceError as error:
+        deployment.up(settings)
+    except deployment.ServiceError as error:
         raise click.ClickException(str(error)) from None
     _print_status(settings)
 
@@ -146,11 +111,11 @@ def up(settings: Settings) -> None:
 @click.pass_obj
 def down(settings: Settings) -> None:
     """Stop the embedded Valkey and Triton."""
-    from recsys_assets.serving import services
+    from recsys_assets.services import deployment
 
     try:
-        services.down(settings)
-    except services.ServiceError as error:
+        deployment.down(settings)
+    except deployment.ServiceError as error:
         raise click.ClickException(str(error)) from None
     _print_status(settings)
 
@@ -168,17 +133,17 @@ def status(settings: Settings) -> None:
 @click.pass_obj
 def watch(settings: Settings, every: float, metrics_port: int | None) -> None:
     """Keep Valkey, Triton and the promoted release answering, until interrupted."""
-    from recsys_assets.serving import healing
-    from recsys_assets.serving.online_store_metrics import OnlineStoreMetrics
-    from recsys_assets.serving.stopping import told_to_stop
-    from recsys_assets.serving.watch_metrics import WatchMetrics
+    from recsys_assets.rollout.watch_metrics import WatchMetrics
+    from recsys_assets.runtime.stopping import told_to_stop
+    from recsys_assets.services import watchdog
+    from recsys_assets.services.online_store_metrics import OnlineStoreMetrics
 
     stop = told_to_stop()
     metrics = WatchMetrics()
     OnlineStoreMetrics(settings.online_store_url, metrics.registry)
     if metrics_port is not None:
         metrics.serve(metrics_port)
-    for line in healing.watch(settings, every, stop.wait, metrics):
+    for line in watchdog.watch(settings, every, stop.wait, metrics):
         click.echo(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {line}")
 
 
@@ -186,9 +151,11 @@ def watch(settings: Settings, every: float, metrics_port: int | None) -> None:
 @click.pass_obj
 def releases(settings: Settings) -> None:
     """Show every release, what became of it and why; * marks the live one."""
-    from recsys_assets.serving import release_commands, services
+    from recsys_assets.services import deployment, release_commands
 
-    for line in release_commands.as_lines(release_commands.summarize(services.releases(settings))):
+    for line in release_commands.as_lines(
+        release_commands.summarize(deployment.releases(settings))
+    ):
         click.echo(line)
 
 
@@ -200,8 +167,8 @@ def releases(settings: Settings) -> None:
 @click.pass_obj
 def promote(settings: Settings, release: int, reason: str, by: str, force: bool) -> None:
     """Make RELEASE the live one; it is watched for some seconds, and taken back if it fails."""
-    from recsys_assets.serving.release import Reason
-    from recsys_assets.serving.release_commands import promote_by_hand
+    from recsys_assets.releases.release import Reason
+    from recsys_assets.services.release_commands import promote_by_hand
 
     why = Reason(reason, by)
     _change_live_release(settings, lambda: promote_by_hand(settings, release, why, force))
@@ -213,43 +180,35 @@ def promote(settings: Settings, release: int, reason: str, by: str, force: bool)
 @click.pass_obj
 def rollback(settings: Settings, reason: str, by: str) -> None:
     """Go back to the release that was live before; the one left is not promoted again."""
-    from recsys_assets.serving.release import Reason
-    from recsys_assets.serving.release_commands import rollback_by_hand
+    from recsys_assets.releases.release import Reason
+    from recsys_assets.services.release_commands import rollback_by_hand
 
     _change_live_release(settings, lambda: rollback_by_hand(settings, Reason(reason, by)))
 
 
 def _change_live_release(settings: Settings, change: "Callable[[], Promoted]") -> None:
     """Makes a change and shows it; whatever came of it is reported to Dagster."""
-    from recsys_assets.instance import open_instance
-    from recsys_assets.lineage_events import report_changes
-    from recsys_assets.serving import services
-    from recsys_assets.serving.release import MissingRelease
+    from recsys_assets.defs.runs.instance import open_instance
+    from recsys_assets.defs.runs.lineage_events import report_changes
+    from recsys_assets.releases.release import MissingRelease
+    from recsys_assets.services import deployment
 
     try:
         with open_instance(settings) as instance:
             try:
                 changed = change()
             finally:
-                report_changes(instance, services.releases(settings))
-    except (InvalidSetting, services.ServiceError, MissingRelease) as error:
+                report_changes(instance, deployment.releases(settings))
+    except (InvalidSetting, deployment.ServiceError, MissingRelease) as error:
         raise click.ClickException(str(error)) from None
     previous = "none" if changed.previous is None else changed.previous
     click.echo(f"release {changed.release} is live; a rollback goes back to {previous}")
 
 
-def _failed(settings: Settings, command: str, error: Exception) -> click.ClickException:
-    """The last words of a command that can be run again."""
-    return click.ClickException(
-        f"{error}\n`recsys {command}` goes on from there once that is mended; what libraries "
-        f"printed is in {raw_output(settings, command)}"
-    )
-
-
 def _print_status(settings: Settings) -> None:
-    from recsys_assets.serving import services
+    from recsys_assets.services import deployment
 
-    for service in services.status(settings):
+    for service in deployment.status(settings):
         pid = f"pid {service.pid}" if service.pid else ""
         click.echo(
             f"{service.name:<8}{service.address:<24}{service.state:<12}{pid:<12}{service.detail}"
@@ -270,8 +229,8 @@ def recommend(settings: Settings, user: str, device: str, at: datetime | None, k
     """Ask the running Triton for a slate and print it with product texts."""
     from tritonclient.utils import InferenceServerException
 
-    from recsys_assets.serving import client
-    from recsys_assets.slates import default_moment, item_texts, print_slate
+    from recsys_assets.demo_summary import default_moment, item_texts, print_slate
+    from recsys_assets.triton import client
 
     moment = at.replace(tzinfo=UTC) if at else default_moment(settings)
     try:

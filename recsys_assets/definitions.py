@@ -1,137 +1,35 @@
-"""The asset graph on one page. `build_definitions` is the only place that assembles it."""
+"""The asset graph of a deployment: all that `defs.graph` holds, with what it runs on.
+
+There each stage has a module or a folder, its assets and their checks side by side; what a module
+defines at its top is in the graph.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
-from recsys_assets.content import assets as content_assets
-from recsys_assets.content import checks as content_checks
-from recsys_assets.deployments import table
-from recsys_assets.deployments.steps import work_by_step
-from recsys_assets.evaluation import assets as evaluation_assets
-from recsys_assets.evaluation import checks as evaluation_checks
-from recsys_assets.events import assets as events_assets
-from recsys_assets.events import checks as events_checks
-from recsys_assets.features import assets as features_assets
-from recsys_assets.features import checks as features_checks
-from recsys_assets.features import example_assets
-from recsys_assets.monitoring import assets as monitoring_assets
-from recsys_assets.monitoring.jobs import drain_answers, late_answers
-from recsys_assets.monitoring.sensors import (
-    CORRECT_DAYS,
-    CORRECTED,
-    WORKS_ON_DAYS,
-    answers_sensor,
-    late_answers_sensor,
-)
-from recsys_assets.progress import progress_logger
-from recsys_assets.ranking import assets as ranking_assets
-from recsys_assets.ranking import checks as ranking_checks
-from recsys_assets.retraining import assets as retraining_assets
-from recsys_assets.retraining import candidate_assets, refresh_assets
-from recsys_assets.retraining.jobs import (
-    fine_tune,
-    full_retrain,
-    refresh_release,
-    rollback_release,
-)
-from recsys_assets.retraining.sensors import SENSORS
-from recsys_assets.retrieval import assets as retrieval_assets
-from recsys_assets.retrieval import checks as retrieval_checks
-from recsys_assets.retrieval import index_assets
-from recsys_assets.serving import assets as serving_assets
-from recsys_assets.serving import checks as serving_checks
-from recsys_assets.serving.jobs import retention, retention_schedule
+from recsys_assets.defs import graph
+from recsys_assets.defs.deployment import table
+from recsys_assets.defs.deployment.steps import work_by_step
+from recsys_assets.defs.runs.progress import progress_logger
 from recsys_assets.settings import Settings, load_settings
-
-ASSET_MODULES = (
-    events_assets,
-    features_assets,
-    example_assets,
-    content_assets,
-    retrieval_assets,
-    index_assets,
-    ranking_assets,
-    evaluation_assets,
-    serving_assets,
-    monitoring_assets,
-    retraining_assets,
-    candidate_assets,
-    refresh_assets,
-)
-CHECK_MODULES = (
-    events_checks,
-    features_checks,
-    content_checks,
-    retrieval_checks,
-    ranking_checks,
-    evaluation_checks,
-    serving_checks,
-)
-
-# Everything from raw events to a release that answers, for a first start or a full rebuild.
-initial_pipeline = dg.define_asset_job(
-    "initial_pipeline",
-    selection=(
-        dg.AssetSelection.assets(
-            "triton_model_repository", "seen_items", "online_features"
-        ).upstream()
-        | dg.AssetSelection.assets("promoted_release")
-        | dg.AssetSelection.groups("events")
-    )
-    # Only RECSYS_INDEX=auto reads it; whoever sets that materializes it first.
-    - dg.AssetSelection.assets("index_tuning"),
-    description="Builds the recommender from raw events to a promoted release.",
-)
-# What a day that is over brings: its events and features, the online values made from them, the
-# catalogue's new texts, what became of its answers, and how far it has drifted. Sensors take it
-# from there.
-daily_loop = dg.define_asset_job(
-    "daily_loop",
-    selection=dg.AssetSelection.assets(
-        "online_refresh", "daily_examples", "item_text_embeddings"
-    ).upstream()
-    | dg.AssetSelection.groups("events", "monitoring"),
-    tags=WORKS_ON_DAYS,
-    description="Ingests a day, refreshes the online store, and measures traffic and drift.",
-)
-# What a day brings once more when its events are put right, or some of them come late.
-correct_days = dg.define_asset_job(
-    CORRECT_DAYS,
-    selection=dg.AssetSelection.assets(*CORRECTED),
-    tags=WORKS_ON_DAYS,
-    description="Computes days again whose events have changed, with all days after them.",
-)
 
 
 def build_definitions(
     settings: Settings, resources: Mapping[str, Any] | None = None
 ) -> dg.Definitions:
     """The whole graph for the deployment of the settings; `resources` replaces single entries."""
-    assets = [*dg.load_assets_from_modules(ASSET_MODULES)]
-    checks = [*dg.load_asset_checks_from_modules(CHECK_MODULES)]
-    return dg.Definitions(
-        assets=assets,
-        asset_checks=checks,
-        jobs=[
-            initial_pipeline,
-            daily_loop,
-            refresh_release,
-            correct_days,
-            fine_tune,
-            full_retrain,
-            rollback_release,
-            retention,
-            drain_answers,
-            late_answers,
-        ],
-        schedules=[retention_schedule],
-        sensors=[*SENSORS, answers_sensor, late_answers_sensor],
+    # Not by `load_from_defs_folder`: that imports every library with components that is installed,
+    # dagster-aws among them, which takes each process 5 s of CPU and is used by none of ours.
+    stages = dg.load_definitions_from_package_module(graph)
+    steps = [*(stages.assets or []), *(stages.asset_checks or [])]
+    deployment = dg.Definitions(
         resources={**table.resources(settings), **(resources or {})},
-        executor=table.executor(settings, work_by_step([*assets, *checks])),
+        executor=table.executor(settings, work_by_step(steps)),
         loggers={"console": progress_logger},
     )
+    return dg.Definitions.merge(stages, deployment)
 
 
 defs = build_definitions(load_settings())

@@ -15,19 +15,21 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from recsys_assets.definitions import build_definitions, initial_pipeline
-from recsys_assets.demo_summary import METRICS, show_summary
-from recsys_assets.instance import open_instance, run_tags, source_tags
-from recsys_assets.interrupt import stopping_what_was_started
-from recsys_assets.narrated_run import run_narrated
-from recsys_assets.reuse import as_begun, assets_to_materialize
-from recsys_assets.serving import benchmark, client, services
-from recsys_assets.serving.history import purchased_items
+from recsys_assets.definitions import build_definitions
+from recsys_assets.defs.graph.jobs import initial_pipeline
+from recsys_assets.defs.runs.instance import open_instance, run_tags, source_tags
+from recsys_assets.defs.runs.narrated_run import run_narrated
+from recsys_assets.defs.runs.reuse import as_begun, assets_to_materialize
+from recsys_assets.demo_summary import METRICS, default_moment, item_texts, show_summary
+from recsys_assets.events.purchases import purchased_items
+from recsys_assets.rollout import canary
+from recsys_assets.services import deployment
 from recsys_assets.settings import Settings
 from recsys_assets.settings.days import VALIDATION_DAYS, days_between
-from recsys_assets.slates import default_moment, item_texts
 from recsys_assets.storage import Store, write_atomically
+from recsys_assets.terminal.interrupt import stopping_what_was_started
 from recsys_assets.terminal.screen import Screen
+from recsys_assets.triton import client
 
 _KNOWN_USERS = 5
 _DAILY_TABLES = ("interactions", "quarantined_interactions", "user_features", "item_features")
@@ -54,7 +56,7 @@ def run_demo(settings: Settings, screen: Screen) -> None:
     settings.require_training_days(VALIDATION_DAYS + 1)
     began = time.monotonic()
     goes_on = ["`recsys demo` goes on from there: what is done is not done again"]
-    with stopping_what_was_started(screen, partial(services.stop_those, settings), goes_on):
+    with stopping_what_was_started(screen, partial(deployment.stop_those, settings), goes_on):
         _start_services(settings, screen)
         screen.doing("reading Dagster's log of what is up to date")
         with open_instance(settings) as instance:
@@ -83,10 +85,10 @@ def run_demo(settings: Settings, screen: Screen) -> None:
 
 
 def _start_services(settings: Settings, screen: Screen) -> None:
-    running = services.running(settings)
+    running = deployment.running(settings)
     screen.doing("starting Valkey and Triton")
-    services.up(settings)
-    started = [name for name in services.running(settings) if name not in running]
+    deployment.up(settings)
+    started = [name for name in deployment.running(settings) if name not in running]
     for what, names in (("running already", running), ("started", started)):
         if names:
             screen.say(f"{what}: {', '.join(names)}")
@@ -156,11 +158,11 @@ def _recommendations(settings: Settings) -> list[dict[str, Any]]:
     return shown
 
 
-def _latency(settings: Settings) -> benchmark.Latency:
+def _latency(settings: Settings) -> canary.Latency:
     """Latency of sequential requests by every household in turn."""
     history = purchased_items(Store(settings.storage_url), settings.history_through.isoformat())
     moment = int(default_moment(settings).timestamp())
-    return benchmark.measure(settings.triton_grpc, list(history), moment)
+    return canary.measure(settings.triton_grpc, list(history), moment)
 
 
 def _evaluation(settings: Settings) -> dict[str, dict[str, float]]:

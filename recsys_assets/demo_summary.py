@@ -1,10 +1,17 @@
-"""The end of `recsys demo`: what somebody who has waited for it wants to see first."""
+"""The end of `recsys demo`: what somebody who has waited for it wants to see first.
 
+Slates are shown as a person reads them: with product texts.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recsys_assets.slates import slate_table
+from recsys_assets.settings import Settings
+from recsys_assets.storage import Store
 from recsys_assets.terminal.screen import Screen
+from recsys_assets.triton.client import Recommendation
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,3 +81,38 @@ def _slate(slate: dict[str, Any]) -> "Table":
     items = slate["items"][:_SHOWN_ITEMS]
     rows = ((item["item_id"], item["score"], item["text"]) for item in items)
     return slate_table(f"for {who}, the first {len(items)} of {len(slate['items'])}", rows)
+
+
+def default_moment(settings: Settings) -> datetime:
+    """Noon of the day that counts as today: a request right after what the features know."""
+    return datetime.combine(settings.today, time(12), tzinfo=UTC)
+
+
+def item_texts(settings: Settings) -> dict[str, str]:
+    """Product text of every item by its id."""
+    items = Store(settings.storage_url).table("items").read(columns=["item_id", "text"])
+    return dict(zip(items["item_id"].to_pylist(), items["text"].to_pylist(), strict=True))
+
+
+def slate_table(title: str, rows: Iterable[tuple[str, float, str]]) -> "Table":
+    """A slate as rich shows it; rows are item id, score and product text."""
+    from rich.table import Table
+
+    table = Table("", "item", "score", "product", title=title)
+    for position, (item, score, text) in enumerate(rows, 1):
+        table.add_row(str(position), item, f"{score:.3f}", text)
+    return table
+
+
+def print_slate(title: str, answer: Recommendation, texts: dict[str, str]) -> None:
+    """Prints one answer as a table."""
+    from rich.console import Console
+
+    note = ", degraded" if answer.degraded else ""
+    rows = zip(answer.item_ids, answer.scores, strict=True)
+    Console().print(
+        slate_table(
+            f"{title} (release {answer.release}{note})",
+            ((item, score, texts.get(item) or "") for item, score in rows),
+        )
+    )

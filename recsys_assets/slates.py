@@ -1,47 +1,111 @@
-"""Slates as a person reads them: with product texts, on the terminal."""
+"""Slates: the first k items that a method would show, as int32 [requests, k] of item rows.
 
-from collections.abc import Iterable
-from datetime import UTC, datetime, time
+A method with fewer than k items to show pads with -1, which is never a hit.
+"""
+
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from recsys_assets.serving.client import Recommendation
-from recsys_assets.settings import Settings
-from recsys_assets.storage import Store
+import numpy as np
+
+from recsys_assets.runtime.pace import Progress, silent
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from scipy import sparse
+
+PADDING = -1
+DEPTH = 300  # how deep every method's slate is kept
+_BLOCK = 256  # requests scored at a time: 94 MB of scores for 92,000 items
+
+# Requests [start, stop) -> float32 scores [stop - start, items], a new array; higher is better.
+Scorer = Callable[[int, int], np.ndarray]
 
 
-def default_moment(settings: Settings) -> datetime:
-    """Noon of the day that counts as today: a request right after what the features know."""
-    return datetime.combine(settings.today, time(12), tzinfo=UTC)
+def rank(
+    scorer: Scorer,
+    excluded: "sparse.csr_matrix",
+    tie_break: np.ndarray,
+    k: int = DEPTH,
+    progress: Progress = silent,
+) -> np.ndarray:
+    """The k best items of each request over the whole catalogue.
+
+    Args:
+        scorer: scores of a block of requests; -inf means cannot be shown.
+        excluded: CSR [requests, items]; stored entries are never shown.
+        tie_break: [items]; of equal scores the item with the larger value comes first, then the
+            earlier row, so a method that knows nothing about a household falls back to this.
+        k: length of a slate.
+        progress: counts requests.
+
+    Returns:
+        int32 [requests, k], padded with -1.
+
+    Raises:
+        ValueError: a score is not a number, or +inf.
+    """
+    n, items = excluded.shape
+    position = np.empty(items, dtype=np.int64)  # in the order of the tie break
+    position[np.argsort(-tie_break, kind="stable")] = np.arange(items)
+    slates = np.full((n, k), PADDING, dtype=np.int32)
+    for start in range(0, n, _BLOCK):
+        stop = min(start + _BLOCK, n)
+        scores = scorer(start, stop)
+        require_ranked(scores, start)
+        for row in range(start, stop):
+            of_row = scores[row - start]
+            of_row[excluded.indices[excluded.indptr[row] : excluded.indptr[row + 1]]] = -np.inf
+            best = _best(of_row, position, k)
+            slates[row, : len(best)] = best
+        progress(stop, n)
+    return slates
 
 
-def item_texts(settings: Settings) -> dict[str, str]:
-    """Product text of every item by its id."""
-    items = Store(settings.storage_url).table("items").read(columns=["item_id", "text"])
-    return dict(zip(items["item_id"].to_pylist(), items["text"].to_pylist(), strict=True))
+def require_ranked(scores: np.ndarray, first: int) -> None:
+    """Refuses scores that have no place in an order: an item would be shown, or not, by chance.
 
+    Args:
+        scores: float [n, items].
+        first: number of the first of the n requests.
 
-def slate_table(title: str, rows: Iterable[tuple[str, float, str]]) -> "Table":
-    """A slate as rich shows it; rows are item id, score and product text."""
-    from rich.table import Table
-
-    table = Table("", "item", "score", "product", title=title)
-    for position, (item, score, text) in enumerate(rows, 1):
-        table.add_row(str(position), item, f"{score:.3f}", text)
-    return table
-
-
-def print_slate(title: str, answer: Recommendation, texts: dict[str, str]) -> None:
-    """Prints one answer as a table."""
-    from rich.console import Console
-
-    note = ", degraded" if answer.degraded else ""
-    rows = zip(answer.item_ids, answer.scores, strict=True)
-    Console().print(
-        slate_table(
-            f"{title} (release {answer.release}{note})",
-            ((item, score, texts.get(item) or "") for item, score in rows),
+    Raises:
+        ValueError: a score is not a number, or +inf.
+    """
+    unordered = ~(scores < np.inf)
+    if unordered.any():
+        request, item = np.argwhere(unordered)[0]
+        raise ValueError(
+            f"request {first + request}: item {item} of {scores.shape[1]} has the score "
+            f"{scores[request, item]}, which nothing can be ordered by: the method has diverged "
+            "or divides by 0; train or fit it again. Only -inf says that an item is not shown"
         )
-    )
+
+
+def _best(scores: np.ndarray, position: np.ndarray, k: int) -> np.ndarray:
+    """Indices of the k largest finite scores, best first, equal ones by position."""
+    if k < len(scores):
+        threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
+        above = np.flatnonzero(scores > threshold)
+        level = np.flatnonzero(scores == threshold)
+        level = level[np.argsort(position[level])][: k - len(above)]
+        candidates = np.concatenate([above, level])
+    else:
+        candidates = np.arange(len(scores))
+    candidates = candidates[np.isfinite(scores[candidates])]
+    return candidates[np.lexsort((position[candidates], -scores[candidates]))]
+
+
+def slate_faults(slates: np.ndarray, excluded: "sparse.csr_matrix") -> dict[str, int]:
+    """Counts what a slate must never hold: an excluded item, an item twice, a gap."""
+    n, items = excluded.shape
+    shown = slates != PADDING
+    keys = np.arange(n)[:, None] * items + slates
+    matrix = excluded.tocoo()
+    forbidden = matrix.row.astype(np.int64) * items + matrix.col
+    ordered = np.sort(slates, axis=1)
+    return {
+        "seen_items": int(np.isin(keys[shown], forbidden).sum()),
+        "repeated_items": int(((np.diff(ordered) == 0) & (ordered[:, 1:] != PADDING)).sum()),
+        "gaps": int((np.diff(shown.astype(np.int8)) > 0).sum()),
+        "unknown_items": int(((slates < PADDING) | (slates >= items)).sum()),
+    }

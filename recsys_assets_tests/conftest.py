@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from recsys_assets.serving.processes import Address
-from recsys_assets.serving.valkey import Valkey
+from recsys_assets.runtime.processes import Address
+from recsys_assets.services.valkey import Valkey
+
+pytest_plugins = ["recsys_assets_tests.serving.fixtures"]  # of a deployment with a release
 
 _FIRST_OF_THE_KERNEL = 32_768  # net.ipv4.ip_local_port_range
 _SHARED = ("spark", "trained_shop", "valkey_cluster_url")  # dear: one worker has all their tests

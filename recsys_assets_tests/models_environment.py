@@ -10,10 +10,9 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
+from recsys_assets.defs.pipes.pipes import ModelsSubprocess
+from recsys_assets.defs.resources import RunDays, StoreResource, VectorIndex
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS, USER_FEATURES
-from recsys_assets.resources import RunDays, StoreResource
-from recsys_assets.retrieval.pipes import ModelsSubprocess
-from recsys_assets.retrieval.resources import VectorIndex
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 
@@ -106,14 +105,11 @@ class TrainedShop:
 
 def train_shop(folder: Path) -> TrainedShop:
     """Materializes both models, embeddings and index, in the models environment as Dagster does."""
-    from recsys_assets.ranking import assets as ranking
-    from recsys_assets.ranking import checks as ranking_checks
-    from recsys_assets.retrieval import assets as retrieval
-    from recsys_assets.retrieval import checks as retrieval_checks
+    from recsys_assets.defs.graph import ranking, retrieval
 
     store, instance = write_store(folder), dg.DagsterInstance.ephemeral()
     assets = dg.load_assets_from_modules((retrieval, ranking))
-    checks = dg.load_asset_checks_from_modules((retrieval_checks, ranking_checks))
+    checks = dg.load_asset_checks_from_modules((retrieval, ranking))
     result = dg.materialize(
         [*assets, *checks],
         instance=instance,

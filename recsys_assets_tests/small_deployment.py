@@ -10,6 +10,8 @@ from recsys_assets_tests.shop import write_shop
 
 RECSYS = [sys.executable, "-W", "ignore", "-c", "from recsys_assets.cli import main; main()"]
 
+REPLAY = [sys.executable, "-W", "ignore", "-m", "replay"]
+
 # The shop changes on the first day that the initial release does not know. A fine-tune leaves the
 # three newest labelled days to the gate, so the replay begins some days later.
 TODAY = "2025-03-08"
@@ -41,20 +43,24 @@ class SmallDeployment:
         }
 
     def recsys(self, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-        """Runs a command to its end."""
+        """Runs a command of `recsys` to its end."""
+        return self.run([*RECSYS, *arguments], **variables)
+
+    def run(self, command: list[str], **variables: str) -> "subprocess.CompletedProcess[str]":
+        """Runs any command to its end."""
         return subprocess.run(
-            [*RECSYS, *arguments],
+            command,
             env=self.environment | variables,
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
         )
 
-    def begin(self, log: Path, *arguments: str, **variables: str) -> "subprocess.Popen[bytes]":
+    def begin(self, log: Path, command: list[str], **variables: str) -> "subprocess.Popen[bytes]":
         """Starts a command whose output goes to a file."""
         with log.open("w") as output:
             return subprocess.Popen(
-                [*RECSYS, *arguments],
+                command,
                 env=self.environment | variables,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -5,14 +5,14 @@ import pytest
 from click.testing import CliRunner
 
 from recsys_assets.cli import main
-from recsys_assets.instance import open_instance
-from recsys_assets.lineage_events import LIVE_RELEASE
-from recsys_assets.serving import services
-from recsys_assets.serving.client import recommend
+from recsys_assets.defs.runs.instance import open_instance
+from recsys_assets.defs.runs.lineage_events import LIVE_RELEASE
+from recsys_assets.services import deployment
 from recsys_assets.storage import Store
-from recsys_assets.storage.s3 import Limits, limits, use_limits
+from recsys_assets.storage.s3 import S3Limits, limits, use_limits
+from recsys_assets.triton.client import recommend
 from recsys_assets_tests.conftest import free_port
-from recsys_assets_tests.serving.conftest import settings_in
+from recsys_assets_tests.serving.fixtures import settings_in
 from recsys_assets_tests.serving.tiny_release import AT, publish_tiny_release
 
 pytestmark = pytest.mark.integration
@@ -23,10 +23,10 @@ def settings(tmp_path_factory):
     settings = settings_in(tmp_path_factory.mktemp("home"))
     Store(settings.storage_url).table("users").write(pa.table({"user_id": ["ann", "bob"]}))
     try:
-        services.up(settings)
+        deployment.up(settings)
         yield settings
     finally:
-        services.down(settings)
+        deployment.down(settings)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def lineage(settings):
 
 
 def test_releases_are_promoted_and_taken_back_by_hand(recsys, settings):
-    releases = services.releases(settings)
+    releases = deployment.releases(settings)
     for _ in range(2):
         releases.approve(publish_tiny_release(releases))
     assert recsys("promote", "1", "--reason", "opening day", "--by", "ann").exit_code == 0
@@ -93,7 +93,7 @@ def test_a_release_that_does_not_exist_is_named(recsys):
 
 def test_a_store_that_does_not_answer_is_named_in_one_line(tmp_path):
     before = limits()
-    use_limits(Limits(attempts=1, connect_seconds=0.5))
+    use_limits(S3Limits(attempts=1, connect_seconds=0.5))
     environment = {
         "RECSYS_HOME": str(tmp_path),
         "RECSYS_STORAGE": "s3://shop/recsys",

@@ -10,8 +10,8 @@ import dagster as dg
 import pytest
 
 from recsys_assets.definitions import defs
-from recsys_assets.serving.checks import canary_answers
-from recsys_assets_tests.deployments import eks
+from recsys_assets.defs.graph.serving.checks import canary_answers
+from recsys_assets_tests.defs.deployment import eks
 
 # The last ones speak to a cluster or to S3.
 HEAVY = (

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from recsys_assets.bench_storage import build
+from benchmarks.storage import build
 from recsys_assets_tests.shop import write_shop
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200), pytest.mark.slow]

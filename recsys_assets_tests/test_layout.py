@@ -9,30 +9,8 @@ import pytest
 import recsys_assets
 
 PACKAGE = Path(recsys_assets.__file__).parent
-STAGES = sorted(path.parent for path in PACKAGE.glob("*/assets.py"))
-WIRING = {
-    "assets.py",
-    "example_assets.py",
-    "candidate_assets.py",
-    "refresh_assets.py",
-    "index_assets.py",
-    "checks.py",
-    "jobs.py",
-    "resources.py",
-    "sensors.py",
-    "materializations.py",
-    "pipes.py",
-    "pipes_kubernetes.py",
-    "pipes_pods.py",
-    "configuration.py",
-}
-PLAIN = sorted(
-    path
-    for folder in [*STAGES, PACKAGE / "storage"]
-    for path in folder.rglob("*.py")
-    if path.name not in WIRING
-)
 MODULES = sorted(PACKAGE.rglob("*.py"))
+GRAPH = [path for path in MODULES if path.is_relative_to(PACKAGE / "defs" / "graph")]
 # Loaded with the definitions, so what they import at the top costs every process its start.
 HEAVY = {"tensorflow", "merlin", "pyspark", "feast", "evidently", "implicit", "matplotlib"}
 
@@ -89,11 +67,6 @@ def test_what_runs_in_the_models_environment_imports_nothing_that_it_lacks(path)
     assert loaded_with(path) & ORCHESTRATION == set()
 
 
-@pytest.mark.parametrize("path", PLAIN, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_plain_modules_do_not_know_dagster(path):
-    assert "dagster" not in imported(path)
-
-
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_whoever_catches_errors_of_the_store_catches_those_of_a_cluster(path):
     """redis-py's own class leaves them out: `storage.online_store.STORE_ERRORS` has both."""
@@ -105,11 +78,9 @@ def test_whoever_catches_errors_of_the_store_catches_those_of_a_cluster(path):
     assert not [one for one in caught if re.search(r"\bRedisError\b", one)]
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
-def test_wiring_imports_nothing_heavy(stage):
-    for name in WIRING:
-        if (stage / name).exists():
-            assert not imported(stage / name, top_level_only=True) & HEAVY
+@pytest.mark.parametrize("path", GRAPH, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_graph_imports_nothing_heavy(path):
+    assert not imported(path, top_level_only=True) & HEAVY
 
 
 def test_only_settings_reads_the_environment():
@@ -121,4 +92,4 @@ def test_only_settings_reads_the_environment():
         )
     }
 
-    assert readers - {"instance.py", "storage/s3.py"} == set()
+    assert readers - {"defs/runs/instance.py", "storage/s3.py"} == set()

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from recsys_assets.serving.release import Releases
+from recsys_assets.releases.release import Releases
 from recsys_assets.storage import Store
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.shop import write_shop
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200)]
 
 RECSYS = [sys.executable, "-c", "from recsys_assets.cli import main; main()"]
 GRAPH = ("-m", "recsys_assets.definitions")
-TRAINING = "recsys_assets.retrieval.train"
+TRAINING = "recsys_assets.models.two_tower_training"
 # Every shape of line that the demo may show; whatever else there is comes from a library.
 OURS = (
     r"recsys demo: .*",

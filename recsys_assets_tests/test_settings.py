@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from recsys_assets.settings import InvalidSetting, MissingSettings, load_settings
-from recsys_assets_tests.deployments.eks import ENVIRONMENT as EKS
+from recsys_assets_tests.defs.deployment.eks import ENVIRONMENT as EKS
 
 
 def test_defaults_describe_the_recorded_year():

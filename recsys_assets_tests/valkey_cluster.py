@@ -7,8 +7,8 @@ from pathlib import Path
 
 import redis
 
-from recsys_assets.serving.processes import Address
-from recsys_assets.serving.valkey import Valkey
+from recsys_assets.runtime.processes import Address
+from recsys_assets.services.valkey import Valkey
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.waiting import until
 

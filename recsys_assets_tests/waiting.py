@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from recsys_assets.waiting import WaitedTooLong, wait_for
+from recsys_assets.runtime.waiting import WaitedTooLong, wait_for
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
-from recsys_assets.evaluation.slates import Scorer
 from recsys_assets.evaluation.split import Split
+from recsys_assets.slates import Scorer
 
 # On the last week of Complete Journey's history no other setting tried did clearly better: 20 and
 # 500 neighbours; ALS of 16 to 128 factors, regularisation 0.01 to 30, alpha 1 to 10; EASE with

@@ -1,18 +1,28 @@
-"""The evaluation table: methods by segments, with intervals, as Arrow and as Markdown."""
+"""The evaluation table: methods by segments, with intervals, as Arrow and as Markdown.
+
+Segments say whom, and which items, a figure is about.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from scipy import sparse
 
-from recsys_assets.evaluation import metrics
-from recsys_assets.evaluation.segments import DESCRIPTIONS, Segment, segments
+from recsys_assets import metrics
 from recsys_assets.evaluation.split import Split
 
+KNOWN_FROM_ITEMS = 50  # distinct items in history from which a household counts as known
+DESCRIPTIONS = {
+    "all": "every household that asks",
+    "known_users": f"at least {KNOWN_FROM_ITEMS} distinct items in history",
+    "little_history": f"1 to {KNOWN_FROM_ITEMS - 1} distinct items in history",
+    "unseen_users": "nothing in history",
+    "new_items": "only items never sold in history count as relevant",
+}
 RECALL_AT = (10, 100, 300)
 NDCG_AT = 10
-
 _INTERVALS = ("recall_at_10", "recall_at_100", "recall_at_300", "ndcg_at_10")
 _SHOWN = ("recall_at_10", "recall_at_100", "ndcg_at_10")
 SCHEMA = pa.schema(
@@ -31,6 +41,41 @@ SCHEMA = pa.schema(
         pa.field("coverage_at_10", pa.float64()),
     ]
 )
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rows of the requests that belong, int64 [m], and what counts as relevant, CSR [m, items]."""
+
+    name: str
+    rows: np.ndarray
+    relevant: sparse.csr_matrix
+
+    @property
+    def relevant_counts(self) -> np.ndarray:
+        """Number of relevant items of each request of the segment, int64 [m]."""
+        return np.diff(self.relevant.indptr)
+
+
+def segments(split: Split) -> list[Segment]:
+    """The segments that have requests, in the order of `DESCRIPTIONS`."""
+    relevant = split.requests.relevant
+    items_seen = np.diff(split.requests.seen.indptr)
+    new = relevant @ sparse.diags((split.purchases == 0).astype(np.float32))
+    new = sparse.csr_matrix(new)
+    new.eliminate_zeros()
+    chosen = {
+        "all": (np.ones(len(items_seen), dtype=bool), relevant),
+        "known_users": (items_seen >= KNOWN_FROM_ITEMS, relevant),
+        "little_history": ((items_seen > 0) & (items_seen < KNOWN_FROM_ITEMS), relevant),
+        "unseen_users": (items_seen == 0, relevant),
+        "new_items": (np.diff(new.indptr) > 0, new),
+    }
+    return [
+        Segment(name, np.flatnonzero(mask), matrix[mask])
+        for name, (mask, matrix) in chosen.items()
+        if mask.any()
+    ]
 
 
 def evaluate(slates: Mapping[str, np.ndarray], split: Split) -> pa.Table:
@@ -92,7 +137,7 @@ def implausible(table: pa.Table) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MethodComparison:
     """One method against a baseline: paired differences over all requests, with intervals."""
 
     baseline: str
@@ -105,7 +150,7 @@ class Comparison:
         return self.recall_at_10.mean > 0 and self.ndcg_at_10.mean > 0
 
 
-def compare(method: str, slates: Mapping[str, np.ndarray], split: Split) -> list[Comparison]:
+def compare(method: str, slates: Mapping[str, np.ndarray], split: Split) -> list[MethodComparison]:
     """The method against each other one in `slates`, household by household."""
     relevant = split.requests.relevant
     counts = np.diff(relevant.indptr)
@@ -115,7 +160,7 @@ def compare(method: str, slates: Mapping[str, np.ndarray], split: Split) -> list
         return metrics.bootstrap(measure(hit[method], counts, 10) - measure(hit[name], counts, 10))
 
     return [
-        Comparison(name, difference(name, metrics.recall), difference(name, metrics.ndcg))
+        MethodComparison(name, difference(name, metrics.recall), difference(name, metrics.ndcg))
         for name in slates
         if name != method
     ]
@@ -151,7 +196,7 @@ def segments_as_markdown(table: pa.Table) -> str:
     return "\n".join(lines)
 
 
-def comparison_as_markdown(comparisons: list[Comparison]) -> str:
+def comparison_as_markdown(comparisons: list[MethodComparison]) -> str:
     """Paired differences as Markdown."""
     lines = ["| against | Δ recall@10 | Δ NDCG@10 |", "|---|---|---|"]
     lines += [

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys_assets.evaluation.slates import DEPTH, PADDING
 from recsys_assets.evaluation.split import Split
+from recsys_assets.slates import DEPTH, PADDING
 
 SCHEMA = pa.schema(
     [

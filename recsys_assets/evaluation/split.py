@@ -6,6 +6,10 @@ Relevant is what it bought there for the first time. Every method ranks every ro
 except what the household had bought before; nothing is sampled.
 
 Which days are evaluated, those from today on or the last that are over, is in `settings/days.py`.
+
+User features are as known when a day begins: the last snapshot before it, which is what serving
+reads from the online store at such a moment; a check of the features stage proves the two equal,
+value by value. Items have theirs in `models/item_history.py`.
 """
 
 from dataclasses import dataclass
@@ -21,10 +25,11 @@ from recsys_assets.storage import Store
 
 COLUMNS = ["user_id", "item_id", "timestamp", "event", "device"]
 RECENT_DAYS = 28
+Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Requests:
+class HouseholdRequests:
     """One request per household, sorted by `user_id`.
 
     `user_id` and `device` are object [n] ("" = unknown device), `timestamp` int64 [n] in epoch
@@ -57,7 +62,7 @@ class Split:
     history: sparse.csr_matrix
     purchases: np.ndarray
     purchases_recent: np.ndarray
-    requests: Requests
+    requests: HouseholdRequests
     history_row: np.ndarray
     outside_catalogue: int
 
@@ -124,7 +129,7 @@ def split_by_time(
     )
     wanted = first_bought.join(opening.select("user_id", "request"), on="user_id")
     history_row = opening["history_row"].cast(pl.Int64).fill_null(-1).to_numpy()
-    requests = Requests(
+    requests = HouseholdRequests(
         user_id=opening["user_id"].to_numpy().astype(object),
         timestamp=opening["timestamp"].dt.epoch("s").to_numpy(),
         device=opening["device"].fill_null("").to_numpy().astype(object),
@@ -167,3 +172,41 @@ def _rows(matrix: sparse.csr_matrix, rows: np.ndarray) -> sparse.csr_matrix:
     """The given rows, all zero where the row is -1."""
     known = (rows >= 0).astype(np.float32)
     return sparse.csr_matrix(sparse.diags(known) @ matrix[np.maximum(rows, 0)])
+
+
+def user_columns(store: Store, user_ids: np.ndarray, first_day: date, before: date) -> Columns:
+    """Columns of `user_attributes` and `user_features` that were known when `before` began.
+
+    Args:
+        store: holds both tables.
+        user_ids: object [n].
+        first_day: first day of history.
+        before: first day after it.
+
+    Returns:
+        `user_id` and the rest in the order of `user_ids`: strings as object [n] with "" for
+        missing, numbers as float64 [n] with NaN for missing; all missing for an unknown user.
+
+    Raises:
+        MissingPartition: a day of history is missing.
+    """
+    attributes = pl.DataFrame(store.table("user_attributes").read()).drop("event_timestamp")
+    wanted = pl.DataFrame({"user_id": pl.Series(user_ids.tolist(), dtype=pl.String)})
+    rows = wanted.join(attributes, on="user_id", how="left", maintain_order="left")
+    features = _latest_rows(store, first_day, before)
+    rows = rows.join(features, on="user_id", how="left", maintain_order="left")
+    return {column.name: _as_numpy(column) for column in rows}
+
+
+def _latest_rows(store: Store, first_day: date, before: date) -> pl.DataFrame:
+    days = pl.date_range(first_day, before, closed="left", eager=True).dt.strftime("%Y-%m-%d")
+    rows = pl.DataFrame(store.table("user_features").read(days.to_list()))
+    moment = datetime.combine(before, time(), UTC)
+    known = rows.filter(pl.col("event_timestamp") <= moment).sort("event_timestamp")
+    return known.unique("user_id", keep="last").drop("event_timestamp")
+
+
+def _as_numpy(column: pl.Series) -> np.ndarray:
+    if column.dtype == pl.String:
+        return column.fill_null("").to_numpy().astype(object)
+    return column.cast(pl.Float64).fill_null(np.nan).to_numpy()

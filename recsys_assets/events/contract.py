@@ -3,11 +3,16 @@
 What belongs here: everything a shop must know to deliver its data, and the check of a delivered
 file against it. What does not: the check of single rows, which is `validation.py`, and how a
 particular source gets its rows, which is `sources/`.
+
+Ids are told apart by `distinct`: `np.unique` sorts strings as fixed-width text: every row takes
+four bytes for each character of the longest one, and NULs at an end are lost, so that two ids
+become one.
 """
 
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,18 +23,14 @@ MAX_ID_BYTES = 512
 An id holds no NUL either: C strings and fixed-width arrays, which end there, would make one id of
 two.
 """
-
 MAX_MONEY = 1e11
 """Largest price, and largest price times quantity: sums of them in whole ten-thousandths, over a
 window and an entity, stay within 64 bits."""
-
 LATE_DAYS = 3
 """How many days after it happened an event may be delivered and still join its own day."""
-
 # What a source adds to each row of interactions.
 SOURCE_FILE = "source_file"
 DELIVERED_DAY = "delivered_day"
-
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 _PER_COARSE_TICK = {"s": 1_000_000, "ms": 1_000}
 
@@ -240,6 +241,7 @@ INTERACTIONS = Contract(
     ),
 )
 
+
 ITEMS = Contract(
     "items",
     (
@@ -255,6 +257,7 @@ ITEMS = Contract(
     extra="any",
 )
 
+
 # Not delivered: it grows with each catalogue. Texts and prices change often, and no past day reads
 # them.
 CATALOGUE_HISTORY = Contract(
@@ -269,11 +272,13 @@ CATALOGUE_HISTORY = Contract(
     ),
 )
 
+
 USERS = Contract(
     "users",
     (Column("user_id", pa.string(), "Unique; at most 512 bytes.", required=True),),
     extra="text",
 )
+
 
 PROMOTIONS = Contract(
     "promotions",
@@ -286,6 +291,7 @@ PROMOTIONS = Contract(
     ),
 )
 
+
 QUARANTINED_INTERACTIONS = Contract(
     "quarantined_interactions",
     (
@@ -295,6 +301,7 @@ QUARANTINED_INTERACTIONS = Contract(
     ),
 )
 
+
 QUARANTINED_ROWS = Contract(
     "quarantined_rows",
     (
@@ -303,3 +310,16 @@ QUARANTINED_ROWS = Contract(
         Column("row", pa.string(), "The row as JSON."),
     ),
 )
+
+
+def distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different strings of an object array [n], and which of them each one is.
+
+    Returns:
+        Object [m] in the order of their code points, and int64 [n], places in it.
+    """
+    strings = values.tolist()
+    names = sorted(set(strings))
+    place = {name: number for number, name in enumerate(names)}
+    numbers = np.fromiter((place[one] for one in strings), np.int64, len(strings))
+    return np.array(names, dtype=object), numbers

@@ -3,15 +3,40 @@
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
+import redis
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from recsys_assets.exporter.answers import UncollectedAnswers
 from recsys_assets.exporter.reading import PARTS, Facts, StoreAway, StoreReader
+from recsys_assets.monitoring.answer_stream import length
+from recsys_assets.storage.online_store import STORE_ERRORS
 
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class UncollectedAnswers:
+    """Asks the online store again and again.
+
+    Attributes:
+        client: of it.
+        limit: beyond which answers are not logged any more.
+        count: when it was asked last; NaN before, and while it does not answer.
+    """
+
+    client: redis.Redis
+    limit: int
+    count: float = field(default=float("nan"), init=False)
+
+    def look(self) -> None:
+        """Asks once."""
+        try:
+            self.count = length(self.client)
+        except STORE_ERRORS:
+            self.count = float("nan")  # that it is away others tell
 
 
 class StoreMetrics(Collector):

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from recsys_assets.monitoring.answer_parts import Parts
-from recsys_assets.monitoring.states import ALARMING
+from recsys_assets.monitoring.answer_parts import AnswerParts
+from recsys_assets.monitoring.thresholds import ALARMING
+from recsys_assets.releases.release import Releases
+from recsys_assets.releases.release_events import UnreadableRecord
 from recsys_assets.retraining.alerts import raised_alerts
-from recsys_assets.serving.release import Releases
-from recsys_assets.serving.release_events import UnreadableRecord
 from recsys_assets.storage import Store, Table
 from recsys_assets.storage.filesystem import children, exists
 
@@ -88,7 +88,7 @@ class StoreReader:
             "drift": self._drift,
             "business": self._business,
             "interactions": self._interactions,
-            "answers": lambda: Parts(self._store).waiting().total(),
+            "answers": lambda: AnswerParts(self._store).waiting().total(),
             "alerts": self._alerts,
         }
         unread: dict[str, str] = {}

@@ -37,7 +37,7 @@ class IngestedDay:
 
 
 @dataclass(frozen=True)
-class Day:
+class KnownDay:
     """What is known of a day's events: their content, when it changed and when it was written."""
 
     content: str
@@ -49,13 +49,14 @@ class Day:
 class Correction:
     """Days to compute again, both included; with `ingest`, their events are read again as well.
 
-    `cause` is the event that made it necessary.
+    `cause` is the event that made it necessary, `stale` the derived assets that are out of date.
     """
 
     first: str
     last: str
     ingest: bool
     cause: int
+    stale: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Corrections:
     """
 
     seen: int = 0
-    days: Mapping[str, Day] = field(default_factory=dict)
+    days: Mapping[str, KnownDay] = field(default_factory=dict)
     late: Mapping[str, int] = field(default_factory=dict)
 
     def with_reports(self, reports: Iterable[IngestedDay]) -> "Corrections":
@@ -79,11 +80,11 @@ class Corrections:
             seen, before = max(seen, report.event), days.get(report.day)
             late |= {day: max(report.event, late.get(day, 0)) for day in report.late}
             if before is None:
-                days[report.day] = Day(report.content, report.event, report.event)
+                days[report.day] = KnownDay(report.content, report.event, report.event)
             elif report.event > before.written:
                 same = before.content in ("", report.content)
                 changed = before.changed if same else report.event
-                days[report.day] = Day(report.content, changed, report.event)
+                days[report.day] = KnownDay(report.content, changed, report.event)
         # A day that was never read, such as one before history, is not waited for.
         waiting = {d: event for d, event in late.items() if d in days and days[d].written < event}
         return Corrections(seen, days, waiting)
@@ -96,14 +97,15 @@ class Corrections:
                 their latest materialization.
         """
         if self.late:
-            return Correction(
-                min(self.late), max(self.days), ingest=True, cause=max(self.late.values())
-            )
-        stale = [day for day in map(self._first_stale, derived.values()) if day is not None]
+            first, cause = min(self.late), max(self.late.values())
+            return Correction(first, max(self.days), True, cause, frozenset(derived))
+        looked = {name: self._first_stale(computed) for name, computed in derived.items()}
+        stale = {name: day for name, day in looked.items() if day is not None}
         if not stale:
             return None
+        first = min(stale.values())
         cause = max(day.changed for day in self.days.values())
-        return Correction(min(stale), max(self.days), ingest=False, cause=cause)
+        return Correction(first, max(self.days), False, cause, frozenset(stale))
 
     def _first_stale(self, computed: Mapping[str, int]) -> str | None:
         """The first day computed before events of its own or an earlier day changed."""
@@ -125,5 +127,5 @@ class Corrections:
         if not cursor:
             return cls()
         stored = json.loads(cursor)
-        days = {day: Day(*known) for day, known in stored["days"].items()}
+        days = {day: KnownDay(*known) for day, known in stored["days"].items()}
         return cls(stored["seen"], days, stored["late"])

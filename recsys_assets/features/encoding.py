@@ -4,7 +4,7 @@ An `Encoding` is fitted on the training span alone and stored as JSON beside the
 trained with it, so training, evaluation and serving encode a value in the same way.
 
 What belongs here: vocabularies and normalisers. What does not: which columns a model takes
-(`retrieval/inputs.py`, `ranking/inputs.py`), and features that need the moment of the request
+(`models/inputs.py`), and features that need the moment of the request
 (`request_time.py`).
 """
 

@@ -2,18 +2,28 @@
 
 The same two files serve Feast's own command line and this module, so there is one definition of
 every view. Feast takes 9 s to import, so it is imported by the functions that use it.
+
+Where the store is on S3, DuckDB joins local copies of its tables: it reads S3 by an extension that
+it downloads when it is first used, of no version that a package carries. Copies are simpler, and
+each object is fetched once, however many joins read it. They take the disk that the feature tables
+take in the store; where that is too much, joins belong to Athena or Spark (`RECSYS_OFFLINE_STORE`),
+which read S3 themselves.
 """
 
 import json
 import runpy
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from recsys_assets.features.attributes import ATTRIBUTE_TABLES, require_own_names
-from recsys_assets.features.offline_copies import refresh_copies
+from recsys_assets.features.declarations import FEATURE_SETS
 from recsys_assets.settings import REPOSITORY, Settings
-from recsys_assets.storage.filesystem import open_url, write_atomically
+from recsys_assets.storage import Store, s3_objects
+from recsys_assets.storage.filesystem import open_url, read_bytes, write_atomically
 from recsys_assets.storage.online_store import is_cluster
 
 if TYPE_CHECKING:
@@ -21,6 +31,9 @@ if TYPE_CHECKING:
 
 FEATURE_REPO = REPOSITORY / "feature_repo"
 _DUCKDB = {"memory_limit": "4GB", "threads": "2", "preserve_insertion_order": "false"}
+_TABLES = (*ATTRIBUTE_TABLES, *(features.name for features in FEATURE_SETS))
+_COPIED = ".copied.json"
+_AT_ONCE = 8
 
 
 def local_or_url(url: str) -> str:
@@ -130,3 +143,48 @@ def apply_repository(settings: Settings) -> dict[str, list[str]]:
     return {
         kind: sorted(o.name for o in objects if isinstance(o, cls)) for kind, cls in kinds.items()
     }
+
+
+def offline_store(settings: Settings) -> Store:
+    """The tables as the offline store reads them: those of the store, or their copies."""
+    store = Store(settings.storage_url)
+    if settings.offline_store == "duckdb" and store.url.startswith("s3://"):
+        return Store((settings.home / "feast" / "copies").as_uri())
+    return store
+
+
+def refresh_copies(settings: Settings) -> None:
+    """Brings the copies, if there are any, to what the store holds.
+
+    Raises:
+        OSError: the store does not answer; every copy is as it was, or new, as a whole.
+    """
+    copies = offline_store(settings)
+    store = Store(settings.storage_url)
+    if copies.url == store.url:
+        return
+    for name in _TABLES:
+        folder = Path(open_url(copies.table(name).url)[1])
+        _refresh(store.table(name).url, folder)
+
+
+def _refresh(url: str, folder: Path) -> None:
+    """Copies what is new or has changed, then removes what is gone."""
+    index = folder / _COPIED
+    copied: dict[str, str] = json.loads(index.read_text()) if index.exists() else {}
+    present = dict(s3_objects.versions(url))
+    stale = [key for key, etag in present.items() if copied.get(key) != etag]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        copies = dict(zip(stale, pool.map(lambda key: _copy(url, folder, key), stale), strict=True))
+    for key in copied.keys() - present.keys():
+        (folder / key).unlink(missing_ok=True)
+    kept: Mapping[str, str] = {key: present[key] for key in present if copies.get(key, True)}
+    write_atomically(index.as_uri(), json.dumps(kept).encode())
+
+
+def _copy(url: str, folder: Path, key: str) -> bool:
+    """Copies one object; False if it has gone since it was listed."""
+    content = read_bytes(f"{url}/{key}")
+    if content is not None:
+        write_atomically((folder / key).as_uri(), content)
+    return content is not None

@@ -26,9 +26,9 @@ from recsys_assets.features.declarations import (
     ITEM_PROMOTIONS,
     USER_FEATURES,
 )
-from recsys_assets.features.online_rows import drop_rows, forget_times, without_time
-from recsys_assets.features.time_travel import KEYS, VIEWS
-from recsys_assets.pace import Progress, silent
+from recsys_assets.features.parity import KEYS, VIEWS
+from recsys_assets.features.reader import drop_rows, forget_times, without_time
+from recsys_assets.runtime.pace import Progress, silent
 from recsys_assets.storage import MissingPartition, Store
 from recsys_assets.storage.filesystem import read_bytes
 from recsys_assets.storage.online_store import open_store

@@ -1,4 +1,4 @@
-"""Alerts of a day, the one to look at first on top.
+"""Signals of a day, measured, and those beyond their thresholds, the one to look at first on top.
 
 Order: causes before their consequences, and within each by the revenue at risk, which is
 
@@ -13,7 +13,6 @@ forecast: it says how much of the day's money passed through what has changed.
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from recsys_assets.monitoring.measured import Measurement
 from recsys_assets.monitoring.profile import CONCEPT, FEATURES, NULLS, SCORES, UNKNOWN
 
 _CONSEQUENCES = (SCORES, CONCEPT)
@@ -33,7 +32,37 @@ _MOVES_MODELS_FROM = 0.25
 
 
 @dataclass(frozen=True)
-class Alert:
+class Measurement:
+    """One signal of one day.
+
+    Attributes:
+        name: column, or `auc`, `calibration`, `scores`.
+        group: of the signal; it decides the threshold.
+        statistic: what `value` is: `psi`, `kl`, `share` (rise of a share), `drop`, `log_ratio`.
+        value: corrected for what chance alone makes.
+        low: one-sided lower confidence bound of it.
+        threshold: what `low` must exceed to alert.
+        samples: independent households that it rests on.
+        affected: share of the traffic that is not as it was, 0 to 1.
+    """
+
+    name: str
+    group: str
+    statistic: str
+    value: float
+    low: float
+    threshold: float
+    samples: int
+    affected: float
+
+    @property
+    def alerts(self) -> bool:
+        """Whether the difference is beyond its threshold and beyond chance."""
+        return self.low > self.threshold
+
+
+@dataclass(frozen=True)
+class Alarm:
     """One signal beyond its threshold.
 
     Attributes:
@@ -58,7 +87,7 @@ class Alert:
         return asdict(self)
 
 
-def alerts_of(measurements: Sequence[Measurement], revenue: float) -> list[Alert]:
+def alerts_of(measurements: Sequence[Measurement], revenue: float) -> list[Alarm]:
     """The alerting measurements in the order to look at them.
 
     Args:
@@ -68,7 +97,7 @@ def alerts_of(measurements: Sequence[Measurement], revenue: float) -> list[Alert
     return causes_first([_alert(m, revenue) for m in measurements if m.alerts], explains)
 
 
-def causes_first(alerts: Sequence[Alert], explained: Callable[[Alert, Alert], bool]) -> list[Alert]:
+def causes_first(alerts: Sequence[Alarm], explained: Callable[[Alarm, Alarm], bool]) -> list[Alarm]:
     """Those that no other alert explains, then the others; both by falling revenue at risk.
 
     Args:
@@ -76,14 +105,14 @@ def causes_first(alerts: Sequence[Alert], explained: Callable[[Alert, Alert], bo
         explained: whether the first alert explains the second.
     """
 
-    def key(alert: Alert) -> tuple[bool, float, str]:
+    def key(alert: Alarm) -> tuple[bool, float, str]:
         is_consequence = any(explained(other, alert) for other in alerts if other is not alert)
         return is_consequence, -alert.revenue_at_risk, alert.cause
 
     return sorted(alerts, key=key)
 
 
-def explains(cause: Alert, other: Alert) -> bool:
+def explains(cause: Alarm, other: Alarm) -> bool:
     """Whether `cause` makes `other` a consequence.
 
     An input that is large enough moves scores and labels' fit. Missing values of a column move
@@ -101,8 +130,8 @@ def explains(cause: Alert, other: Alert) -> bool:
     return cause.name in _MOVED_BY.get(other.name, ())
 
 
-def _alert(measured: Measurement, revenue: float) -> Alert:
-    return Alert(
+def _alert(measured: Measurement, revenue: float) -> Alarm:
+    return Alarm(
         name=measured.name,
         group=measured.group,
         cause=f"{measured.group}: {measured.name}",

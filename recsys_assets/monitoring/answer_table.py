@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from recsys_assets.events.contract import TIMESTAMP
-from recsys_assets.serving.request_log import Answer, UnreadableEntry
+from recsys_assets.pipeline.request_log import Answer, UnreadableEntry
 
 _MICROSECONDS = 1_000_000
 

@@ -4,21 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from recsys_assets.monitoring.alerts import Alert, alerts_of
+from recsys_assets.monitoring.alerts import Alarm, Measurement, alerts_of
 from recsys_assets.monitoring.loading import (
     day_traffic,
     live_release,
     reference_days,
     reference_traffic,
 )
-from recsys_assets.monitoring.measured import Measurement
 from recsys_assets.monitoring.measurement import measure_frames
 from recsys_assets.monitoring.outcomes import days_judged
 from recsys_assets.monitoring.profile import NULLS, Profile
-from recsys_assets.monitoring.states import DRIFTED, OK, TOO_FEW
-from recsys_assets.monitoring.thresholds import DriftThresholds
+from recsys_assets.monitoring.thresholds import DRIFTED, OK, TOO_FEW, DriftThresholds
 from recsys_assets.monitoring.traffic import Traffic
-from recsys_assets.serving.release import Releases
+from recsys_assets.releases.release import Releases
 from recsys_assets.storage import Store
 
 # Signals with a series of their own in the metadata: name of the series, signal, statistic.
@@ -37,7 +35,7 @@ _PLOTTED = (
 
 
 @dataclass(frozen=True)
-class Judged:
+class DriftVerdict:
     """What the frames of one day showed.
 
     Attributes:
@@ -48,7 +46,7 @@ class Judged:
     """
 
     state: str
-    alerts: list[Alert]
+    alerts: list[Alarm]
     measurements: list[Measurement]
     samples: int
 
@@ -74,7 +72,7 @@ class DriftReport:
     live_release: int
     reference_span: tuple[str, str]
     labels_about: list[str]
-    judged: Judged
+    judged: DriftVerdict
     revenue: float
     degraded_share: float
     reference: Traffic
@@ -151,7 +149,7 @@ def measure(
     )
 
 
-def judge(profile: Profile, current: Traffic, thresholds: DriftThresholds) -> Judged:
+def judge(profile: Profile, current: Traffic, thresholds: DriftThresholds) -> DriftVerdict:
     """State and alerts of one day's frames; the same frames give the same answer.
 
     Args:
@@ -161,11 +159,11 @@ def judge(profile: Profile, current: Traffic, thresholds: DriftThresholds) -> Ju
     """
     samples = len(current.requests)
     if samples < thresholds.min_sessions:
-        return Judged(TOO_FEW, [], [], samples)
+        return DriftVerdict(TOO_FEW, [], [], samples)
     measurements = measure_frames(profile, current, thresholds)
     alerts = alerts_of(measurements, current.revenue)
-    return Judged(DRIFTED if alerts else OK, alerts, measurements, samples)
+    return DriftVerdict(DRIFTED if alerts else OK, alerts, measurements, samples)
 
 
-def _largest(judged: Judged, wanted: Callable[[Measurement], bool]) -> float:
+def _largest(judged: DriftVerdict, wanted: Callable[[Measurement], bool]) -> float:
     return max((m.value for m in judged.measurements if wanted(m)), default=0.0)

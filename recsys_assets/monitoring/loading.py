@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from recsys_assets.features.encoding import ModelEncoding
-from recsys_assets.monitoring.profile import Known
+from recsys_assets.monitoring.profile import ModelVocabulary
 from recsys_assets.monitoring.traffic import (
     ANSWER_KEYS,
     SCORES_SCHEMA,
@@ -18,7 +18,7 @@ from recsys_assets.monitoring.traffic import (
     purchases,
     recorded_traffic,
 )
-from recsys_assets.serving.release import MissingRelease, Releases
+from recsys_assets.releases.release import MissingRelease, Releases
 from recsys_assets.storage import MissingPartition, Store
 
 REQUEST_LOG, OUTCOMES = "request_log", "outcomes"
@@ -35,7 +35,7 @@ _NOT_FEATURES = (
 
 
 @dataclass(frozen=True)
-class Live:
+class LiveWeights:
     """The live weights.
 
     Attributes:
@@ -47,19 +47,19 @@ class Live:
 
     release: int
     trained_through: str
-    known: Known
+    known: ModelVocabulary
     releases: frozenset[int]
 
 
 @dataclass(frozen=True)
-class Day:
+class DayTraffic:
     """The traffic of one day, and what was left out of it: the share of degraded answers."""
 
     traffic: Traffic
     degraded: float
 
 
-def live_release(releases: Releases) -> Live:
+def live_release(releases: Releases) -> LiveWeights:
     """The weights of the promoted release.
 
     Raises:
@@ -74,7 +74,7 @@ def live_release(releases: Releases) -> Live:
     return as_live(releases, promoted.release)
 
 
-def as_live(releases: Releases, release: int) -> Live:
+def as_live(releases: Releases, release: int) -> LiveWeights:
     """The weights of a release as if it were the live one.
 
     Raises:
@@ -82,7 +82,7 @@ def as_live(releases: Releases, release: int) -> Live:
         MissingArtifact: what it was made of is gone.
     """
     encoding = ModelEncoding.load(releases.part(release, "dlrm") / _ENCODING)
-    known = Known(
+    known = ModelVocabulary(
         users=frozenset(encoding.query.vocabularies["user_id"].values),
         items=frozenset(encoding.item.vocabularies["item_id"].values),
         time_zone=encoding.time_zone,
@@ -90,10 +90,12 @@ def as_live(releases: Releases, release: int) -> Live:
     brought = releases.refreshes()
     weights = brought.get(release, release)
     same = {weights, *(n for n, of in brought.items() if of == weights)}
-    return Live(weights, releases.manifest(release)["trained_through"], known, frozenset(same))
+    return LiveWeights(
+        weights, releases.manifest(release)["trained_through"], known, frozenset(same)
+    )
 
 
-def reference_days(store: Store, live: Live, day: str, count: int) -> list[str]:
+def reference_days(store: Store, live: LiveWeights, day: str, count: int) -> list[str]:
     """The last `count` recorded days that the live release was trained on, `day` not among them.
 
     Raises:
@@ -107,7 +109,7 @@ def reference_days(store: Store, live: Live, day: str, count: int) -> list[str]:
     return days
 
 
-def reference_traffic(store: Store, live: Live, days: list[str], day: str) -> Traffic:
+def reference_traffic(store: Store, live: LiveWeights, days: list[str], day: str) -> Traffic:
     """The reference's days, with the scores and labels of the release's own days before `day`.
 
     A release has no scores or labels before it serves: its first days are their reference.
@@ -121,7 +123,7 @@ def reference_traffic(store: Store, live: Live, days: list[str], day: str) -> Tr
 
 
 def answered_traffic(
-    store: Store, live: Live, day: str, labelled_days: int = LABELLED_DAYS
+    store: Store, live: LiveWeights, day: str, labelled_days: int = LABELLED_DAYS
 ) -> Traffic:
     """What is known of a release's answers before `day`, without requests and purchases.
 
@@ -138,7 +140,7 @@ def answered_traffic(
     )
 
 
-def day_traffic(store: Store, live: Live, day: str) -> Day:
+def day_traffic(store: Store, live: LiveWeights, day: str) -> DayTraffic:
     """What was asked and bought on `day`, and the labels that became known on it.
 
     Requests of anonymous visitors are left out: the reference consists of known households.
@@ -157,7 +159,7 @@ def day_traffic(store: Store, live: Live, day: str) -> Day:
         scored.select(*SCORES_SCHEMA),
         labels_of(_of(live, labels)),
     )
-    return Day(traffic, int(log["degraded"].sum()) / max(len(log), 1))
+    return DayTraffic(traffic, int(log["degraded"].sum()) / max(len(log), 1))
 
 
 def _before(day: str, count: int) -> tuple[str, str]:
@@ -166,7 +168,7 @@ def _before(day: str, count: int) -> tuple[str, str]:
 
 
 def _of_release(
-    store: Store, name: str, span: tuple[str, str], live: Live, columns: list[str]
+    store: Store, name: str, span: tuple[str, str], live: LiveWeights, columns: list[str]
 ) -> pl.DataFrame | None:
     """Rows of the release in those days of a span (its end excluded) that are there."""
     table = store.table(name)
@@ -177,7 +179,7 @@ def _of_release(
     return _of(live, rows).filter(pl.col("user_id") != "")
 
 
-def _of(live: Live, rows: pl.DataFrame) -> pl.DataFrame:
+def _of(live: LiveWeights, rows: pl.DataFrame) -> pl.DataFrame:
     """Rows of answers that were given with the live weights."""
     return rows.filter(pl.col("release").is_in(list(live.releases)))
 

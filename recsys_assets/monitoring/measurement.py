@@ -1,10 +1,15 @@
 """One day against the reference: every signal with the bound that chance cannot explain.
 
+Lines of a basket are alike, and so are sessions of a household. So households are drawn, with all
+their rows. Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6 and 10.
+
+On labelled sessions also: whether the scores still mean what they meant (concept drift).
+
 Two samples of one distribution differ by chance, so a distance is never 0. Its excess is the
 bootstrap's estimate of bias, b = mean of the replicates - observed. The observed distance holds
 that excess once and each replicate holds it twice; taken off, they give the corrected value,
 observed - b, and its lower bound, a low quantile of replicates - 2 b. Households are drawn, and
-days of the reference likewise (`resampling.py`).
+days of the reference likewise.
 """
 
 from collections.abc import Callable
@@ -14,24 +19,146 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from recsys_assets.monitoring.concept import concept
-from recsys_assets.monitoring.measured import Measurement
+from recsys_assets.events.contract import distinct
+from recsys_assets.monitoring.alerts import Measurement
 from recsys_assets.monitoring.profile import (
+    CONCEPT,
     FEATURES,
     NULLS,
     UNKNOWN,
     Histogram,
     Profile,
+    count_by,
     flags_of,
     flat_scores,
     purchase_columns,
 )
 from recsys_assets.monitoring.psi import kl, psi, total_variation
-from recsys_assets.monitoring.resampling import Households, draw_counts
 from recsys_assets.monitoring.thresholds import DriftThresholds
 from recsys_assets.monitoring.traffic import Traffic, request_columns
 
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Households:
+    """The independent parts of a frame, and bootstrap draws of them.
+
+    `row` int64 [rows] is each row's household, `weights` float64 [resamples, households] how
+    often each is drawn. An anonymous row is a household of its own.
+    """
+
+    row: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def draw(cls, users: pl.Series, resamples: int, rng: np.random.Generator) -> "Households":
+        """Draws as many households as there are, with replacement."""
+        own = pl.int_range(len(users), eager=True).cast(pl.String)
+        name = pl.select(pl.when(users == "").then("anonymous " + own).otherwise("user " + users))
+        _, row = distinct(name.to_series().to_numpy())
+        return cls(row, draw_counts(int(row.max(initial=-1)) + 1, resamples, rng))
+
+    def __len__(self) -> int:
+        return self.weights.shape[1]
+
+    def counts(self, bins: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows by bin: of all, [width], and of each draw, [resamples, width]."""
+        table = count_by(bins, self.row, width, len(self)).astype(np.float64)
+        return table.sum(axis=0), self.weights @ table
+
+    def sums(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of columns, float64 [rows, c]: of all, [c], and of each draw, [resamples, c]."""
+        table = np.zeros((len(self), numbers.shape[1]))
+        np.add.at(table, self.row, numbers)
+        return table.sum(axis=0), self.weights @ table
+
+
+def draw_counts(count: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each of `count` is drawn in `count` draws with replacement, [resamples, count]."""
+    if not count:
+        return np.zeros((resamples, 0))
+    return rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)
+
+
+def concept(
+    earlier: pl.DataFrame,
+    labels: pl.DataFrame,
+    thresholds: DriftThresholds,
+    rng: np.random.Generator,
+) -> list[Measurement]:
+    """AUC and calibration of a day against the earlier days of the release.
+
+    Args:
+        earlier: labelled sessions of the release's earlier days.
+        labels: those to judge.
+        thresholds: limits, and the samples needed.
+        rng: of the resampling.
+
+    Returns:
+        `auc`: fall of the mean AUC against the earlier days. `auc_floor`: how far it is below the
+        floor, whatever it was. `calibration`: |ln| of the change of observed purchases per
+        predicted one. Nothing where there are too few samples, or too few earlier days.
+    """
+    rated = labels.drop_nulls("auc")
+    if len(rated) < thresholds.min_labelled:
+        return []
+    households = Households.draw(rated["user_id"], thresholds.resamples, rng)
+    mean, means = _mean(rated["auc"].to_numpy(), households)
+    floor = thresholds.auc_floor
+    found = [_shortfall("auc_floor", floor - mean, floor - means, 0.0, thresholds, households)]
+    before = earlier.drop_nulls("auc")
+    if before["day"].n_unique() < thresholds.min_labelled_days:
+        return found
+    earlier_households = Households.draw(before["user_id"], thresholds.resamples, rng)
+    usual, usuals = _mean(before["auc"].to_numpy(), earlier_households)
+    drop = _shortfall(
+        "auc", usual - mean, usuals - means, thresholds.auc_drop, thresholds, households
+    )
+    return [*found, drop, *_calibration(earlier, labels, thresholds, rng)]
+
+
+def _calibration(
+    earlier: pl.DataFrame,
+    labels: pl.DataFrame,
+    thresholds: DriftThresholds,
+    rng: np.random.Generator,
+) -> list[Measurement]:
+    ratios = []
+    for frame in (earlier, labels):
+        households = Households.draw(frame["user_id"], thresholds.resamples, rng)
+        total, totals = households.sums(frame.select("observed", "predicted").to_numpy())
+        if total.min() <= 0 or totals.min() <= 0:
+            return []  # nothing was bought, or nothing predicted: there is no ratio
+        ratios.append((np.log(total[0] / total[1]), np.log(totals[:, 0] / totals[:, 1])))
+    (usual, usuals), (now, nows) = ratios
+    change = float(now - usual)
+    low = float(np.quantile(np.sign(change) * (nows - usuals), 1 - thresholds.confidence))
+    limit = float(np.log(thresholds.calibration_ratio))
+    share = 1 - float(np.exp(-abs(change)))
+    return [
+        Measurement(
+            "calibration", CONCEPT, "log_ratio", abs(change), low, limit, len(households), share
+        )
+    ]
+
+
+def _shortfall(
+    name: str,
+    value: float,
+    draws: np.ndarray,
+    limit: float,
+    thresholds: DriftThresholds,
+    households: Households,
+) -> Measurement:
+    low = float(np.quantile(draws, 1 - thresholds.confidence))
+    affected = min(max(2 * value, 0.0), 1.0)  # an AUC has 1/2 to lose until it is chance
+    return Measurement(name, CONCEPT, "drop", value, low, limit, len(households), affected)
+
+
+def _mean(numbers: np.ndarray, households: Households) -> tuple[float, np.ndarray]:
+    total, totals = households.sums(np.column_stack([numbers, np.ones(len(numbers))]))
+    return float(total[0] / total[1]), totals[:, 0] / totals[:, 1]
 
 
 @dataclass(frozen=True)

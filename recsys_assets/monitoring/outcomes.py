@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from recsys_assets.evaluation.metrics import ndcg, recall
 from recsys_assets.events.contract import TIMESTAMP
+from recsys_assets.metrics import ndcg, recall
+from recsys_assets.models.dlrm_training import auc
 from recsys_assets.monitoring.request_log import TABLE as REQUEST_LOG
-from recsys_assets.ranking.quality import auc
 from recsys_assets.settings.days import days_between
 from recsys_assets.storage import MissingPartition, Store
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from recsys_assets.figures import as_png
+from recsys_assets.terminal.figures import as_png
 
 if TYPE_CHECKING:
     from recsys_assets.monitoring.business import BusinessMetrics

@@ -37,7 +37,7 @@ _THOUSANDTHS = 3  # of a price ratio: closer prices are the same price
 
 
 @dataclass(frozen=True)
-class Known:
+class ModelVocabulary:
     """What the live release has learned: ids with a row of their own, and the shop's time zone."""
 
     users: frozenset[str]
@@ -132,7 +132,7 @@ def purchase_columns(purchases: pl.DataFrame, usual: Usual) -> dict[str, np.ndar
     }
 
 
-def flags_of(traffic: Traffic, known: Known) -> dict[str, np.ndarray]:
+def flags_of(traffic: Traffic, known: ModelVocabulary) -> dict[str, np.ndarray]:
     """Rows that the live release cannot know: bool [requests] or bool [purchases].
 
     Anonymous requests are no unknown users: nobody knows them, by intention.
@@ -160,7 +160,7 @@ class Profile:
         labels: labelled sessions of the release's earlier days.
     """
 
-    known: Known
+    known: ModelVocabulary
     usual: Usual
     weekdays: np.ndarray
     requests: Mapping[str, Histogram]
@@ -170,7 +170,7 @@ class Profile:
     labels: pl.DataFrame
 
     @classmethod
-    def fit(cls, reference: Traffic, known: Known) -> "Profile":
+    def fit(cls, reference: Traffic, known: ModelVocabulary) -> "Profile":
         """From the reference's traffic."""
         days = np.unique(reference.requests["day"].to_numpy())
         usual = Usual.fit(reference.purchases)

@@ -23,23 +23,23 @@ import redis
 
 from recsys_assets.features.attributes import user_columns
 from recsys_assets.features.declarations import USER_FEATURES
-from recsys_assets.monitoring import answer_merging
-from recsys_assets.monitoring.answer_draining import Drain, Drained
-from recsys_assets.monitoring.answer_merging import Verdict
+from recsys_assets.monitoring import answer_parts
 from recsys_assets.monitoring.answer_parts import (
     ENTRY_ID,
     REJECTED_PARTS,
     REJECTED_SCHEMA,
-    Parts,
+    AnswerParts,
+    RowVerdict,
     group_of,
 )
+from recsys_assets.monitoring.answer_stream import Drain, Drained
 from recsys_assets.monitoring.answer_table import COLUMNS
-from recsys_assets.serving.release import Releases
-from recsys_assets.serving.request_log import STREAM
+from recsys_assets.pipeline.request_log import STREAM
+from recsys_assets.releases.release import Releases
+from recsys_assets.runtime.waiting import WaitedTooLong
 from recsys_assets.settings import WAIT_SECONDS
 from recsys_assets.storage import Store
 from recsys_assets.storage.lease import LeaseLost, held
-from recsys_assets.waiting import WaitedTooLong
 
 __all__ = ["COLUMNS", "REJECTED", "TABLE", "Collected", "CollectionBusy", "Collector", "schema"]
 
@@ -140,8 +140,8 @@ class Collector:
             waiting = self._parts.waiting()
         return Collected(
             rows=self._store.table(TABLE).row_count([day]),
-            new=merged[Verdict.KEEP],
-            duplicates=merged[Verdict.REPEATED],
+            new=merged[RowVerdict.KEEP],
+            duplicates=merged[RowVerdict.REPEATED],
             rejected=rejected,
             waiting=sum(rows for group, rows in waiting.items() if group != REJECTED_PARTS),
             unknown_columns=tuple(sorted(drained.unknown_columns)),
@@ -152,8 +152,8 @@ class Collector:
         return self.releases.store
 
     @property
-    def _parts(self) -> Parts:
-        return Parts(self._store)
+    def _parts(self) -> AnswerParts:
+        return AnswerParts(self._store)
 
     @contextmanager
     def _alone(self, what: str) -> Iterator[Callable[[], None]]:
@@ -169,25 +169,25 @@ class Collector:
         drain = Drain(self._parts, self.releases, schema(self._store), self.days)
         return drain.run(self.client, require)
 
-    def _merge(self, day: str, require: Callable[[], None]) -> dict[Verdict, int]:
+    def _merge(self, day: str, require: Callable[[], None]) -> dict[RowVerdict, int]:
         """Brings a day's parts into its partition; how many of their rows got which verdict."""
         table, parts = self._store.table(TABLE), self._parts.of(group_of(day))
         there = [table.path(day)] if table.has(day) else []
         if there and not parts:
-            return dict.fromkeys(Verdict, 0)
+            return dict.fromkeys(RowVerdict, 0)
         urls = [self._parts.url(part) for part in parts]
-        verdicts = answer_merging.judge(there, urls)
-        columns = answer_merging.with_former(schema(self._store), [*there, *urls])
+        verdicts = answer_parts.judge(there, urls)
+        columns = answer_parts.with_former(schema(self._store), [*there, *urls])
 
         def reject(rows: pa.Table) -> None:
-            self._parts.write(REJECTED_PARTS, answer_merging.as_rejected(rows))
+            self._parts.write(REJECTED_PARTS, answer_parts.as_rejected(rows))
 
         require()
-        answer_merging.rewrite(table, day, columns, [*there, *urls], verdicts, reject)
+        answer_parts.rewrite(table, day, columns, [*there, *urls], verdicts, reject)
         require()
         self._parts.delete(parts)
         of_parts = verdicts[len(verdicts) - sum(part.rows for part in parts) :]
-        return {verdict: int((of_parts == verdict).sum()) for verdict in Verdict}
+        return {verdict: int((of_parts == verdict).sum()) for verdict in RowVerdict}
 
     def _merge_rejected(self, day: str, require: Callable[[], None]) -> int:
         """Adds to the day's rejected entries; one that is there from an earlier try is not doubled.
@@ -200,10 +200,10 @@ class Collector:
             return 0
         there = [table.path(day)] if table.has(day) else []
         urls = [*there, *(self._parts.url(part) for part in parts)]
-        verdicts = answer_merging.first_of_each(urls, ENTRY_ID)
+        verdicts = answer_parts.first_of_each(urls, ENTRY_ID)
         before = table.row_count([day]) if there else 0
         require()
-        answer_merging.rewrite(table, day, REJECTED_SCHEMA, urls, verdicts)
+        answer_parts.rewrite(table, day, REJECTED_SCHEMA, urls, verdicts)
         require()
         self._parts.delete(parts)
-        return int((verdicts == Verdict.KEEP).sum()) - before
+        return int((verdicts == RowVerdict.KEEP).sum()) - before

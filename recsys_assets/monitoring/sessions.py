@@ -11,10 +11,10 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
+from recsys_assets.events.purchases import purchased_items
 from recsys_assets.features.attributes import user_columns
 from recsys_assets.features.declarations import USER_FEATURES
-from recsys_assets.serving.history import purchased_items
-from recsys_assets.serving.offline import Sessions
+from recsys_assets.releases.offline import Sessions
 from recsys_assets.storage import Store
 
 KEYS = ("session_id", "user_id", "timestamp", "device")

@@ -1,6 +1,17 @@
-"""When a difference is an alert: thresholds by group of signals, and the samples they need."""
+"""When a difference is an alert: thresholds by group of signals, and the samples they need.
+
+And what a report says of a day: `drift_report` and `business_metrics` write it, sensors read it.
+"""
 
 from dataclasses import dataclass, field
+
+OK = "ok"
+DRIFTED = "drifted"
+FALLEN = "fallen"
+# There was too little to measure: the day says nothing, neither way.
+TOO_FEW = "too_few_samples"
+# Days that crossed a threshold.
+ALARMING = (DRIFTED, FALLEN)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from recsys_assets.events.catalogue_history import last_seen
+from recsys_assets.events.ingest import last_seen
 from recsys_assets.features.declarations import ITEM_FEATURES
 from recsys_assets.features.request_time import DAY_SECONDS, local_seconds
 from recsys_assets.monitoring.sessions import KEYS, sessions_of, values

@@ -14,16 +14,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from recsys_assets.retrieval import index, index_kinds
-from recsys_assets.retrieval.catalogue_snapshot import CatalogueSnapshot
-from recsys_assets.retrieval.index_tuning import parameters_for
-from recsys_assets.retrieval.item_tower import read_embeddings, write_embeddings
-from recsys_assets.retrieval.tastes import Tastes, counted
-from recsys_assets.retrieval.training_data import interactions
-from recsys_assets.serving.offline import OfflineRelease
-from recsys_assets.serving.rank_stage import RankStage, most_popular
-from recsys_assets.serving.release import Releases
-from recsys_assets.serving.rendering import Parts, ServingConfig
+from recsys_assets.models.index import index, index_kinds
+from recsys_assets.models.index.index_tuning import parameters_for
+from recsys_assets.models.purchase_counts import PurchaseCounts, counted
+from recsys_assets.models.towers import read_embeddings, write_embeddings
+from recsys_assets.models.training_data import CatalogueSnapshot, interactions
+from recsys_assets.pipeline.rank import RankStage, most_popular
+from recsys_assets.releases.offline import OfflineRelease
+from recsys_assets.releases.release import Releases
+from recsys_assets.releases.rendering import ReleaseParts, ServingConfig
 from recsys_assets.storage import Store
 
 WEIGHTS = ("two_tower", "dlrm")  # the parts of a release that are trained
@@ -50,7 +49,7 @@ class DaySnapshot(CatalogueSnapshot):
         known = CatalogueSnapshot.at(store, day)
         return cls(day, known.history, known.columns, known.text, interactions(store, day))
 
-    def tastes_of(self, model: Path) -> Tastes:
+    def tastes_of(self, model: Path) -> PurchaseCounts:
         """Counts the purchases, for the vocabularies of the model in a folder."""
         return counted(model, self.events, self.history)
 
@@ -65,8 +64,8 @@ def offline_release(
         data: that they are laid over.
         config: how candidates are found and arranged.
     """
-    from recsys_assets.ranking.ranker import Ranker
-    from recsys_assets.retrieval.query_tower import QueryTower
+    from recsys_assets.models.ranker import Ranker
+    from recsys_assets.models.towers import QueryTower
 
     ids, two_tower = data.history.item_ids, weights["two_tower"]
     ranker = Ranker(
@@ -110,11 +109,11 @@ def exact_index(embeddings: np.ndarray, item_ids: np.ndarray) -> index.ItemIndex
 
 def serving_parts(
     store: Store,
-    weights: Parts,
+    weights: ReleaseParts,
     known: CatalogueSnapshot,
     index_kind: str,
     names: Mapping[str, str],
-) -> tuple[Parts, float]:
+) -> tuple[ReleaseParts, float]:
     """Publishes embeddings and index of what is known, made by given weights.
 
     Args:
@@ -141,4 +140,4 @@ def serving_parts(
         index.write_index(indexed.path, built, ids.tolist(), description)
     versions = {"item_embeddings": embedded.version, "item_index": indexed.version}
     made = {part: (names[part], version) for part, version in versions.items()}
-    return Parts.of(store, weights.named() | made, catalogue=known), recall
+    return ReleaseParts.of(store, weights.named() | made, catalogue=known), recall

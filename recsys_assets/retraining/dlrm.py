@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_assets.features.encoding import Encoding, ModelEncoding
-from recsys_assets.ranking.hyperparameters import DlrmParameters
-from recsys_assets.ranking.train import add_retrieval
-from recsys_assets.ranking.trainer import RANKER, Trainer
-from recsys_assets.retraining.base import Base, grown
-from recsys_assets.retraining.hyperparameters import DlrmTuning
-from recsys_assets.retraining.spans import Span, draw_span, recent_from
-from recsys_assets.retrieval.examples import example_weights
-from recsys_assets.retrieval.reporting import Channel, EpochReport, write_metrics
-from recsys_assets.retrieval.training_data import TrainingData, load_training_data
-from recsys_assets.retrieval.training_process import be_repeatable, publish
+from recsys_assets.models.dlrm import RANKER, DlrmTrainer
+from recsys_assets.models.dlrm_training import add_retrieval
+from recsys_assets.models.examples import example_weights
+from recsys_assets.models.hyperparameters import DlrmParameters, DlrmTuning
+from recsys_assets.models.training import (
+    Channel,
+    EpochReport,
+    be_repeatable,
+    publish,
+    write_metrics,
+)
+from recsys_assets.models.training_data import TrainingData, load_training_data
+from recsys_assets.retraining.base import Base, ReplaySample, draw_span, grown, recent_from
 from recsys_assets.storage import Store
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ def tune(
     """
     be_repeatable(tuning.seed)
     span = _span(data, base, tuning)
-    trainer = Trainer(
+    trainer = DlrmTrainer(
         data, _with_new_ids(data, base.encoding), _parameters(base, tuning, span), span.examples
     )
     trainer.start_from(grown(base.weights, trainer.build()))
@@ -65,7 +68,7 @@ def tune(
     return write_metrics(folder, report, trainer.model.get_weights(), figures)
 
 
-def _span(data: TrainingData, base: Base, tuning: DlrmTuning) -> Span:
+def _span(data: TrainingData, base: Base, tuning: DlrmTuning) -> ReplaySample:
     built = DlrmParameters(**base.parameters)
     weights = example_weights(data.examples, built.half_life_days, built.household_power)
     since = recent_from(base.trained_through, data.through, tuning.recent_days)
@@ -73,7 +76,7 @@ def _span(data: TrainingData, base: Base, tuning: DlrmTuning) -> Span:
     return draw_span(data.examples, weights, since, tuning, random)
 
 
-def _parameters(base: Base, tuning: DlrmTuning, span: Span) -> DlrmParameters:
+def _parameters(base: Base, tuning: DlrmTuning, span: ReplaySample) -> DlrmParameters:
     """The base's, with a learning rate that falls to 0 over the passes of the fine-tune."""
     return replace(
         DlrmParameters(**base.parameters),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from recsys_assets.monitoring.states import ALARMING, TOO_FEW
+from recsys_assets.monitoring.thresholds import ALARMING, TOO_FEW
 
 # What a cursor keeps; cool-downs and windows of days are far shorter.
 _DAYS_KEPT = 30
@@ -139,7 +139,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class JudgedCandidate:
     """A release candidate that the gate has ruled on."""
 
     event: int

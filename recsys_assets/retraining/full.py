@@ -7,12 +7,11 @@ initial trainings do the same; this one is of a day, and leaves their artifacts 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recsys_assets.ranking import train as ranking
-from recsys_assets.ranking.hyperparameters import DlrmParameters
-from recsys_assets.retrieval import train as retrieval
-from recsys_assets.retrieval.hyperparameters import TwoTowerParameters
-from recsys_assets.retrieval.training_data import load_training_data
-from recsys_assets.retrieval.training_process import publish
+from recsys_assets.models import dlrm_training as ranking
+from recsys_assets.models import two_tower_training as retrieval
+from recsys_assets.models.hyperparameters import DlrmParameters, TwoTowerParameters
+from recsys_assets.models.training import publish
+from recsys_assets.models.training_data import load_training_data
 from recsys_assets.storage import Store
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from recsys_assets.retrieval.hyperparameters import parameter
+from recsys_assets.models.hyperparameters import parameter
 
 if TYPE_CHECKING:
-    from recsys_assets.evaluation.metrics import Estimate
+    from recsys_assets.metrics import Estimate
+    from recsys_assets.releases.release import Releases
     from recsys_assets.retraining.comparison import Comparison
-    from recsys_assets.serving.release import Releases
 
 # Weights alone on the newest and on older days, and data alone on the newest.
 NEWEST, OLDER, DATA = "newest", "older", "data"
@@ -61,7 +61,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Spans:
+class EvaluationWindow:
     """The days of a partition: what is learned from, and what is judged on (YYYY-MM-DD)."""
 
     through: str
@@ -69,8 +69,8 @@ class Spans:
     older: tuple[str, ...]
 
 
-def spans(day: str, rules: GateRules, attribution_hours: int) -> Spans:
-    """The spans of a partition, as known at the end of `day`.
+def evaluation_window(day: str, rules: GateRules, attribution_hours: int) -> EvaluationWindow:
+    """The windows of a partition, as known at the end of `day`.
 
     The newest labelled days are those whose attribution windows have closed; training ends the
     day before the first of them.
@@ -79,7 +79,7 @@ def spans(day: str, rules: GateRules, attribution_hours: int) -> Spans:
     newest = _days_to(last, rules.judged_days)
     through = day_before(newest[0])
     last_older = date.fromisoformat(through) - timedelta(days=rules.older_age_days)
-    return Spans(through, newest, _days_to(last_older, rules.older_days))
+    return EvaluationWindow(through, newest, _days_to(last_older, rules.older_days))
 
 
 def day_before(day: str) -> str:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from recsys_assets.releases.offline import OfflineRelease
+from recsys_assets.releases.release import Releases
+from recsys_assets.releases.rendering import ServingConfig
 from recsys_assets.retraining.candidate import (
     WEIGHTS,
     DaySnapshot,
@@ -18,29 +21,28 @@ from recsys_assets.retraining.candidate import (
 from recsys_assets.retraining.comparison import (
     Answerer,
     Comparison,
+    LabelledDay,
     compare,
+    labelled_days,
     popular_slates,
+    sample,
 )
 from recsys_assets.retraining.gate import (
     DATA,
     NEWEST,
     OLDER,
+    EvaluationWindow,
     GateRules,
-    Spans,
     day_before,
     unknown_to,
 )
-from recsys_assets.retraining.labelled import LabelledDay, labelled_days, sample
-from recsys_assets.serving.offline import OfflineRelease
-from recsys_assets.serving.release import Releases
-from recsys_assets.serving.rendering import ServingConfig
 
 
 def judge_models(
     releases: Releases,
     base: int,
     models: Mapping[str, Path],
-    of: Spans,
+    of: EvaluationWindow,
     rules: GateRules,
     attribution_hours: int,
 ) -> list[Comparison]:
@@ -85,7 +87,7 @@ def judge_models(
 
 
 def judge_data(
-    releases: Releases, base: int, of: Spans, attribution_hours: int
+    releases: Releases, base: int, of: EvaluationWindow, attribution_hours: int
 ) -> Comparison | None:
     """What fresh data alone were worth to the live release on the newest days.
 

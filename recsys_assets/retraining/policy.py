@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from recsys_assets.retraining.evidence import Candidate, Evidence, Report, Training
+from recsys_assets.retraining.evidence import Evidence, JudgedCandidate, Report, Training
 
 FINE_TUNE = "fine_tune"
 FULL_RETRAIN = "full_retrain"
 
 
 @dataclass(frozen=True)
-class Policy:
+class TriggerPolicy:
     """How much evidence it takes to act, and how long to wait after acting.
 
     A fine-tune starts when `drifted_days` of `window_days` consecutive days alarm, but not
@@ -44,7 +44,7 @@ class Decision:
 
 
 def fine_tune(
-    policy: Policy, evidence: Evidence, trainings: Sequence[Training], sensor: str
+    policy: TriggerPolicy, evidence: Evidence, trainings: Sequence[Training], sensor: str
 ) -> Decision:
     """Whether to fine-tune, on the newest day for which the evidence is enough.
 
@@ -80,10 +80,10 @@ def fine_tune(
 
 
 def full_retrain(
-    policy: Policy,
+    policy: TriggerPolicy,
     evidence: Evidence,
     trainings: Sequence[Training],
-    candidates: Sequence[Candidate],
+    candidates: Sequence[JudgedCandidate],
 ) -> Decision:
     """Whether to train everything anew, through the newest day reported.
 
@@ -116,7 +116,7 @@ def full_retrain(
     )
 
 
-def rollback(policy: Policy, evidence: Evidence, rolled_back: Sequence[int]) -> Decision:
+def rollback(policy: TriggerPolicy, evidence: Evidence, rolled_back: Sequence[int]) -> Decision:
     """Whether the newest release makes business worse and has to go.
 
     Only its first `window_days` count: there a fall follows the promotion, later it is drift,
@@ -145,12 +145,12 @@ def rollback(policy: Policy, evidence: Evidence, rolled_back: Sequence[int]) -> 
     return Decision(why, report, report.cause, _event(first_days))
 
 
-def is_new_release(policy: Policy, evidence: Evidence) -> bool:
+def is_new_release(policy: TriggerPolicy, evidence: Evidence) -> bool:
     """Whether the newest report falls into its release's first days, which `rollback` judges."""
     return evidence.newest_telling in _first_days(policy, evidence)
 
 
-def _first_days(policy: Policy, evidence: Evidence) -> list[Report]:
+def _first_days(policy: TriggerPolicy, evidence: Evidence) -> list[Report]:
     """Reports of the live release's first days; none if it was live before another one was."""
     telling = [report for report in evidence.reports if report.telling]
     others = [report.day for report in telling if not _about_the_live_release(evidence, report)]
@@ -160,13 +160,13 @@ def _first_days(policy: Policy, evidence: Evidence) -> list[Report]:
     return [report for report in days if report.day < _later(days[0].day, policy.window_days)]
 
 
-def _before(policy: Policy, evidence: Evidence, first: Report) -> list[Report]:
+def _before(policy: TriggerPolicy, evidence: Evidence, first: Report) -> list[Report]:
     """The last reports before a release's first day, as many as a window has days."""
     earlier = [report for report in evidence.reports if report.telling and report.day < first.day]
     return earlier[-policy.window_days :]
 
 
-def _window(policy: Policy, evidence: Evidence, last: Report) -> list[Report]:
+def _window(policy: TriggerPolicy, evidence: Evidence, last: Report) -> list[Report]:
     """Reports about the live release of the days that end with `last`'s; none if that was calm."""
     first = _later(last.day, 1 - policy.window_days)
     return [
@@ -183,7 +183,7 @@ def _about_the_live_release(evidence: Evidence, report: Report) -> bool:
     return newest is not None and report.live_release == newest.live_release
 
 
-def _enough(policy: Policy, reports: Sequence[Report]) -> bool:
+def _enough(policy: TriggerPolicy, reports: Sequence[Report]) -> bool:
     return sum(report.alarming for report in reports) >= policy.drifted_days
 
 
@@ -196,7 +196,7 @@ def _event(reports: Sequence[Report]) -> int:
 
 
 def _cooling_down(
-    policy: Policy, window: Sequence[Report], trainings: Sequence[Training], sensor: str
+    policy: TriggerPolicy, window: Sequence[Report], trainings: Sequence[Training], sensor: str
 ) -> str | None:
     """The day of the training whose cool-down holds the window's last day up, if one does."""
     day = window[-1].day
@@ -213,7 +213,7 @@ def _cooling_down(
     )
 
 
-def _rejected_in_a_row(candidates: Sequence[Candidate]) -> int:
+def _rejected_in_a_row(candidates: Sequence[JudgedCandidate]) -> int:
     """Fine-tunes that were rejected since one passed, or since everything was trained anew."""
     count = 0
     for candidate in reversed(candidates):
@@ -228,7 +228,7 @@ def _days_of(reports: Sequence[Report]) -> str:
     return f"{len(days)} alarming days ({', '.join(days)})"
 
 
-def _not_enough(policy: Policy, newest: Report, window: Sequence[Report]) -> str:
+def _not_enough(policy: TriggerPolicy, newest: Report, window: Sequence[Report]) -> str:
     alarming = sum(report.alarming for report in window)
     return (
         f"{newest.day}: {newest.state}; nothing new to act on "

@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from recsys_assets.models.training_data import CatalogueSnapshot
+from recsys_assets.releases.release import Releases
+from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
 from recsys_assets.retraining.candidate import WEIGHTS, serving_parts
 from recsys_assets.retraining.comparison import Comparison, as_markdown
-from recsys_assets.retraining.gate import Verdict, judge_refresh, spans
+from recsys_assets.retraining.gate import Verdict, evaluation_window, judge_refresh
 from recsys_assets.retraining.judging import judge_data
-from recsys_assets.retraining.making import Workshop, ask, live_release, settle
-from recsys_assets.retrieval.catalogue_snapshot import CatalogueSnapshot
-from recsys_assets.serving.release import Releases
-from recsys_assets.serving.rendering import Origin, Parts, ServingConfig, render
-from recsys_assets.serving.repository import item_ids
+from recsys_assets.retraining.release_candidate import CandidateMaker, ask, live_release, settle
+from recsys_assets.triton.repository import item_ids
 
 _NAMES = {part: f"refreshed_{part}" for part in ("item_embeddings", "item_index")}
 
@@ -70,7 +70,7 @@ class Refreshed:
         }
 
 
-def make_refresh(workshop: Workshop, day: str, log: Callable[[str], object]) -> Refreshed:
+def make_refresh(workshop: CandidateMaker, day: str, log: Callable[[str], object]) -> Refreshed:
     """Makes the refresh of a day; approves it, or rejects it with its reasons.
 
     Args:
@@ -87,10 +87,10 @@ def make_refresh(workshop: Workshop, day: str, log: Callable[[str], object]) -> 
     base = live_release(releases)
     brought_by = releases.weights_of(base)
     before = set(item_ids(releases.fetch(base), base))
-    of = spans(day, rules, workshop.attribution_hours)
+    of = evaluation_window(day, rules, workshop.attribution_hours)
     gain = judge_data(releases, base, of, workshop.attribution_hours)
     known = CatalogueSnapshot.at(store, day)
-    weights = Parts.of(store, releases.made_of(base, WEIGHTS))
+    weights = ReleaseParts.of(store, releases.made_of(base, WEIGHTS))
     parts, recall = serving_parts(store, weights, known, workshop.index_kind, _NAMES)
     origin = Origin(
         releases.manifest(base)["trained_through"],

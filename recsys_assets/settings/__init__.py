@@ -26,7 +26,7 @@ _RECORDED: dict[str, tuple[date, date, date]] = {
 }
 SOURCES = (*_RECORDED, "parquet")
 INDEX_KINDS = ("flat", "hnsw", "hnswsq8", "ivfflat", "ivfsq8", "ivfpq", "auto")
-SEEN_WHEN_DOWN = ("show", "refuse")  # `serving.seen_settings.WhenDown`
+SEEN_WHEN_DOWN = ("show", "refuse")  # `pipeline.seen_settings.WhenDown`
 # `storage.online_store` opens them; one with +cluster names any node of a cluster.
 ONLINE_STORE_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster")
 OFFLINE_STORES = ("duckdb", "spark", "athena")
@@ -51,7 +51,7 @@ class Settings(Days):
     `rejections_before_retrain` in a row. Alerts are also posted to `alert_url`, if there is one.
 
     A batch of requests may take `batch_budget_ms`; what would take longer gets less (see
-    `serving/shedding.py`).
+    `pipeline/shedding.py`).
 
     A user's filter of seen items is forgotten `seen_expire_days` after the last purchase, never
     if it is None. Items shown are not shown again for `shown_hours`, 0 being off. While the

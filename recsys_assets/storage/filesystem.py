@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from recsys_assets.storage import local, s3, s3_objects, s3_upload
-from recsys_assets.storage.s3_file import ObjectFile
+from recsys_assets.storage.s3_objects import ObjectFile
 
 
 def local_path(url: str) -> Path | None:

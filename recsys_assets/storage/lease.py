@@ -13,7 +13,7 @@ import redis
 from redis.exceptions import LockNotOwnedError
 from redis.lock import Lock
 
-from recsys_assets.waiting import WaitedTooLong
+from recsys_assets.runtime.waiting import WaitedTooLong
 
 
 class LeaseLost(RuntimeError):

@@ -62,7 +62,7 @@ class ReplacedMeanwhile(StorageUnavailable):
 
 
 @dataclass(frozen=True)
-class Limits:
+class S3Limits:
     """How long the store is waited for.
 
     Attributes:
@@ -76,15 +76,15 @@ class Limits:
     read_seconds: float = 30.0
 
 
-_limits = Limits()
+_limits = S3Limits()
 
 
-def limits() -> Limits:
+def limits() -> S3Limits:
     """What holds for all clients."""
     return _limits
 
 
-def use_limits(new: Limits) -> None:
+def use_limits(new: S3Limits) -> None:
     """Replaces the limits for clients from now on."""
     global _limits
     _limits = new
@@ -148,7 +148,7 @@ def _meaning(url: str, error: Any) -> OSError:
 
 
 @lru_cache(maxsize=8)
-def _client(environment: tuple[str | None, ...], of: Limits) -> Any:
+def _client(environment: tuple[str | None, ...], of: S3Limits) -> Any:
     import boto3
     from botocore.config import Config
 
@@ -163,7 +163,7 @@ def _client(environment: tuple[str | None, ...], of: Limits) -> Any:
 
 
 @lru_cache(maxsize=8)
-def _columnar(environment: tuple[str | None, ...], of: Limits) -> fs.S3FileSystem:
+def _columnar(environment: tuple[str | None, ...], of: S3Limits) -> fs.S3FileSystem:
     endpoint = urlsplit(environment[0] or "")
     where = {"scheme": endpoint.scheme, "endpoint_override": endpoint.netloc}
     return fs.S3FileSystem(

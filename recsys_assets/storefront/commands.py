@@ -102,11 +102,11 @@ def serve_recommend(
 
     Callers bring RECSYS_API_TOKEN, where it is set.
     """
-    from recsys_assets.storefront.recommend_service import Limits, recommend_service
+    from recsys_assets.storefront.recommend_service import QueryLimits, recommend_service
     from recsys_assets.storefront.web import Bind, serve
 
     tokens = _tokens(settings, bind["host"], no_auth)
-    limits = Limits(concurrency, deadline_ms, cache_seconds)
+    limits = QueryLimits(concurrency, deadline_ms, cache_seconds)
     serve(*recommend_service(settings.triton_grpc, limits, tokens), Bind(**bind))
 
 
@@ -119,15 +119,15 @@ def serve_events(settings: "Settings", no_auth: bool, **bind: Any) -> None:
 
     Callers bring RECSYS_API_TOKEN, where it is set.
     """
-    from recsys_assets.serving.seen_settings import FilterSettings
-    from recsys_assets.storefront.event_intake import Limits, connect
+    from recsys_assets.pipeline.seen_settings import FilterSettings
+    from recsys_assets.storefront.event_intake import IntakeLimits, connect
     from recsys_assets.storefront.event_service import event_service
     from recsys_assets.storefront.web import Bind, serve
 
     tokens = _tokens(settings, bind["host"], no_auth)
     filters = FilterSettings(expire_days=settings.seen_expire_days)
     store = connect(settings.online_store_url)
-    serve(*event_service(store, Limits(), filters, tokens), Bind(**bind))
+    serve(*event_service(store, IntakeLimits(), filters, tokens), Bind(**bind))
 
 
 @click.command("land-events")

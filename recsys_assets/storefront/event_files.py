@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from recsys_assets.events.contract import INTERACTIONS, QUARANTINED_ROWS
 from recsys_assets.storage import write_atomically
 from recsys_assets.storefront.event_rows import EVENT_ID, Event, UnusableEvent, as_table
-from recsys_assets.storefront.event_stream import Batch, Entry, Landed
+from recsys_assets.storefront.event_stream import Batch, EventEntry, Landed
 
 QUARANTINE = "quarantined_events"
 _SHARED_ID = "shared_event_id: another event had this id before; give each event its own"
@@ -32,12 +32,12 @@ class Contents:
     """
 
     by_day: dict[date, list[Event]] = field(default_factory=dict)
-    quarantined: list[tuple[Entry, str]] = field(default_factory=list)
+    quarantined: list[tuple[EventEntry, str]] = field(default_factory=list)
     repeated: int = 0
     named: dict[str, Landed] = field(default_factory=dict)
 
 
-def read(entries: Sequence[Entry], landed_before: Mapping[str, Landed]) -> Contents:
+def read(entries: Sequence[EventEntry], landed_before: Mapping[str, Landed]) -> Contents:
     """Sorts the entries of a batch.
 
     Args:
@@ -82,7 +82,7 @@ def write(url: str, batch: Batch, contents: Contents) -> None:
         _write_object(f"{url}/{QUARANTINE}", batch.day, batch.name, table)
 
 
-def _event(entry: Entry) -> tuple[Event, date]:
+def _event(entry: EventEntry) -> tuple[Event, date]:
     row = entry.row
     try:
         given = loads(row)

@@ -11,9 +11,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from recsys_assets.serving.circuit import Circuit, StoreUnavailable
-from recsys_assets.serving.seen_events import record_events
-from recsys_assets.serving.seen_settings import DEFAULT_FILTERS, FilterSettings
+from recsys_assets.pipeline.circuit import Circuit, StoreUnavailable
+from recsys_assets.pipeline.seen_items import record_events
+from recsys_assets.pipeline.seen_settings import DEFAULT_FILTERS, FilterSettings
 from recsys_assets.storage.online_store import STORE_ERRORS, open_store
 from recsys_assets.storefront.event_rows import Event, UnusableEvent, broken_rules, shared_ids
 from recsys_assets.storefront.event_stream import EventStream
@@ -41,7 +41,7 @@ class NotKept(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Limits:
+class IntakeLimits:
     """What one service takes on.
 
     Attributes:
@@ -61,11 +61,11 @@ class Limits:
     most_unlanded: int = 2_000_000
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = IntakeLimits()
 
 
 @dataclass(frozen=True)
-class Verdict:
+class EventVerdict:
     """What becomes of one event: refused if there is a `reason`; `event` is None if unreadable."""
 
     event: Event | None
@@ -84,7 +84,7 @@ class Verdict:
         return told | {name: value for name, value in why.items() if value}
 
 
-def judge(given: Sequence[object], now: datetime) -> list[Verdict]:
+def judge(given: Sequence[object], now: datetime) -> list[EventVerdict]:
     """What becomes of JSON values by the contract, in their order.
 
     Different events that share an id are all refused: only one of them would count.
@@ -94,10 +94,10 @@ def judge(given: Sequence[object], now: datetime) -> list[Verdict]:
     shared = shared_ids(list(events.values()))
     for place, event in events.items():
         if event.event_id in shared:
-            verdicts[place] = Verdict(event, *_SHARED_ID)
+            verdicts[place] = EventVerdict(event, *_SHARED_ID)
     places = list(events)
     for number, reason in broken_rules(list(events.values()), now).items():
-        verdicts[places[number]] = Verdict(events[places[number]], reason)
+        verdicts[places[number]] = EventVerdict(events[places[number]], reason)
     return verdicts
 
 
@@ -111,13 +111,13 @@ class EventIntake:
     """
 
     def __init__(
-        self, store: redis.Redis, limits: Limits, filters: FilterSettings = DEFAULT_FILTERS
+        self, store: redis.Redis, limits: IntakeLimits, filters: FilterSettings = DEFAULT_FILTERS
     ) -> None:
         self.stream = EventStream(store)
         self._store, self._limits, self._filters = store, limits, filters
         self._circuit = Circuit()
 
-    def take(self, body: bytes) -> list[Verdict]:
+    def take(self, body: bytes) -> list[EventVerdict]:
         """What has become of each event of a body.
 
         Raises:
@@ -179,8 +179,8 @@ def connect(url: str) -> redis.Redis:
     )
 
 
-def _read(given: object) -> Verdict:
+def _read(given: object) -> EventVerdict:
     try:
-        return Verdict(Event.of(given))
+        return EventVerdict(Event.of(given))
     except UnusableEvent as error:
-        return Verdict(None, error.reason, str(error))
+        return EventVerdict(None, error.reason, str(error))

@@ -31,16 +31,16 @@ import redis
 from fastapi import FastAPI, HTTPException, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from recsys_assets.serving.seen_settings import DEFAULT_FILTERS, FilterSettings
+from recsys_assets.pipeline.seen_settings import DEFAULT_FILTERS, FilterSettings
 from recsys_assets.storage.online_store import STORE_ERRORS
 from recsys_assets.storefront.access import Tokens
 from recsys_assets.storefront.event_intake import (
     DEFAULT_LIMITS,
     EventIntake,
-    Limits,
+    EventVerdict,
+    IntakeLimits,
     NotKept,
     UnusableBody,
-    Verdict,
     judge,
 )
 from recsys_assets.storefront.event_stream import EventStream
@@ -62,7 +62,7 @@ class EventMetrics:
         )
         unlanded_gauge(registry, stream)
 
-    def count(self, verdicts: Sequence[Verdict]) -> None:
+    def count(self, verdicts: Sequence[EventVerdict]) -> None:
         """Counts what has been answered; an event with two reasons counts for both."""
         events = [one.accepted for one in verdicts]
         for event, count in Counter(one.row["event"] for one in events if one).items():
@@ -88,7 +88,7 @@ def unlanded_gauge(registry: prometheus_client.CollectorRegistry, stream: EventS
 
 def event_service(
     store: redis.Redis,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: IntakeLimits = DEFAULT_LIMITS,
     filters: FilterSettings = DEFAULT_FILTERS,
     tokens: Tokens | None = None,
 ) -> tuple[Service, FastAPI]:
@@ -148,7 +148,7 @@ async def _read_body(request: Request, most: int) -> bytes:
     return bytes(body)
 
 
-def _answer(verdicts: Sequence[Verdict]) -> Response:
+def _answer(verdicts: Sequence[EventVerdict]) -> Response:
     accepted = sum(one.accepted is not None for one in verdicts)
     refused = len(verdicts) - accepted
     events = [one.as_answer() for one in verdicts]

@@ -61,7 +61,7 @@ return 1
 
 
 @dataclass(frozen=True)
-class Entry:
+class EventEntry:
     """One event as it lies in the stream; nothing is known of it but that somebody wrote it."""
 
     place: str
@@ -99,7 +99,7 @@ class Landed:
 class Batch:
     """The oldest entries, up to a cut that stays until they are settled."""
 
-    entries: list[Entry]
+    entries: list[EventEntry]
     cut: str
 
     @property
@@ -214,14 +214,14 @@ class EventStream:
     def _cut(self) -> str:
         return (self._client.get(_CUT) or b"").decode()
 
-    def _read(self, first: str, last: str, most: int | None = None) -> Iterator[Entry]:
+    def _read(self, first: str, last: str, most: int | None = None) -> Iterator[EventEntry]:
         """Entries of a range, in pages."""
         left = most
         while left is None or left > 0:
             count = _PAGE if left is None else min(_PAGE, left)
             page = self._client.xrange(STREAM, first, last, count=count)
             for place, fields in page:
-                yield Entry(place.decode(), fields or {})
+                yield EventEntry(place.decode(), fields or {})
             if len(page) < count:
                 return
             first = f"({page[-1][0].decode()}"

@@ -1,5 +1,11 @@
 """GET /v1/recommendations: a thin gateway between storefronts, which speak HTTP, and Triton.
 
+The served model `recommend` is asked without blocking, on one channel for all requests. An address
+that resolves to several pods (a headless service) is used in turn, request by request: gRPC keeps a
+connection to each and leaves out those that fail. A ClusterIP service would pin the channel to one
+pod. gRPC looks the address up again when a connection ends, so Triton is to end them now and then
+(`--grpc-max-connection-age=30000`), else added pods wait for their first request.
+
 It checks the request, keeps its deadline, says in HTTP what Triton says in gRPC, and adds nothing
 else: models, features, filters and the log of answers are behind it. It holds no state, so that any
 number of them can run.
@@ -28,14 +34,37 @@ import numpy as np
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from tritonclient.grpc import aio
 from tritonclient.utils import InferenceServerException
 
-from recsys_assets.serving.client import Recommendation, RequestClass, retry_after
-from recsys_assets.serving.requests import InvalidRequest
+from recsys_assets.pipeline.request_log import new_request_id
+from recsys_assets.pipeline.requests import InvalidRequest, Requests
 from recsys_assets.storefront.access import Tokens
-from recsys_assets.storefront.triton import UNAVAILABLE, Triton, request_tensors
 from recsys_assets.storefront.web import Gate, HttpMetrics, Service, unavailable
+from recsys_assets.triton.client import (
+    CACHED,
+    MODEL,
+    Recommendation,
+    RequestClass,
+    inputs_of,
+    read_answer,
+    retry_after,
+    tensors_of,
+)
 
+UNAVAILABLE = "StatusCode.UNAVAILABLE"
+_CHANNEL = [
+    ("grpc.lb_policy_name", "round_robin"),
+    # A node that vanishes without a word is noticed; Triton ends channels that ping while idle.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Triton is a neighbour, even where a proxy is set for what is not.
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.dns_min_time_between_resolutions_ms", 5_000),
+]
 PATH = "/v1/recommendations"
 LONGEST_MS = 10_000
 _LOG = logging.getLogger(__name__)
@@ -43,6 +72,69 @@ _RETRY_SECONDS = 1.0
 _PROBE_EVERY_SECONDS, _PROOF_SECONDS = 1.0, 5.0
 _TOO_LATE = ("StatusCode.DEADLINE_EXCEEDED", "StatusCode.CANCELLED")
 _INVALID = "StatusCode.INVALID_ARGUMENT"
+
+
+class TritonGateway:
+    """Asks the servers at an address; make it where an event loop runs, and close it.
+
+    Args:
+        target: in gRPC's form, such as dns:///triton:8001.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._client = aio.InferenceServerClient(target, channel_args=_CHANNEL)
+
+    async def recommend(
+        self,
+        tensors: dict[str, np.ndarray],
+        request_class: RequestClass,
+        seconds: float,
+        cached: bool = False,
+        probe: bool = False,
+    ) -> Recommendation:
+        """Items for one user.
+
+        A server that went away is not the caller's concern: another one is asked, once, under the
+        same request id. One that refuses for load is not asked again.
+
+        Args:
+            tensors: of `request_tensors`.
+            request_class: how urgent.
+            seconds: after which there is no answer.
+            cached: a server may answer from memory what it was asked before, to the second.
+            probe: no traffic, so not logged.
+
+        Raises:
+            InferenceServerException: no answer; `status()` says why.
+        """
+        inputs = inputs_of(aio, tensors)
+        request_id, deadline = new_request_id(probe), time.monotonic() + seconds
+        arguments = {"request_id": request_id, **request_class.as_arguments(time.time())}
+        model = CACHED if cached else MODEL
+        try:
+            answer = await self._client.infer(model, inputs, client_timeout=seconds, **arguments)
+        except InferenceServerException as error:
+            left = deadline - time.monotonic()
+            if error.status() != UNAVAILABLE or retry_after(error) is not None or left <= 0:
+                raise
+            answer = await self._client.infer(model, inputs, client_timeout=left, **arguments)
+        return read_answer(answer, request_id)
+
+    async def close(self) -> None:
+        """Closes the channel."""
+        await self._client.close()
+
+
+def request_tensors(user_id: str, device: str, timestamp: int, k: int) -> dict[str, np.ndarray]:
+    """The tensors of a request, [1, 1] each.
+
+    Raises:
+        InvalidRequest: a value is out of range; names it, as the served model would.
+    """
+    given = {"user_id": user_id.encode(), "device": device.encode(), "timestamp": timestamp, "k": k}
+    # As objects, since a number may be larger than its tensor holds.
+    Requests.of({name: np.array([[value]], dtype=np.object_) for name, value in given.items()})
+    return tensors_of(user_id, device, timestamp, k)
 
 
 class Priority(StrEnum):
@@ -56,7 +148,7 @@ _AS_NUMBER = {Priority.PAGE: 1, Priority.MAIL: 2}
 
 
 @dataclass(frozen=True)
-class Limits:
+class QueryLimits:
     """What one service takes on.
 
     Attributes:
@@ -71,10 +163,10 @@ class Limits:
     cache_seconds: int = 0
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = QueryLimits()
 
 
-class Asked(BaseModel):
+class Query(BaseModel):
     """The query of a request; what is not here is refused, so that no misspelt input is lost.
 
     `at` is ISO 8601 (UTC without a zone) or epoch seconds, and now if left out.
@@ -103,7 +195,7 @@ class Asked(BaseModel):
     )
 
     @classmethod
-    def of(cls, request: Request) -> "Asked":
+    def of(cls, request: Request) -> "Query":
         """Reads it at once: one parameter at a time is most of what FastAPI would cost.
 
         Raises:
@@ -118,10 +210,10 @@ class Asked(BaseModel):
 class Gateway:
     """Asks Triton for requests, and now and then for itself, to know whether it answers."""
 
-    def __init__(self, address: str, limits: Limits) -> None:
+    def __init__(self, address: str, limits: QueryLimits) -> None:
         self._address, self._limits = address, limits
         self._gate = Gate(limits.concurrency)
-        self._triton: Triton | None = None
+        self._triton: TritonGateway | None = None
         self._probing: asyncio.Task[None] | None = None
         self._answered_at = float("-inf")
         self._last_error = "Triton has not been asked yet"
@@ -129,7 +221,7 @@ class Gateway:
     @asynccontextmanager
     async def running(self, _: FastAPI) -> AsyncIterator[None]:
         """Holds the channel, and keeps the proof of life fresh."""
-        self._triton = Triton(f"dns:///{self._address}")
+        self._triton = TritonGateway(f"dns:///{self._address}")
         self._probing = asyncio.create_task(self._probe())
         try:
             yield
@@ -152,13 +244,13 @@ class Gateway:
 
     async def recommendations(self, request: Request) -> Response:
         """A slate; the header `X-Request-Id` finds it in the request log."""
-        asked = Asked.of(request)
+        asked = Query.of(request)
         with self._gate.entered():
             answer = await self._answer(asked)
         headers = {"X-Request-Id": answer.request_id}
         return Response(_body(answer), headers=headers, media_type="application/json")
 
-    async def _answer(self, asked: Asked) -> Recommendation:
+    async def _answer(self, asked: Query) -> Recommendation:
         allowed = asked.deadline_ms or self._limits.deadline_ms
         every = 0 if asked.user_id else self._limits.cache_seconds
         request_class = RequestClass(_AS_NUMBER[asked.priority], allowed, asked.search_budget)
@@ -200,7 +292,7 @@ class Gateway:
 
 
 def recommend_service(
-    address: str, limits: Limits = DEFAULT_LIMITS, tokens: Tokens | None = None
+    address: str, limits: QueryLimits = DEFAULT_LIMITS, tokens: Tokens | None = None
 ) -> tuple[Service, FastAPI]:
     """The service and its application.
 

@@ -104,7 +104,7 @@ class Screen:
 def _bar(console: Any) -> "Progress":
     from rich.progress import BarColumn, Progress, TextColumn
 
-    # What libraries print is sent elsewhere already: see `output.py`.
+    # What libraries print is sent elsewhere already: see `command.py`.
     bar = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recsys_assets.content.cache import encode_texts
+from recsys_assets.content.catalogue import encode_texts
 from recsys_assets.storage import Store
 from recsys_assets_tests.content.hashing_encoder import HashingEncoder
 

@@ -4,7 +4,7 @@ import pytest
 
 from recsys_assets.content.catalogue import embed_items, embedding_faults
 from recsys_assets.content.encoder import embeddings_from_arrow, embeddings_to_arrow
-from recsys_assets.content.examples import nearest, nearest_as_markdown
+from recsys_assets.defs.graph.content import nearest, nearest_as_markdown
 from recsys_assets.storage import Store
 from recsys_assets_tests.content.hashing_encoder import HashingEncoder
 

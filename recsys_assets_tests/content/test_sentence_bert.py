@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from recsys_assets.content.encoder import MissingWeights
-from recsys_assets.content.sentence_bert import MAX_TOKENS, SentenceBert, tokenizer
+from recsys_assets.content.encoder import MAX_TOKENS, MissingWeights, SentenceBert, tokenizer
 from recsys_assets.settings import load_settings
 
 PACKAGED = load_settings().packaged_data

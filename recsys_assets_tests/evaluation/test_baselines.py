@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys_assets.evaluation import baselines
-from recsys_assets.evaluation.slates import rank, slate_faults
+from recsys_assets.slates import rank, slate_faults
 from recsys_assets_tests.evaluation.tiny import matrix, random_split
 
 SEEDS = [0, 1, 2]

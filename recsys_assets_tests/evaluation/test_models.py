@@ -9,13 +9,13 @@ import pytest
 
 from recsys_assets.content.encoder import embeddings_to_arrow
 from recsys_assets.evaluation import models
-from recsys_assets.evaluation.slates import slate_faults
 from recsys_assets.evaluation.split import load_split
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
-from recsys_assets.ranking import ranker
-from recsys_assets.retrieval import index, known, query_tower
+from recsys_assets.models import ranker, towers, training_data
+from recsys_assets.models.index import index
 from recsys_assets.settings import Days
+from recsys_assets.slates import slate_faults
 from recsys_assets.storage import MissingArtifact, Store
 from recsys_assets_tests.evaluation.tiny import TODAY, events, moment, write_days
 
@@ -55,7 +55,7 @@ def publish(store, name, write):
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    monkeypatch.setattr(query_tower, "QueryTower", TowerOfOnes)
+    monkeypatch.setattr(towers, "QueryTower", TowerOfOnes)
     monkeypatch.setattr(ranker, "Ranker", PricierFirst)
     store = Store(tmp_path.as_uri())
     rows = [(user, "item-0", moment(-1)) for user in ("ann", "bob")]
@@ -131,7 +131,7 @@ def test_items_of_held_out_days_are_embedded_as_before_those_days(store, monkeyp
             np.testing.assert_array_equal(text[:, 0], np.arange(12))
             return -VECTORS
 
-    monkeypatch.setattr(known, "ItemTower", TowerOfTheDay)
+    monkeypatch.setattr(training_data, "ItemTower", TowerOfTheDay)
     split = load_split(store, LIVE)
 
     found = models.model_slates(store, split, LIVE, "flat", print)

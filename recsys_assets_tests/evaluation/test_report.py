@@ -2,10 +2,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsys_assets.evaluation import plot, report, slate_table
-from recsys_assets.evaluation.segments import DESCRIPTIONS, segments
-from recsys_assets.evaluation.slates import DEPTH, PADDING, rank
-from recsys_assets.figures import as_markdown
+from recsys_assets.defs import plots
+from recsys_assets.evaluation import report, slate_table
+from recsys_assets.evaluation.report import DESCRIPTIONS, segments
+from recsys_assets.slates import DEPTH, PADDING, rank
+from recsys_assets.terminal.figures import as_markdown
 from recsys_assets_tests.evaluation.tiny import random_split
 
 
@@ -117,7 +118,7 @@ def test_markdown_has_a_line_for_each_method(table):
 
 
 def test_the_plot_is_a_png(table):
-    png = plot.plot_evaluation(table, {"two_stage"})
+    png = plots.plot_evaluation(table, {"two_stage"})
 
     assert png.startswith(b"\x89PNG")
     assert as_markdown(png, "x").startswith("![x](data:image/png;base64,iVBOR")

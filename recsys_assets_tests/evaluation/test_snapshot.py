@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsys_assets.evaluation.snapshot import user_columns
+from recsys_assets.evaluation.split import user_columns
 from recsys_assets.storage import MissingPartition, Store
 from recsys_assets_tests.evaluation.tiny import TODAY, moment
 

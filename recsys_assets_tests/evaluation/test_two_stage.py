@@ -1,13 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from recsys_assets.evaluation.slates import rank, slate_faults
-from recsys_assets.evaluation.two_stage import (
-    Queries,
-    catalogue_rows,
-    retrieval_scorer,
-    two_stage_slates,
-)
+from recsys_assets.evaluation.models import catalogue_rows, retrieval_scorer, two_stage_slates
+from recsys_assets.pipeline.query import Queries
+from recsys_assets.pipeline.retrieve import Depth
+from recsys_assets.slates import rank, slate_faults
 from recsys_assets_tests.evaluation.tiny import random_split
 
 DIMENSIONS = 4
@@ -20,7 +19,7 @@ class ExactIndex:
         self.embeddings = embeddings
         self.missing = missing
 
-    def search(self, queries, k):
+    def search(self, queries, k, budget="normal"):
         scores = queries @ self.embeddings.T
         rows = np.argsort(-scores, axis=1)[:, :k]
         rows[:, k - self.missing :] = -1
@@ -47,10 +46,11 @@ def case():
     embeddings = rng.normal(size=(len(indexed), DIMENSIONS)).astype(np.float32)
     count = len(split.requests)
     queries = Queries(
-        rng.normal(size=(count, DIMENSIONS)).astype(np.float32),
         {"user_id": split.requests.user_id},
-        np.arange(count),
+        rng.normal(size=(count, DIMENSIONS)).astype(np.float32),
+        np.zeros(count, dtype=bool),
     )
+    split = replace(split, requests=replace(split.requests, timestamp=np.arange(count)))
     return split, indexed, embeddings, queries
 
 
@@ -66,13 +66,15 @@ def test_retrieval_scores_follow_the_catalogue(case):
         np.testing.assert_allclose(scores[:, column], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("enough", [0, 8])
+@pytest.mark.parametrize("enough", [1, 8])
 def test_the_ranker_orders_what_retrieval_found(case, enough):
     split, indexed, embeddings, queries = case
     prices = np.random.default_rng(1).permutation(len(indexed)).astype(np.float32)
     rows, ranker = catalogue_rows(indexed, split, "item_index"), CheapestFirst(prices)
 
-    slates = two_stage_slates(queries, ExactIndex(embeddings), ranker, rows, split, 12, enough)
+    slates = two_stage_slates(
+        queries, ExactIndex(embeddings), ranker, rows, split, Depth(12, enough, 12)
+    )
 
     assert not any(slate_faults(slates, split.requests.seen).values())
     seen = split.requests.seen.toarray()
@@ -86,7 +88,7 @@ def test_the_ranker_orders_what_retrieval_found(case, enough):
         expected = rows[sorted(fresh, key=lambda row: prices[row])].tolist()
         assert slates[request, : len(fresh)].tolist() == expected
         assert (slates[request, len(fresh) :] == -1).all()
-    assert (deeper > 0) == (enough > 0)
+    assert (deeper > 0) == (enough > 1)
 
 
 def test_a_household_is_scored_with_its_own_columns_at_its_own_time(case):
@@ -99,7 +101,7 @@ def test_a_household_is_scored_with_its_own_columns_at_its_own_time(case):
         ranker,
         catalogue_rows(indexed, split, "item_index"),
         split,
-        20,
+        Depth(20, 1, 20),
     )
 
     assert [(users, time) for users, time, _ in ranker.asked] == [
@@ -112,7 +114,7 @@ def test_results_that_the_index_did_not_find_are_left_out(case):
     ranker = CheapestFirst(np.zeros(len(indexed), dtype=np.float32))
     rows, nothing = catalogue_rows(indexed, split, "item_index"), ExactIndex(embeddings, missing=20)
 
-    slates = two_stage_slates(queries, nothing, ranker, rows, split, 20)
+    slates = two_stage_slates(queries, nothing, ranker, rows, split, Depth(20, 1, 20))
 
     assert ranker.asked == []
     assert (slates == -1).all()

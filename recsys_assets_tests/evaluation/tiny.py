@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from recsys_assets.evaluation.split import Requests, Split
+from recsys_assets.evaluation.split import HouseholdRequests, Split
 from recsys_assets.storage import Store
 
 TODAY = date(2025, 3, 2)
@@ -46,7 +46,7 @@ def random_split(seed: int, users: int = 30, items: int = 20, unseen: int = 2) -
     seen = np.where(history_row[:, None] >= 0, bought[history_row], False)
     relevant = (rng.random(seen.shape) < 0.3) & ~seen
     relevant[np.arange(len(seen)), np.argmin(seen, axis=1)] = True
-    requests = Requests(
+    requests = HouseholdRequests(
         user_id=np.array([f"u{n:03}" for n in range(len(seen))], dtype=object),
         timestamp=np.full(len(seen), int(moment(0).timestamp())),
         device=np.full(len(seen), "", dtype=object),

@@ -3,8 +3,8 @@ from datetime import date, timedelta
 import pyarrow as pa
 import pytest
 
-from recsys_assets.events.catalogue_history import known_items, last_seen, record
 from recsys_assets.events.contract import CATALOGUE_HISTORY
+from recsys_assets.events.ingest import known_items, last_seen, record
 from recsys_assets.storage import MissingPartition, Store
 
 DAY = date(2025, 3, 1)

@@ -5,7 +5,7 @@ import polars as pl
 import pyarrow as pa
 
 from recsys_assets.events.contract import ITEMS, PROMOTIONS, USERS
-from recsys_assets.events.entities import clean_items, clean_promotions, clean_users, digest
+from recsys_assets.events.validation import clean_items, clean_promotions, clean_users, digest
 
 
 def items(**columns):

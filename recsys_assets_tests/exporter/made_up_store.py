@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from recsys_assets.monitoring.answer_parts import Parts, group_of
+from recsys_assets.monitoring.answer_parts import AnswerParts, group_of
+from recsys_assets.releases.release import MANIFEST, Reason, Releases
 from recsys_assets.retraining.alerts import Alert, AlertHook
-from recsys_assets.serving.release import MANIFEST, Reason, Releases
 from recsys_assets.storage import Store
 
 MEASUREMENT = {"group": "features", "low": 0.1, "threshold": 0.05, "samples": 900}
@@ -52,7 +52,7 @@ def small_store(folder: Path) -> Store:
     for day in ("2025-03-08", "2025-03-09"):
         store.table("interactions").write(pa.table({"user_id": ["ann"]}), day)
     answers = pa.table({"entry_id": ["1-0", "1-1"], "request_id": ["r1", "r2"]})
-    Parts(store).write(group_of("2025-03-09"), answers)
+    AnswerParts(store).write(group_of("2025-03-09"), answers)
     run = Alert("run_failed", "fine_tune failed", "why", "fine_tune", "abc", "2025-03-08", "")
     AlertHook(store, None).send(run)
     return store

@@ -6,8 +6,7 @@ from math import isnan
 import pytest
 import redis
 
-from recsys_assets.exporter.answers import UncollectedAnswers
-from recsys_assets.exporter.metrics import StoreMetrics
+from recsys_assets.exporter.metrics import StoreMetrics, UncollectedAnswers
 from recsys_assets.exporter.reading import StoreReader
 from recsys_assets.storage import Store
 from recsys_assets_tests.exporter.made_up_store import small_store

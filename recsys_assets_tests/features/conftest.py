@@ -5,19 +5,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from recsys_assets.features.attributes import ATTRIBUTE_TABLES, attribute_rows
-from recsys_assets.features.backfill import (
-    Backfill,
-    backfill_features,
-    backfill_first_times,
-)
+from recsys_assets.features.attributes import ATTRIBUTE_TABLES, attribute_rows, change_rows
+from recsys_assets.features.backfill import Backfill, backfill_features, backfill_first_times
 from recsys_assets.features.declarations import (
     DAILY_FEATURE_SETS,
     ITEM_FEATURES,
     ITEM_PROMOTIONS,
     FirstTime,
 )
-from recsys_assets.features.promotions import change_rows
 from recsys_assets.settings.days import days_between
 from recsys_assets.storage import Store
 from recsys_assets_tests.features.tiny_history import (

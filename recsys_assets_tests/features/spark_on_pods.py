@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pyspark.sql import SparkSession
 
-from recsys_assets.features.spark_options import Driver, spark_options
+from recsys_assets.features.spark_session import Driver, spark_options
 from recsys_assets.settings import load_settings
 
 

@@ -1,6 +1,7 @@
 from recsys_assets.features.corrections import Correction, Corrections, IngestedDay
 
 DAYS = [f"2025-03-0{n}" for n in range(1, 8)]
+DERIVED = frozenset({"user_features", "outcomes"})
 
 
 class History:
@@ -64,7 +65,7 @@ def test_late_rows_have_their_day_read_again_and_all_after_it():
     shop.live(*DAYS[:4])
     found = shop.ingest(DAYS[4], late=[DAYS[2]])
 
-    assert shop.due == Correction(DAYS[2], DAYS[4], ingest=True, cause=found)
+    assert shop.due == Correction(DAYS[2], DAYS[4], ingest=True, cause=found, stale=DERIVED)
 
 
 def test_late_rows_that_were_read_since_wait_no_more():
@@ -91,7 +92,8 @@ def test_events_put_right_make_their_day_and_all_after_it_stale():
     shop.live(*DAYS)
     changed = shop.ingest(DAYS[3], "put right")
 
-    assert shop.due == Correction(DAYS[3], DAYS[-1], ingest=False, cause=changed)
+    stale = frozenset({"user_features"})
+    assert shop.due == Correction(DAYS[3], DAYS[-1], ingest=False, cause=changed, stale=stale)
 
     shop.compute(DAYS[3])
     assert shop.due.first == DAYS[4]  # what follows is not computed yet
@@ -105,9 +107,10 @@ def test_every_derived_asset_is_looked_at():
     shop.live(*DAYS)
     shop.compute(*DAYS, asset="outcomes")
     shop.ingest(DAYS[3], "put right")
-    shop.compute(*DAYS[3:])
+    assert shop.due.stale == DERIVED
 
-    assert shop.due.first == DAYS[3]
+    shop.compute(*DAYS[3:])
+    assert (shop.due.first, shop.due.stale) == (DAYS[3], {"outcomes"})
 
 
 def test_the_same_events_again_change_nothing():

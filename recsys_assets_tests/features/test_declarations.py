@@ -1,7 +1,7 @@
 import pytest
 
+from recsys_assets.defs.graph.features.lineage import column_sources
 from recsys_assets.features.declarations import FEATURE_SETS, ITEM_FEATURES, USER_FEATURES
-from recsys_assets.features.lineage import column_sources
 
 WINDOWED = ("events", "purchases", "spend", "distinct_items", "top_category")
 

@@ -6,7 +6,7 @@ import pytest
 
 from recsys_assets.events.contract import PROMOTIONS
 from recsys_assets.features import online
-from recsys_assets.features.promotions import change_rows
+from recsys_assets.features.attributes import change_rows
 
 START = datetime(2017, 1, 2, 5, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys_assets.features.spark_options import EXECUTOR_TEMPLATE, Driver, Executor, spark_options
+from recsys_assets.features.spark_session import EXECUTOR_TEMPLATE, Driver, Executor, spark_options
 from recsys_assets.settings import Cluster, load_settings
 from recsys_assets_tests.eks_environment import EKS
 from recsys_assets_tests.kubernetes_api import Object, kubernetes_api

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys_assets.features.spark_progress import told_tasks
+from recsys_assets.features.spark_session import told_tasks
 
 pytestmark = pytest.mark.integration
 

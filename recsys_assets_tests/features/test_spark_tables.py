@@ -3,10 +3,10 @@ from datetime import UTC, date, datetime
 import pyarrow as pa
 import pytest
 
-from recsys_assets.events.catalogue_history import record
 from recsys_assets.events.contract import INTERACTIONS, ITEMS, MAX_MONEY
+from recsys_assets.events.ingest import record
+from recsys_assets.features.backfill import spark_url
 from recsys_assets.features.declarations import ITEM_FEATURES, USER_FEATURES
-from recsys_assets.features.spark_tables import spark_url
 from recsys_assets.storage import Store
 from recsys_assets_tests.features.conftest import backfill
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsys_assets.events.catalogue_history import record
 from recsys_assets.events.contract import INTERACTIONS, ITEMS, PROMOTIONS
+from recsys_assets.events.ingest import record
 from recsys_assets.storage import Store
 
 FIRST_DAY = date(2017, 1, 1)  # the first partition of the default source

@@ -29,6 +29,19 @@ def test_a_month_of_autumn_has_daylight_saving_end_in_it():
     assert plan.lived[0] < date(2017, 11, 5) < plan.lived[-1]
 
 
+def test_a_life_that_ends_before_the_plan_is_the_beginning_of_the_same():
+    whole, part = Plan(START, 31, history=56), Plan(START, 31, history=56, through=day(9))
+
+    assert part.lived == whole.lived[:10]
+    assert (part.empty_day, part.correction_day) == (whole.empty_day, whole.correction_day)
+
+
+@pytest.mark.parametrize("through", [day(-1), day(31)])
+def test_a_life_through_a_day_of_no_plan_is_refused(through):
+    with pytest.raises(ImpossiblePlan, match=f"{through} is none of the days"):
+        Plan(START, 31, history=56, through=through)
+
+
 @pytest.mark.parametrize("days", [2, 12])
 def test_days_that_cannot_hold_all_of_it_are_refused(days):
     with pytest.raises(ImpossiblePlan, match="live "):

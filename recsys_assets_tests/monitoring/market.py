@@ -7,20 +7,20 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from recsys_assets.events.catalogue_history import record
 from recsys_assets.events.contract import INTERACTIONS
+from recsys_assets.events.ingest import record
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, USER_FEATURES
 from recsys_assets.features.encoding import Encoding, ModelEncoding, Vocabulary
-from recsys_assets.monitoring.profile import Known
+from recsys_assets.monitoring.profile import ModelVocabulary
 from recsys_assets.monitoring.traffic import LABELS_SCHEMA, Traffic, with_day
-from recsys_assets.serving.release import Promoted
+from recsys_assets.releases.release import Promoted
 from recsys_assets.storage import Store
 
 FIRST_DAY = date(2025, 3, 3)  # a Monday
 HOUSEHOLDS, ITEMS, A_DAY = 400, 120, 200
 DEPARTMENTS = ("food", "home", "toys", "tools")
-KNOWN = Known(
+KNOWN = ModelVocabulary(
     frozenset(f"user-{n}" for n in range(HOUSEHOLDS)), frozenset(f"item-{n}" for n in range(ITEMS))
 )
 

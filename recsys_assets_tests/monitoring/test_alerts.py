@@ -1,7 +1,6 @@
 """The order of alerts: causes first, then by the revenue at risk."""
 
-from recsys_assets.monitoring.alerts import alerts_of
-from recsys_assets.monitoring.measured import Measurement
+from recsys_assets.monitoring.alerts import Measurement, alerts_of
 
 
 def measured(group, name, affected, low=1.0, threshold=0.1):

@@ -6,12 +6,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys_assets.monitoring import answer_merging
-from recsys_assets.monitoring.answer_merging import Verdict, first_of_each, judge, rewrite
+from recsys_assets.monitoring import answer_parts
+from recsys_assets.monitoring.answer_parts import RowVerdict, first_of_each, judge, rewrite
 from recsys_assets.monitoring.answer_table import COLUMNS
 from recsys_assets.storage import Store
 
-KEEP, REPEATED, CONTRADICTS = Verdict
+KEEP, REPEATED, CONTRADICTS = RowVerdict
 ASKED = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = "2026-11-23"
 
@@ -71,7 +71,7 @@ def test_the_first_row_of_each_value_is_found_across_files(file):
 
 
 def test_a_partition_is_made_of_what_is_kept(file, tmp_path, monkeypatch):
-    monkeypatch.setattr(answer_merging, "ROWS", 3)
+    monkeypatch.setattr(answer_parts, "ROWS", 3)
     urls = [file(*((f"r{n}", 1, "ann") for n in range(2))) for _ in range(4)]
     table, told = Store((tmp_path / "store").as_uri()).table("request_log"), []
     verdicts = judge([], urls)

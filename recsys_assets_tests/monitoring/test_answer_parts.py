@@ -9,8 +9,8 @@ import pytest
 
 from recsys_assets.monitoring.answer_parts import (
     REJECTED_PARTS,
+    AnswerParts,
     Part,
-    Parts,
     batches,
     day_of,
     group_of,
@@ -43,7 +43,7 @@ def exercise(parts):
 
 
 def test_in_a_folder(tmp_path):
-    exercise(Parts(Store(tmp_path.as_uri())))
+    exercise(AnswerParts(Store(tmp_path.as_uri())))
     assert [folder.name for folder in (tmp_path / "answers").iterdir()] == [TUESDAY]
 
 
@@ -59,14 +59,14 @@ exercise(Parts(Store("s3://shop/recsys")))
 
 
 def test_the_same_entries_again_replace_their_part(tmp_path):
-    parts = Parts(Store(tmp_path.as_uri()))
+    parts = AnswerParts(Store(tmp_path.as_uri()))
     for _ in range(2):
         parts.write(MONDAY, answers("1-0", "1-1"))
     assert parts.waiting() == {MONDAY: 2}
 
 
 def test_what_a_kill_has_left_is_no_part(tmp_path):
-    parts = Parts(Store(tmp_path.as_uri()))
+    parts = AnswerParts(Store(tmp_path.as_uri()))
     parts.write(MONDAY, answers("1-0"))
     (tmp_path / "answers" / MONDAY / ".1-1_1-1_1.parquet.0a1b").write_bytes(b"PAR1")
     assert parts.waiting() == {MONDAY: 1}

@@ -7,9 +7,8 @@ import pytest
 
 from recsys_assets.monitoring.business import business_metrics, measure
 from recsys_assets.monitoring.outcomes import SCHEMA
-from recsys_assets.monitoring.states import FALLEN, OK, TOO_FEW
-from recsys_assets.monitoring.thresholds import BusinessThresholds
-from recsys_assets.serving.release import Releases
+from recsys_assets.monitoring.thresholds import FALLEN, OK, TOO_FEW, BusinessThresholds
+from recsys_assets.releases.release import Releases
 from recsys_assets.storage import MissingPartition, Store
 from recsys_assets_tests.monitoring.market import day_of, outcomes
 

@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from recsys_assets.monitoring.clock import close_day, closed_days, days_over
+from recsys_assets.monitoring.closed_days import close_day, closed_days, days_over
 from recsys_assets.storage import Store
 
 

@@ -7,14 +7,13 @@ import polars as pl
 import pytest
 
 from recsys_assets.monitoring.drift import measure
-from recsys_assets.monitoring.experiments import shock_day, shocks, stationary_control, triggers
 from recsys_assets.monitoring.loading import answered_traffic, live_release
 from recsys_assets.monitoring.plots import plot_signals
-from recsys_assets.monitoring.states import OK, TOO_FEW
-from recsys_assets.monitoring.thresholds import DriftThresholds
-from recsys_assets.serving.release import MissingRelease, Releases
+from recsys_assets.monitoring.thresholds import OK, TOO_FEW, DriftThresholds
+from recsys_assets.releases.release import MissingRelease, Releases
 from recsys_assets.storage import MissingPartition, Store
 from recsys_assets_tests.monitoring.market import OneRelease, day_of, request_log, write_market
+from replay.drift_experiments import shock_day, shocks, stationary_control, triggers
 
 TRAINED, ANSWERED = 28, 8
 LIMITS = DriftThresholds(reference_days=21, resamples=100)

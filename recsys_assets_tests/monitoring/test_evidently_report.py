@@ -4,8 +4,7 @@ import pytest
 
 from recsys_assets.monitoring.drift import measure
 from recsys_assets.monitoring.evidently_report import write_report
-from recsys_assets.monitoring.states import TOO_FEW
-from recsys_assets.monitoring.thresholds import DriftThresholds
+from recsys_assets.monitoring.thresholds import TOO_FEW, DriftThresholds
 from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import read_bytes
 from recsys_assets_tests.monitoring.market import OneRelease, day_of, write_market

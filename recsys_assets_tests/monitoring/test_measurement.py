@@ -8,13 +8,11 @@ import polars as pl
 import pytest
 
 from recsys_assets.monitoring.drift import judge
-from recsys_assets.monitoring.measurement import measure_frames
+from recsys_assets.monitoring.measurement import Households, measure_frames
 from recsys_assets.monitoring.profile import Profile, Usual
-from recsys_assets.monitoring.resampling import Households
-from recsys_assets.monitoring.shocks import all_shocks
-from recsys_assets.monitoring.states import DRIFTED, OK, TOO_FEW
-from recsys_assets.monitoring.thresholds import DriftThresholds
+from recsys_assets.monitoring.thresholds import DRIFTED, OK, TOO_FEW, DriftThresholds
 from recsys_assets_tests.monitoring.market import KNOWN, day_of, traffic
+from replay.shocks import all_shocks
 
 LIMITS = DriftThresholds()
 REFERENCE = traffic(*range(28))

@@ -1,9 +1,9 @@
 """Reports in the store are what the exporter reads."""
 
 from recsys_assets.exporter.reading import StoreReader
+from recsys_assets.monitoring.alerts import Measurement
 from recsys_assets.monitoring.business import BusinessMetrics
-from recsys_assets.monitoring.drift import DriftReport, Judged
-from recsys_assets.monitoring.measured import Measurement
+from recsys_assets.monitoring.drift import DriftReport, DriftVerdict
 from recsys_assets.monitoring.report_tables import BUSINESS, DRIFT, business_row, drift_row
 from recsys_assets.storage import Store
 
@@ -11,7 +11,7 @@ PRICE = Measurement("price_ratio", "features", "psi", 0.31, 0.2, 0.1, 900, 0.2)
 
 
 def drift(day, state, *measurements):
-    judged = Judged(state, [], list(measurements), 900)
+    judged = DriftVerdict(state, [], list(measurements), 900)
     return DriftReport(
         day, 7, ("2025-01-01", "2025-02-01"), [], judged, 10.0, 0.0, None, None, "UTC"
     )

@@ -15,12 +15,13 @@ import pytest
 import redis
 
 from recsys_assets.features.declarations import USER_FEATURES
-from recsys_assets.monitoring import answer_merging, answer_parts, answer_stream, request_log
-from recsys_assets.monitoring.answer_parts import Parts, group_of
+from recsys_assets.monitoring import answer_parts, answer_stream, request_log
+from recsys_assets.monitoring import answer_parts as answer_merging
+from recsys_assets.monitoring.answer_parts import AnswerParts, group_of
 from recsys_assets.monitoring.answer_table import COLUMNS
 from recsys_assets.monitoring.request_log import REJECTED, TABLE, Collector, schema
-from recsys_assets.serving.release import Releases
-from recsys_assets.serving.request_log import STREAM
+from recsys_assets.pipeline.request_log import STREAM
+from recsys_assets.releases.release import Releases
 from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import open_file
 from recsys_assets_tests.serving.logged_answers import ASKED, an_answer
@@ -59,7 +60,7 @@ class Log:
     def waiting(self):
         """Answers that are in no partition yet, by day; none of them is in the stream."""
         assert self.client.xlen(STREAM) == 0
-        return dict(Parts(self.store).waiting())
+        return dict(AnswerParts(self.store).waiting())
 
     def rows(self, day=DAY):
         return self.store.table(TABLE).read([day]).to_pylist()
@@ -183,7 +184,7 @@ class TestCollect:
             monkeypatch.setattr(module, "ROWS", 100)
         log.put(*(an_answer(f"r{n:03}") for n in range(950)))
         log.collector().drain()
-        assert [part.rows for part in Parts(log.store).of(group_of(DAY))] == [100] * 9 + [50]
+        assert [part.rows for part in AnswerParts(log.store).of(group_of(DAY))] == [100] * 9 + [50]
         assert log.collect().rows == 950
         with open_file(log.store.table(TABLE).path(DAY)) as source:
             file = pq.ParquetFile(source).metadata
@@ -248,7 +249,7 @@ class TestAtLeastOnce:
         [
             pytest.param("client.xtrim", id="before the stream is cut"),
             pytest.param("request_log.answer_merging.rewrite", id="before the partition is there"),
-            pytest.param("request_log.Parts.delete", id="before its parts are gone"),
+            pytest.param("request_log.AnswerParts.delete", id="before its parts are gone"),
         ],
     )
     def test_killed(self, log, valkey_url, patched):
@@ -256,7 +257,7 @@ class TestAtLeastOnce:
         script = f"""
 import os, redis, signal
 from recsys_assets.monitoring import request_log
-from recsys_assets.serving.release import Releases
+from recsys_assets.releases.release import Releases
 from recsys_assets.storage import Store
 client = redis.Redis.from_url({valkey_url!r})
 def killed(*_, **__):

@@ -22,19 +22,19 @@ from tempfile import TemporaryDirectory
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from recsys_assets.observability.names import named, recorded
-from recsys_assets.serving import services
-from recsys_assets.serving.client import RecommendClient
-from recsys_assets.serving.metric_names import DEGRADED
-from recsys_assets.serving.release import Reason, Releases
-from recsys_assets.serving.valkey import Valkey
+from recsys_assets.releases.release import Reason, Releases
+from recsys_assets.services import deployment
+from recsys_assets.services.valkey import Valkey
 from recsys_assets.settings import Settings
+from recsys_assets.triton.client import RecommendClient
+from recsys_assets.triton.metric_names import DEGRADED
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.observability.watching import rules
-from recsys_assets_tests.serving.conftest import settings_in
+from recsys_assets_tests.serving.fixtures import settings_in
 from recsys_assets_tests.serving.pods import Pod
 from recsys_assets_tests.serving.tiny_release import AT, publish_tiny_release
 from recsys_assets_tests.waiting import LIMIT, until
+from tools.dashboards.names import named, recorded
 
 FOLDER = Path(__file__).parent / "expositions"
 SECONDS_BETWEEN = 3.0
@@ -50,7 +50,7 @@ class Shop:
     def __init__(self, home: Path) -> None:
         self.settings: Settings = settings_in(home / "shop")
         self.valkey = Valkey.of(self.settings)
-        self.releases: Releases = services.releases(self.settings)
+        self.releases: Releases = deployment.releases(self.settings)
         store = {"RECSYS_ONLINE_STORE_URL": self.settings.online_store_url}
         self.pod = Pod.new(home / "pod", self.settings, store)
         self.exporter = f"127.0.0.1:{free_port()}"

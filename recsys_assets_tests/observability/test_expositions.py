@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import pytest
 import yaml
 
-from recsys_assets.observability.names import rule_files
 from recsys_assets_tests.observability.record_expositions import FOLDER, samples
 from recsys_assets_tests.observability.watching import run
+from tools.dashboards.names import rule_files
 
 pytestmark = pytest.mark.integration
 

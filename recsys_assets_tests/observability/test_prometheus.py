@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from recsys_assets.observability.names import TRITON, watched
-from recsys_assets.serving import services
-from recsys_assets.serving.client import RecommendClient
-from recsys_assets.serving.healing import heal_services
-from recsys_assets.serving.promotion import promote
-from recsys_assets.serving.release import Reason
-from recsys_assets.serving.watch_metrics import WatchMetrics
+from recsys_assets.releases.release import Reason
+from recsys_assets.rollout.promotion import promote
+from recsys_assets.rollout.watch_metrics import WatchMetrics
+from recsys_assets.services import deployment
+from recsys_assets.services.watchdog import heal_services
 from recsys_assets.settings import REPOSITORY
+from recsys_assets.triton.client import RecommendClient
 from recsys_assets_tests.conftest import free_port
-from recsys_assets_tests.serving.conftest import settings_in
+from recsys_assets_tests.serving.fixtures import settings_in
 from recsys_assets_tests.serving.twin_release import publish_twin_release
 from recsys_assets_tests.waiting import until
+from tools.dashboards.names import TRITON, watched
 
 pytestmark = pytest.mark.integration
 
@@ -43,10 +43,10 @@ def targets(tmp_path_factory):
     """Addresses of the metrics of a Triton that has answered, and of its watchdog."""
     settings = settings_in(tmp_path_factory.mktemp("home"))
     try:
-        services.up(settings)
-        releases = services.releases(settings)
+        deployment.up(settings)
+        releases = deployment.releases(settings)
         release = publish_twin_release(releases)
-        promote(releases, services.embedded_server(settings), release, Reason("a test", "pytest"))
+        promote(releases, deployment.embedded_server(settings), release, Reason("a test", "pytest"))
         metrics, port = WatchMetrics(), free_port()
         metrics.serve(port)
         assert heal_services(settings, metrics) == []
@@ -54,7 +54,7 @@ def targets(tmp_path_factory):
             client.recommend("ann", 1_506_816_000)
         yield {"triton": settings.triton_metrics, "watchdog": f"127.0.0.1:{port}"}
     finally:
-        services.down(settings)
+        deployment.down(settings)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import pytest
 import yaml
 
-from recsys_assets.observability.names import named, recorded, rule_files, told
 from recsys_assets_tests.observability.watching import (
     SCENARIOS,
     alerts,
@@ -15,6 +14,7 @@ from recsys_assets_tests.observability.watching import (
     run,
     told_metrics,
 )
+from tools.dashboards.names import named, recorded, rule_files, told
 
 ALWAYS = "Watchdog"  # fires for ever: a dead man's switch
 TEAMS = ("sre", "ml-platform")

@@ -5,8 +5,8 @@ import json
 import pytest
 import yaml
 
-from recsys_assets.observability.names import rule_files
 from recsys_assets_tests.observability.watching import FOLDER, alerts, run
+from tools.dashboards.names import rule_files
 
 LOCAL = FOLDER / "prometheus.yml"
 CLUSTER = FOLDER / "prometheus-kubernetes.yml"

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from recsys_assets.observability.names import named, rule_files
 from recsys_assets.settings import REPOSITORY
+from tools.dashboards.names import named, rule_files
 from tools.setup.debian import PROGRAMS
 
 FOLDER = REPOSITORY / "observability"

@@ -5,10 +5,10 @@ import threading
 import numpy as np
 from tritonclient.utils import InferenceServerException
 
-from recsys_assets.replay.load import Answer
-from recsys_assets.replay.traffic import DayTraffic, Request
-from recsys_assets.serving.client import Recommendation
-from recsys_assets.serving.offline import Sessions
+from recsys_assets.releases.offline import Sessions
+from recsys_assets.triton.client import Recommendation
+from replay.load import Answer
+from replay.traffic import DayTraffic, Request
 
 MIDNIGHT = 1_506_816_000  # 2017-10-01
 DAY = 86_400

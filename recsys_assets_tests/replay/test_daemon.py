@@ -9,10 +9,10 @@ import dagster as dg
 import pytest
 from dagster._core.scheduler.instigation import SensorInstigatorData
 
-from recsys_assets.replay import daemon
-from recsys_assets.replay.daemon import DECIDING, DagsterDaemon, ReplayStuck, running_daemon
-from recsys_assets.serving.processes import Daemon
+from recsys_assets.runtime.processes import Daemon
 from recsys_assets.settings import load_settings
+from replay import daemon
+from replay.daemon import DECIDING, DagsterDaemon, ReplayStuck, running_daemon
 
 DAY = "2017-10-01"
 
@@ -68,7 +68,7 @@ def test_a_failed_run_that_is_repeated_is_waited_for(instance, running):
 def test_a_daemon_that_ended_is_not_waited_for(running, process):
     process.stop()
 
-    with pytest.raises(ReplayStuck, match=r"daemon ended while .*daemon\.log.*recsys replay"):
+    with pytest.raises(ReplayStuck, match=r"daemon ended while .*daemon\.log.*python -m replay"):
         running.wait_for_day("daily_loop", DAY)
 
 

@@ -5,18 +5,18 @@ import json
 import pyarrow as pa
 import pytest
 
-from recsys_assets.monitoring.loading import Live
-from recsys_assets.monitoring.profile import Known
-from recsys_assets.replay import experiments
+from recsys_assets.monitoring.loading import LiveWeights
+from recsys_assets.monitoring.profile import ModelVocabulary
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import MissingPartition, Store
+from replay import experiments
 
 THROUGH = "2017-03-31"
 
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
-    live = Live(1, THROUGH, Known(frozenset(), frozenset()), frozenset({1}))
+    live = LiveWeights(1, THROUGH, ModelVocabulary(frozenset(), frozenset()), frozenset({1}))
     monkeypatch.setattr(experiments, "as_live", lambda releases, release: live)
     return load_settings({"RECSYS_HOME": str(tmp_path)})
 
@@ -48,7 +48,7 @@ def test_the_control_judges_what_history_has_beside_the_reference(
 ):
     recorded(settings, days)
     monkeypatch.setattr(
-        experiments.experiments, "stationary_control", lambda *args: {"days": args[-1]}
+        experiments.drift_experiments, "stationary_control", lambda *args: {"days": args[-1]}
     )
 
     assert found(settings)["control"] == {"days": judged}
@@ -60,6 +60,6 @@ def test_a_missing_day_is_named(settings, monkeypatch):
     def missing(*_):
         raise MissingPartition("interactions", "2017-03-01", "file:///shop/interactions")
 
-    monkeypatch.setattr(experiments.experiments, "stationary_control", missing)
+    monkeypatch.setattr(experiments.drift_experiments, "stationary_control", missing)
 
     assert "2017-03-01" in found(settings)["not_run"]["control"]

@@ -5,8 +5,8 @@ from itertools import islice
 
 import pytest
 
-from recsys_assets.replay.load import BrokenLoad, Load, ReleaseWatch
 from recsys_assets_tests.replay.made_up import Shop, answer, traffic
+from replay.load import BrokenLoad, Load, ReleaseWatch
 
 RATE = 200.0
 

@@ -1,9 +1,9 @@
 import pyarrow as pa
 import pytest
 
-from recsys_assets.replay import prepare
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
+from replay import prepare
 
 DAYS = ["2017-10-01", "2017-10-02", "2017-10-03"]
 RECORDED, EXAMPLES = prepare.FEATURES, prepare._EXAMPLES

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsys_assets.replay.quality import DayQuality, by_week, labelled_quality
-from recsys_assets.replay.record import read_slates, write_slates
 from recsys_assets.storage import Store
 from recsys_assets_tests.replay.made_up import DAY, MIDNIGHT, answer, traffic
+from replay.quality import DayQuality, by_week, labelled_quality
+from replay.record import read_slates, write_slates
 
 
 def day(name, users, live, frozen):

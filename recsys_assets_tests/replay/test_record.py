@@ -1,5 +1,5 @@
-from recsys_assets.replay.record import DayRecord, read_days, write_day
 from recsys_assets.storage import Store
+from replay.record import DayRecord, read_days, write_day
 
 
 def record(day):

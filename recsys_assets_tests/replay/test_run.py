@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from recsys_assets.cli import main
-from recsys_assets.monitoring.clock import close_day
-from recsys_assets.replay import run
-from recsys_assets.replay.daemon import ReplayStuck
-from recsys_assets.replay.record import DayRecord, write_day
-from recsys_assets.serving.release import Reason
+from recsys_assets.monitoring.closed_days import close_day
+from recsys_assets.releases.release import Reason
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 from recsys_assets.terminal.screen import Screen
 from recsys_assets_tests.replay.made_up import Shop, answer, traffic
+from replay import run
+from replay.__main__ import main
+from replay.daemon import ReplayStuck
+from replay.record import DayRecord, write_day
 
 YEAR = {"RECSYS_FIRST_DAY": "2017-01-01", "RECSYS_LAST_DAY": "2017-10-05"}
 
@@ -32,7 +32,7 @@ def environment(tmp_path, monkeypatch):
 
 
 def refusal(*arguments):
-    result = CliRunner().invoke(main, ["replay", *arguments])
+    result = CliRunner().invoke(main, arguments)
     assert result.exit_code != 0
     return result.output
 

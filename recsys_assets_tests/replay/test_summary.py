@@ -7,18 +7,18 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from recsys_assets.monitoring.clock import close_day
-from recsys_assets.replay import experiments
-from recsys_assets.replay.plot import plot_replay
-from recsys_assets.replay.quality import DayQuality
-from recsys_assets.replay.record import DayRecord, write_day, write_slates
-from recsys_assets.replay.run import _keep_first_answer
-from recsys_assets.replay.summary import write_summary
-from recsys_assets.serving.release import MANIFEST, Reason, Releases
+from recsys_assets.monitoring.closed_days import close_day
+from recsys_assets.releases.release import MANIFEST, Reason, Releases
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 from recsys_assets_tests.replay.made_up import answer, traffic
 from recsys_assets_tests.replay.test_quality import write_outcomes
+from replay import experiments
+from replay.plot import plot_replay
+from replay.quality import DayQuality
+from replay.record import DayRecord, write_day, write_slates
+from replay.run import _keep_first_answer
+from replay.summary import write_summary
 
 DAYS = ["2017-10-01", "2017-10-02"]
 DAILY = dg.DailyPartitionsDefinition("2017-10-01", end_date="2020-12-31")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from recsys_assets.features.encoding import Encoding, ModelEncoding
+from recsys_assets.models.merlin import write_weights
+from recsys_assets.releases.release import MANIFEST, MissingRelease, Releases
 from recsys_assets.retraining.base import Base, UnusableBase, grown
-from recsys_assets.retrieval.export import write_weights
-from recsys_assets.serving.release import MANIFEST, MissingRelease, Releases
 from recsys_assets.storage import MissingArtifact, Store
 
 TABLE = np.arange(6, dtype=np.float32).reshape(3, 2)

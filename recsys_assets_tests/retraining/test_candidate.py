@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from recsys_assets.models.towers import read_embeddings
+from recsys_assets.releases.rendering import ReleaseParts
 from recsys_assets.retraining.candidate import serving_parts
-from recsys_assets.retrieval.item_tower import read_embeddings
-from recsys_assets.serving.rendering import Parts
 from recsys_assets.storage import Store
 
 DAY = "2025-03-05"
@@ -46,7 +46,7 @@ def train(store, words):
 
 
 def test_the_weights_that_were_judged_are_a_part_as_they_are(store):
-    judged = Parts.current(store, TRAINED)
+    judged = ReleaseParts.current(store, TRAINED)
     train(store, "trained anew meanwhile")
     parts, _ = serving_parts(store, judged, Snapshot(), "flat", NAMES)
 
@@ -59,7 +59,9 @@ def test_the_weights_that_were_judged_are_a_part_as_they_are(store):
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw"])
 def test_index_and_embeddings_hold_the_whole_catalogue_in_its_order(store, kind):
-    parts, recall = serving_parts(store, Parts.current(store, TRAINED), Snapshot(), kind, NAMES)
+    parts, recall = serving_parts(
+        store, ReleaseParts.current(store, TRAINED), Snapshot(), kind, NAMES
+    )
     embeddings, ids = read_embeddings(parts.folders["item_embeddings"])
 
     assert parts.item_ids() == ids == ITEMS.tolist()

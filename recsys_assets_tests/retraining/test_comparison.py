@@ -3,9 +3,14 @@ from math import log2
 import numpy as np
 import pytest
 
-from recsys_assets.retraining.comparison import as_markdown, compare, popular_slates, quality
-from recsys_assets.retraining.labelled import LabelledDay
-from recsys_assets.serving.offline import Sessions
+from recsys_assets.releases.offline import Sessions
+from recsys_assets.retraining.comparison import (
+    LabelledDay,
+    as_markdown,
+    compare,
+    popular_slates,
+    quality,
+)
 
 ITEMS = np.array(["a", "b", "c", "d"], dtype=object)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from recsys_assets.instance import dagster_environment
-from recsys_assets.monitoring.clock import close_day
+from recsys_assets.defs.runs.instance import dagster_environment
+from recsys_assets.monitoring.closed_days import close_day
 from recsys_assets.retraining.alerts import raised_alerts
 from recsys_assets.retraining.evidence import Evidence
-from recsys_assets.serving.processes import Daemon
+from recsys_assets.runtime.processes import Daemon
 from recsys_assets.settings import REPOSITORY, load_settings
 from recsys_assets.storage import Store
 from recsys_assets_tests.waiting import until

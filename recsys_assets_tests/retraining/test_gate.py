@@ -2,18 +2,18 @@ from dataclasses import replace
 
 import pytest
 
-from recsys_assets.evaluation.metrics import Estimate
+from recsys_assets.metrics import Estimate
 from recsys_assets.retraining.comparison import Compared, Comparison
 from recsys_assets.retraining.gate import (
     DATA,
     NEWEST,
     OLDER,
+    EvaluationWindow,
     GateRules,
-    Spans,
     day_before,
+    evaluation_window,
     judge,
     judge_refresh,
-    spans,
     unknown_to,
 )
 
@@ -43,7 +43,7 @@ class TestSpans:
     def test_the_newest_days_are_those_whose_windows_have_closed(self):
         rules = GateRules(judged_days=3, older_days=2, older_age_days=28)
 
-        assert spans("2025-03-05", rules, attribution_hours=24) == Spans(
+        assert evaluation_window("2025-03-05", rules, attribution_hours=24) == EvaluationWindow(
             through="2025-03-01",
             newest=("2025-03-02", "2025-03-03", "2025-03-04"),
             older=("2025-01-31", "2025-02-01"),
@@ -51,7 +51,7 @@ class TestSpans:
 
     @pytest.mark.parametrize(("hours", "last"), [(1, 4), (24, 4), (25, 3), (72, 2)])
     def test_a_longer_window_closes_later(self, hours, last):
-        assert spans("2025-03-05", RULES, hours).newest[-1] == f"2025-03-0{last}"
+        assert evaluation_window("2025-03-05", RULES, hours).newest[-1] == f"2025-03-0{last}"
 
     def test_days_that_the_live_release_knows_are_not_judged_on(self):
         days = ("2025-03-02", "2025-03-03", "2025-03-04")

@@ -7,13 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from recsys_assets.releases.offline import Answers, Sessions
 from recsys_assets.retraining import judging
-from recsys_assets.retraining.gate import DATA, NEWEST, OLDER, GateRules, Spans
-from recsys_assets.retraining.labelled import LabelledDay
-from recsys_assets.serving.offline import Answers, Sessions
+from recsys_assets.retraining.comparison import LabelledDay
+from recsys_assets.retraining.gate import DATA, NEWEST, OLDER, EvaluationWindow, GateRules
 from recsys_assets.storage import Store
 
-OF = Spans("2025-03-01", ("2025-03-02", "2025-03-03"), ("2025-01-31", "2025-02-01"))
+OF = EvaluationWindow("2025-03-01", ("2025-03-02", "2025-03-03"), ("2025-01-31", "2025-02-01"))
 ITEMS = np.array(["a", "b", "c"], dtype=object)
 CONFIG = object()
 
@@ -140,7 +140,7 @@ def test_data_that_were_refreshed_since_stand_in_no_candidates_way(world):
 def test_a_day_that_one_of_them_has_learned_from_is_not_asked(world, learned_by):
     learned = "2025-03-02" if learned_by == "live" else "2025-02-25"
     through = "2025-03-02" if learned_by == "candidate" else OF.through
-    found = world.judge(learned, of=Spans(through, OF.newest, OF.older))
+    found = world.judge(learned, of=EvaluationWindow(through, OF.newest, OF.older))
 
     assert found[NEWEST].days == ("2025-03-03",)
     assert world.laid[0] == ("new dlrm", "2025-03-02")
@@ -151,13 +151,13 @@ def test_where_every_newest_day_is_learned_from_there_is_no_comparison_of_them(w
 
 
 def test_older_days_before_which_nothing_is_known_are_left_out(world):
-    of = Spans(OF.through, OF.newest, ("2025-01-29", "2025-01-30", "2025-01-31"))
+    of = EvaluationWindow(OF.through, OF.newest, ("2025-01-29", "2025-01-30", "2025-01-31"))
 
     assert world.judge(of=of)[OLDER].days == ("2025-01-31",)
 
 
 def test_without_any_older_day_only_the_newest_are_compared(world):
-    of = Spans(OF.through, OF.newest, ("2024-12-30", "2024-12-31"))
+    of = EvaluationWindow(OF.through, OF.newest, ("2024-12-30", "2024-12-31"))
 
     assert set(world.judge(of=of)) == {NEWEST, DATA}
 

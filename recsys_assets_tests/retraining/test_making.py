@@ -3,13 +3,13 @@
 import pyarrow as pa
 import pytest
 
-from recsys_assets.evaluation.metrics import Estimate
-from recsys_assets.retraining import making
+from recsys_assets.metrics import Estimate
+from recsys_assets.releases.release import MissingRelease, Reason, Releases
+from recsys_assets.retraining import release_candidate
 from recsys_assets.retraining.comparison import Compared, Comparison
 from recsys_assets.retraining.gate import NEWEST, GateRules
-from recsys_assets.retraining.making import Workshop, live_release, make_candidate
-from recsys_assets.serving.canary import CanaryReport, Finding
-from recsys_assets.serving.release import MissingRelease, Reason, Releases
+from recsys_assets.retraining.release_candidate import CandidateMaker, live_release, make_candidate
+from recsys_assets.rollout.canary import CanaryReport, Finding
 from recsys_assets.storage import Store
 from recsys_assets_tests.serving.tiny_release import publish_tiny_release
 
@@ -49,18 +49,18 @@ def make(releases, monkeypatch):
         return publish_tiny_release(releases)
 
     def make(gain=0.02, report=SOUND, rules=None):
-        monkeypatch.setattr(making, "judge_models", lambda *_: compared(gain))
-        monkeypatch.setattr(making, "check_release", lambda *_: report)
-        monkeypatch.setattr(making, "render", rendered)
-        monkeypatch.setattr(making.CatalogueSnapshot, "at", lambda *_: None)
-        monkeypatch.setattr(making, "serving_parts", lambda *_: (None, 0.99))
-        monkeypatch.setattr(making.ServingConfig, "of", lambda *_: "as the live one's")
-        monkeypatch.setattr(making, "_online_through", lambda _, day: day)
-        monkeypatch.setattr(making, "is_live", lambda _: False)
+        monkeypatch.setattr(release_candidate, "judge_models", lambda *_: compared(gain))
+        monkeypatch.setattr(release_candidate, "check_release", lambda *_: report)
+        monkeypatch.setattr(release_candidate, "render", rendered)
+        monkeypatch.setattr(release_candidate.CatalogueSnapshot, "at", lambda *_: None)
+        monkeypatch.setattr(release_candidate, "serving_parts", lambda *_: (None, 0.99))
+        monkeypatch.setattr(release_candidate.ServingConfig, "of", lambda *_: "as the live one's")
+        monkeypatch.setattr(release_candidate, "_online_through", lambda _, day: day)
+        monkeypatch.setattr(release_candidate, "is_live", lambda _: False)
         # No canary: `check_release` is played.
         where = (None, "nowhere:1", "redis://nowhere")
         rules = rules or GateRules()
-        workshop = Workshop(releases.store, *where, "flat", rules, 24, "run 7", "drift")
+        workshop = CandidateMaker(releases.store, *where, "flat", rules, 24, "run 7", "drift")
         return make_candidate(workshop, DAY, ARTIFACTS, lambda _: None), origins
 
     return make

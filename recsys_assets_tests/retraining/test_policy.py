@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from recsys_assets.retraining.evidence import (
-    Candidate,
     Evidence,
+    JudgedCandidate,
     Report,
     Training,
     UnreadableReport,
@@ -13,14 +13,14 @@ from recsys_assets.retraining.evidence import (
 from recsys_assets.retraining.policy import (
     FINE_TUNE,
     FULL_RETRAIN,
-    Policy,
+    TriggerPolicy,
     fine_tune,
     full_retrain,
     is_new_release,
     rollback,
 )
 
-POLICY = Policy(
+POLICY = TriggerPolicy(
     drifted_days=2,
     window_days=3,
     cooldown_days=4,
@@ -216,14 +216,16 @@ def test_however_reports_come_in_each_tick_starts_at_most_one_and_none_twice(see
 # When to train everything anew
 
 
-def candidates(*verdicts: str) -> list[Candidate]:
+def candidates(*verdicts: str) -> list[JudgedCandidate]:
     return [
-        Candidate(event=number, better=verdict == "better", full_retrain=verdict == "full")
+        JudgedCandidate(event=number, better=verdict == "better", full_retrain=verdict == "full")
         for number, verdict in enumerate(verdicts)
     ]
 
 
-def retrains(day: int, *trainings: Training, gate: list[Candidate] | None = None) -> str | None:
+def retrains(
+    day: int, *trainings: Training, gate: list[JudgedCandidate] | None = None
+) -> str | None:
     evidence = known(report(1, 1, "ok"), report(day, 2, "ok"))
     decision = full_retrain(POLICY, evidence, trainings, gate or [])
     return decision.cause if decision.report else None

@@ -7,15 +7,15 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from recsys_assets.resources import StoreResource
-from recsys_assets.retraining import refresh_assets, refreshing
-from recsys_assets.retraining.configuration import CandidateGate
+from recsys_assets.defs.configuration import CandidateGate
+from recsys_assets.defs.graph.retraining import refreshes
+from recsys_assets.defs.resources import StoreResource, VectorIndex
+from recsys_assets.defs.serving_resources import ServingResource
+from recsys_assets.releases.release import MANIFEST, MissingRelease, Reason, Releases
+from recsys_assets.retraining import refreshing
 from recsys_assets.retraining.gate import GateRules, nothing_newer
-from recsys_assets.retraining.making import Answered, Workshop, live_release
 from recsys_assets.retraining.refreshing import make_refresh
-from recsys_assets.retrieval.resources import VectorIndex
-from recsys_assets.serving.release import MANIFEST, MissingRelease, Reason, Releases
-from recsys_assets.serving.resources import ServingResource
+from recsys_assets.retraining.release_candidate import Answered, CandidateMaker, live_release
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 
@@ -63,7 +63,7 @@ def make(releases, monkeypatch):
         return {part: f"{part} of {release}" for part in parts}
 
     monkeypatch.setattr(Releases, "made_of", made_of)
-    monkeypatch.setattr(refreshing.Parts, "of", lambda _, named: named)
+    monkeypatch.setattr(refreshing.ReleaseParts, "of", lambda _, named: named)
     monkeypatch.setattr(refreshing, "judge_data", lambda *_: None)
     monkeypatch.setattr(refreshing, "item_ids", lambda *_: LIVE)
     monkeypatch.setattr(
@@ -76,7 +76,9 @@ def make(releases, monkeypatch):
     def make(day=DAY, answered=SOUND, rules=None):
         monkeypatch.setattr(refreshing, "ask", lambda *_: answered)
         where = (None, "nowhere:1", "redis://nowhere", "flat")
-        workshop = Workshop(releases.store, *where, rules or GateRules(), 24, "run 7", "a new day")
+        workshop = CandidateMaker(
+            releases.store, *where, rules or GateRules(), 24, "run 7", "a new day"
+        )
         return make_refresh(workshop, day, lambda _: None), rendered
 
     return make
@@ -159,7 +161,7 @@ class TestAsset:
             make("2017-10-01")  # plays the rest; the release that it makes is not promoted
             monkeypatch.setattr(refreshing, "ask", lambda *_: answered)
             return dg.materialize(
-                [refresh_assets.refreshed_release, promoted_release],
+                [refreshes.refreshed_release, promoted_release],
                 partition_key=day,
                 resources={
                     "store": StoreResource(url=releases.store.url),

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from recsys_assets.retraining.hyperparameters import QueryTowerTuning
-from recsys_assets.retraining.spans import draw_span, recent_from
-from recsys_assets.retrieval.examples import DAY_SECONDS, Examples
-from recsys_assets.retrieval.item_history import midnight_after
+from recsys_assets.models.examples import DAY_SECONDS, Examples
+from recsys_assets.models.hyperparameters import QueryTowerTuning
+from recsys_assets.models.item_history import midnight_after
+from recsys_assets.retraining.base import draw_span, recent_from
 
 DAYS, PER_DAY = 60, 50
 START = midnight_after("2024-12-31")

@@ -15,17 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from recsys_assets.defs.pipes.pipes import ModelsEnvironment, ModelsSubprocess
 from recsys_assets.features.encoding import UNKNOWN, ModelEncoding
-from recsys_assets.ranking.ranker import Ranker
-from recsys_assets.ranking.scoring import CANDIDATE_TOWER, RETRIEVAL
+from recsys_assets.models.item_history import ItemHistory, midnight_after
+from recsys_assets.models.merlin import read_weights
+from recsys_assets.models.negatives import CANDIDATE_TOWER, RETRIEVAL
+from recsys_assets.models.ranker import Ranker
+from recsys_assets.models.towers import ItemTower, QueryTower
+from recsys_assets.models.training_data import load_training_data, text_embeddings
+from recsys_assets.releases.release import MANIFEST, Releases
 from recsys_assets.retraining.query_tower import FrozenTowerChanged, prove_frozen
-from recsys_assets.retrieval.export import read_weights
-from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
-from recsys_assets.retrieval.item_tower import ItemTower
-from recsys_assets.retrieval.pipes import ModelsEnvironment, ModelsSubprocess
-from recsys_assets.retrieval.query_tower import QueryTower
-from recsys_assets.retrieval.training_data import load_training_data, text_embeddings
-from recsys_assets.serving.release import MANIFEST, Releases
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 from recsys_assets_tests.models_environment import DAYS, DLRM, FIRST_DAY, THROUGH, TWO_TOWER

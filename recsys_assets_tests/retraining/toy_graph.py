@@ -12,9 +12,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from recsys_assets.resources import RunDays, StoreResource
-from recsys_assets.retraining.resources import AlertHookResource, RetrainingPolicy
-from recsys_assets.retraining.sensors import SENSORS
+from recsys_assets.definitions import defs
+from recsys_assets.defs.graph.retraining.resources import AlertHookResource, RetrainingPolicy
+from recsys_assets.defs.resources import RunDays, StoreResource
 from recsys_assets.settings import load_settings
 
 DAYS = dg.DailyPartitionsDefinition("2017-10-01", end_date="2020-12-31")
@@ -126,7 +126,7 @@ def definitions() -> dg.Definitions:
             dg.define_asset_job("full_retrain", TRAINED),
             dg.define_asset_job("refresh_release", REFRESHED),
         ],
-        sensors=[sensor for sensor in SENSORS if sensor.name not in OF_ANSWERS],
+        sensors=[sensor for sensor in defs.sensors if sensor.name not in OF_ANSWERS],
         resources=resources(),
         executor=dg.in_process_executor,
     )

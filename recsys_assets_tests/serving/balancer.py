@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recsys_assets_tests.cluster.manifests import rendered
 from recsys_assets_tests.conftest import free_port
+from recsys_assets_tests.manifests.manifests import rendered
 from recsys_assets_tests.observability.watching import tool
 from recsys_assets_tests.serving.pods import Pod
 from recsys_assets_tests.waiting import until

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from recsys_assets.serving.request_log import Answer
+from recsys_assets.pipeline.request_log import Answer
 
 ASKED = int(datetime(2025, 3, 1, 10, tzinfo=UTC).timestamp())
 

@@ -6,12 +6,12 @@ Row n of the index is the n-th nearest item, moved on by the first number of the
 import numpy as np
 import redis
 
-from recsys_assets.serving.diversity import Diversity, Sampling
-from recsys_assets.serving.pipeline import NEVER, Effort, Pipeline
-from recsys_assets.serving.query_stage import Queries, QueryStage
-from recsys_assets.serving.rank_stage import RankStage, most_popular
-from recsys_assets.serving.requests import Requests
-from recsys_assets.serving.retrieve_stage import NO_ROW, Depth, RetrieveStage
+from recsys_assets.pipeline.diversity import Diversity, Sampling
+from recsys_assets.pipeline.pipeline import NEVER, Effort, Pipeline
+from recsys_assets.pipeline.query import Queries, QueryStage
+from recsys_assets.pipeline.rank import RankStage, most_popular
+from recsys_assets.pipeline.requests import Requests
+from recsys_assets.pipeline.retrieve import NO_ROW, Depth, RetrieveStage
 
 AT = 1_506_816_000
 DEPTH = Depth(candidates=20, enough=5, ranked=20)

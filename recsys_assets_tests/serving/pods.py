@@ -10,28 +10,29 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritonclient.utils import InferenceServerException
 
-from recsys_assets.serving.agents import Patience, Pods, PodState, ask
-from recsys_assets.serving.client import RecommendClient
-from recsys_assets.serving.fitting import PodSize
-from recsys_assets.serving.fleet import Fleet
-from recsys_assets.serving.triton import Triton
-from recsys_assets.serving.valkey import Valkey
+from recsys_assets.rollout.agents import Patience, Pods, PodState, ask
+from recsys_assets.rollout.fleet import Fleet, PodSize
+from recsys_assets.services.valkey import Valkey
 from recsys_assets.settings import Settings
+from recsys_assets.triton.client import RecommendClient
+from recsys_assets.triton.server import TritonServer
 from recsys_assets_tests.conftest import free_port
-from recsys_assets_tests.serving.conftest import settings_in
+from recsys_assets_tests.serving.fixtures import settings_in
 from recsys_assets_tests.serving.tiny_release import AT
 from recsys_assets_tests.waiting import LIMIT, ended
 
+_SENDERS = 64
 LARGE = PodSize(memory=3 << 30, models=2 << 30)
 # Whether or not the command line knows the command.
 _AGENT = (
-    "from recsys_assets.cli import main; from recsys_assets.serving.commands import agent; "
+    "from recsys_assets.cli import main; from recsys_assets.rollout.agent_process import agent; "
     "main.add_command(agent); main()"
 )
 
@@ -66,8 +67,8 @@ class Pod:
         return cls(settings, environ or {})
 
     @property
-    def triton(self) -> Triton:
-        return Triton.of(self.settings)
+    def triton(self) -> TritonServer:
+        return TritonServer.of(self.settings)
 
     def start(self, *options: str) -> "Pod":
         """Starts both containers."""
@@ -145,6 +146,7 @@ class Storefront:
         self._pods, self._service = pods, service
         self._ready: list[Pod] = []
         self._clients: dict[str, RecommendClient] = {}
+        self._connecting = threading.Lock()
         self._done = threading.Event()
         self.outcomes = Counter[str]()
 
@@ -156,14 +158,15 @@ class Storefront:
             self.look()
 
     def pace(self, per_second: float) -> None:
-        senders, due = [], time.monotonic()
-        while not self._done.is_set():
-            senders.append(threading.Thread(target=self.send, args=(len(senders),)))
-            senders[-1].start()
-            due += 1 / per_second
-            time.sleep(max(0.0, due - time.monotonic()))
-        for sender in senders:
-            sender.join()
+        sent, due = [], time.monotonic()
+        # No thread for each request: the HTTP client opens files in every thread, for good.
+        with ThreadPoolExecutor(_SENDERS) as senders:
+            while not self._done.is_set():
+                sent.append(senders.submit(self.send, len(sent)))
+                due += 1 / per_second
+                time.sleep(max(0.0, due - time.monotonic()))
+        for request in sent:
+            request.result()
 
     def send(self, number: int) -> None:
         if self._service:
@@ -176,7 +179,10 @@ class Storefront:
             self.outcomes[f"no pod is ready: {said}"] += 1
             return
         address = ready[number % len(ready)].settings.triton_grpc
-        self.ask(self._clients.setdefault(address, RecommendClient(address, probe=True)))
+        with self._connecting:
+            if address not in self._clients:
+                self._clients[address] = RecommendClient(address, probe=True)
+        self.ask(self._clients[address])
 
     def ask(self, client: RecommendClient) -> None:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from recsys_assets.serving.release import MANIFEST, Reason, Releases
+from recsys_assets.releases.release import MANIFEST, Reason, Releases
 from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import local_path
 

@@ -15,13 +15,13 @@ import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
 from recsys_assets.monitoring.request_log import TABLE, Collector
-from recsys_assets.serving import services
-from recsys_assets.serving.client import RecommendClient
-from recsys_assets.serving.promotion import promote
-from recsys_assets.serving.request_log import STREAM, Answer
-from recsys_assets.serving.triton import Triton
-from recsys_assets.serving.valkey import Valkey
-from recsys_assets_tests.serving.conftest import kill_processes
+from recsys_assets.pipeline.request_log import STREAM, Answer
+from recsys_assets.rollout.promotion import promote
+from recsys_assets.services import deployment
+from recsys_assets.services.valkey import Valkey
+from recsys_assets.triton.client import RecommendClient
+from recsys_assets.triton.server import TritonServer
+from recsys_assets_tests.serving.fixtures import kill_processes
 from recsys_assets_tests.serving.tiny_release import AT, publish_tiny_release
 from recsys_assets_tests.waiting import until
 
@@ -32,9 +32,9 @@ DAY = datetime.fromtimestamp(AT, UTC).date().isoformat()
 
 @pytest.fixture(scope="module")
 def releases(running):
-    releases = services.releases(running)
+    releases = deployment.releases(running)
     releases.store.table("users").write(pa.table({"user_id": ["ann"]}))
-    promote(releases, services.embedded_server(running), publish_tiny_release(releases))
+    promote(releases, deployment.embedded_server(running), publish_tiny_release(releases))
     return releases
 
 
@@ -117,9 +117,9 @@ class TestWhatIsLogged:
 
     def test_a_model_that_is_unloaded_sends_what_it_holds(self, running, client, store, releases):
         given = [client.recommend("ann", AT).request_id for _ in range(20)]
-        Triton.of(running).stop()
+        TritonServer.of(running).stop()
         assert sorted(answer.request_id for answer in logged(store, 20)) == sorted(given)
-        services.up(running)
+        deployment.up(running)
 
     def test_what_is_dropped_would_be_counted(self, running, client):
         url = f"http://{running.triton_metrics}/metrics"
@@ -155,11 +155,11 @@ class TestFaults:
             thread.start()
         until(lambda: len(asked) > 50)
         kill_processes(running, releases.promoted().release)
-        until(lambda: services.status(running)[1].state == "failing")
+        until(lambda: deployment.status(running)[1].state == "failing")
         done.set()
         for thread in clients:
             thread.join()
-        services.up(running)
+        deployment.up(running)
         after = [client.recommend("ann", AT).request_id for _ in range(20)]
         until(lambda: after[-1] in [a.request_id for a in logged(store, 1)])
         found = self.collected(store, releases)

@@ -14,16 +14,17 @@ import redis
 import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
-from recsys_assets.serving import model_processes, services
-from recsys_assets.serving.canary import TemporaryServer, canaries, check_release
-from recsys_assets.serving.client import RecommendClient
-from recsys_assets.serving.promotion import PromotionError, promote, rollback
-from recsys_assets.serving.release import Reason
-from recsys_assets.serving.repository import ON_GPU, PIPELINE
-from recsys_assets.serving.seen_items import SeenItems
-from recsys_assets.serving.triton import Triton
-from recsys_assets.serving.valkey import Valkey
-from recsys_assets_tests.serving.conftest import kill_processes
+from recsys_assets.pipeline.seen_items import SeenItems
+from recsys_assets.releases.release import Reason
+from recsys_assets.rollout.canary import TemporaryServer, canaries, check_release
+from recsys_assets.rollout.promotion import PromotionError, promote, rollback
+from recsys_assets.services import deployment
+from recsys_assets.services.valkey import Valkey
+from recsys_assets.triton import model_processes
+from recsys_assets.triton.client import RecommendClient
+from recsys_assets.triton.repository import ON_GPU, PIPELINE
+from recsys_assets.triton.server import TritonServer
+from recsys_assets_tests.serving.fixtures import kill_processes
 from recsys_assets_tests.serving.tiny_release import AT, publish_tiny_release
 from recsys_assets_tests.waiting import until
 
@@ -171,23 +172,23 @@ class TestOutage:
             assert all(answer.degraded and len(answer.item_ids) == 10 for answer in answers)
             assert not client.recommend("", AT).degraded
             assert (time.perf_counter() - started) / 100 < 0.05
-            assert services.status(running)[1].state == "degraded"
+            assert deployment.status(running)[1].state == "degraded"
             until(lambda: client.recommend("ann", AT) and degraded_rows(running) > 100)
         finally:
             valkey.start()
         # Each process finds out for itself.
         for _ in range(10):
             until(lambda: not client.recommend("ann", AT).degraded)
-        until(lambda: {service.state for service in services.status(running)} == {"healthy"})
+        until(lambda: {service.state for service in deployment.status(running)} == {"healthy"})
 
 
 class TestDeadModelProcess:
     def test_it_is_noticed_and_up_heals_it(self, client, running, first):
         kill_processes(running, first)
-        until(lambda: services.status(running)[1].state == "failing")
-        assert "`recsys up`" in services.status(running)[1].detail
-        services.up(running)
-        assert services.status(running)[1].state == "healthy"
+        until(lambda: deployment.status(running)[1].state == "failing")
+        assert "`recsys up`" in deployment.status(running)[1].detail
+        deployment.up(running)
+        assert deployment.status(running)[1].state == "healthy"
         assert len(client.recommend("ann", AT).item_ids) == 10
 
 
@@ -253,19 +254,19 @@ class TestPromotion:
         assert found == {str(promoted.release), str(promoted.previous)}
 
     def test_a_restarted_server_serves_what_was_promoted(self, running, releases, first):
-        Triton.of(running).stop()
-        assert services.status(running)[1].state == "stopped"
-        services.up(running)
+        TritonServer.of(running).stop()
+        assert deployment.status(running)[1].state == "stopped"
+        deployment.up(running)
         with RecommendClient(running.triton_grpc) as client:
             assert release_that_answers(client) == releases.promoted().release
 
     def test_up_again_finds_everything_running(self, running, first):
-        before = [service.pid for service in services.status(running)]
-        assert [service.pid for service in services.up(running)] == before
+        before = [service.pid for service in deployment.status(running)]
+        assert [service.pid for service in deployment.up(running)] == before
 
 
 def canary_runs(running):
-    repository = Triton.of(running).folder / "canary" / "models"
+    repository = TritonServer.of(running).folder / "canary" / "models"
     return model_processes.server_of(repository) is not None
 
 
@@ -274,7 +275,7 @@ class TestCanary:
         release = publish_tiny_release(releases)
         bought = {"ann": [f"{release}-1", f"{release}-2"]}
         SeenItems(store).replace_all(bought)
-        server = TemporaryServer(Triton.of(running))
+        server = TemporaryServer(TritonServer.of(running))
         report = check_release(releases, release, server, canaries(bought), AT)
         assert report.faulty == ()
         assert len(report.findings) == 15
@@ -285,7 +286,7 @@ class TestCanary:
         release = publish_tiny_release(releases)
         bought = {"ann": [f"{release}-{row}" for row in range(1000)]}
         SeenItems(store).replace_all({})
-        server = TemporaryServer(Triton.of(running))
+        server = TemporaryServer(TritonServer.of(running))
         report = check_release(releases, release, server, canaries(bought), AT)
         faults = {fault for finding in report.findings for fault in finding.faults}
         assert report.latency == {}
@@ -293,7 +294,7 @@ class TestCanary:
 
     def test_a_release_that_cannot_be_loaded_is_found(self, running, releases):
         release = publish_tiny_release(releases, broken=True)
-        server = TemporaryServer(Triton.of(running))
+        server = TemporaryServer(TritonServer.of(running))
         (finding,) = check_release(releases, release, server, canaries({}), AT).findings
         assert "cannot be served" in finding.faults[0]
         assert not canary_runs(running)

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from recsys_assets.serving import release_events, services
-from recsys_assets.serving.agents import Pods
-from recsys_assets.serving.canary import canaries, check_release
-from recsys_assets.serving.fleet import CanaryPods, Fleet
-from recsys_assets.serving.guard import Guard
-from recsys_assets.serving.promotion import (
+from recsys_assets.releases import release_events
+from recsys_assets.releases.release import Reason, Releases
+from recsys_assets.rollout.agents import Pods
+from recsys_assets.rollout.canary import canaries, check_release
+from recsys_assets.rollout.fleet import CanaryPods, Fleet
+from recsys_assets.rollout.guard import Guard
+from recsys_assets.rollout.promotion import (
     GuardTripped,
     PromotionError,
     promote,
@@ -21,7 +22,7 @@ from recsys_assets.serving.promotion import (
     promote_watched,
     rollback,
 )
-from recsys_assets.serving.release import Reason, Releases
+from recsys_assets.services import deployment
 from recsys_assets.storage import Store
 from recsys_assets_tests.serving.balancer import balanced, readiness_probes
 from recsys_assets_tests.serving.pods import LARGE, Pod, fleet_of, shop_in, storefront
@@ -42,7 +43,7 @@ def shop(tmp_path):
 
 @pytest.fixture
 def releases(shop):
-    return services.releases(shop)
+    return deployment.releases(shop)
 
 
 @pytest.fixture

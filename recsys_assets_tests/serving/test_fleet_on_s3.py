@@ -9,8 +9,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from recsys_assets.serving import services
-from recsys_assets.serving.release import MANIFEST, Reason
+from recsys_assets.releases.release import MANIFEST, Reason
+from recsys_assets.services import deployment
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.serving.pods import Pod, shop_in, storefront
 from recsys_assets_tests.serving.tiny_release import publish_tiny_release
@@ -109,7 +109,7 @@ def copies(pod):
 
 @pytest.mark.slow
 def test_a_pod_serves_on_while_the_store_is_away(pod, bucket, server, shop):
-    releases = services.releases(shop)
+    releases = deployment.releases(shop)
     first, second, third = (publish_tiny_release(releases) for _ in range(3))
     bucket.send_release(releases, first)
     bucket.promote(releases, first)
@@ -142,7 +142,7 @@ def test_a_pod_serves_on_while_the_store_is_away(pod, bucket, server, shop):
 
 
 def test_a_damaged_copy_is_fetched_anew(pod, bucket, shop):
-    releases = services.releases(shop)
+    releases = deployment.releases(shop)
     first, second = (publish_tiny_release(releases) for _ in range(2))
     for release in (first, second):
         bucket.send_release(releases, release)

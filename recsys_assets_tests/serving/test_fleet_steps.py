@@ -4,12 +4,11 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from recsys_assets.serving.agents import Patience, Pods, PodState
-from recsys_assets.serving.changing import PromotionError, Step
-from recsys_assets.serving.fitting import PodSize
-from recsys_assets.serving.fleet import CanaryPods, Fleet
-from recsys_assets.serving.promotion import promote, promote_approved, rollback
-from recsys_assets.serving.release import Reason, Releases
+from recsys_assets.releases.release import Reason, Releases
+from recsys_assets.rollout.agents import Patience, Pods, PodState
+from recsys_assets.rollout.fleet import CanaryPods, Fleet, PodSize
+from recsys_assets.rollout.promotion import promote, promote_approved, rollback
+from recsys_assets.rollout.release_target import PromotionError, ReleaseChange
 from recsys_assets.storage import Store
 from recsys_assets_tests.serving.pods import LARGE
 from recsys_assets_tests.serving.tiny_release import publish_tiny_release
@@ -81,7 +80,7 @@ def fleet(releases):
 
 
 def to_second(releases):
-    return Step(2, (1,), BECAUSE, "promoted", releases.promoted())
+    return ReleaseChange(2, (1,), BECAUSE, "promoted", releases.promoted())
 
 
 def test_all_pods_follow_the_record(releases, fleet):
@@ -114,14 +113,14 @@ def test_many_take_the_record_back(releases, fleet):
 
 def test_a_way_back_that_pods_do_not_take_stays_recorded(releases, fleet):
     second = releases.record(2, (1,), BECAUSE)
-    step = Step(1, (), BECAUSE, "rolled back", second)
+    step = ReleaseChange(1, (), BECAUSE, "rolled back", second)
     with pytest.raises(PromotionError, match="It stays recorded as live, and they keep trying"):
         fleet(pod_1=1, pod_3=1).change(releases, step)
     assert releases.promoted().release == 1
 
 
 def test_a_rollback_asks_no_canary(releases, fleet):
-    step = Step(1, (), BECAUSE, "rolled back", releases.record(2, (1,), BECAUSE))
+    step = ReleaseChange(1, (), BECAUSE, "rolled back", releases.record(2, (1,), BECAUSE))
     assert fleet(canary=None).change(releases, step).release == 1
 
 

@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from recsys_assets.serving import faults
-from recsys_assets.serving.faults import Fault, Seen, look
-from recsys_assets.serving.probe import Probe, outcome_of
-from recsys_assets.serving.switching import LiveServer
-from recsys_assets.serving.watch_metrics import WatchMetrics
+from recsys_assets.rollout import faults
+from recsys_assets.rollout.faults import Fault, Observation, Probe, observe, outcome_of
+from recsys_assets.rollout.single_server import SingleServer
+from recsys_assets.rollout.watch_metrics import WatchMetrics
 
-SERVER = LiveServer("127.0.0.1:1", Path("models"))
+SERVER = SingleServer("127.0.0.1:1", Path("models"))
 
 
 @pytest.fixture
@@ -51,36 +50,36 @@ def test_errors_of_triton(message, outcome):
 
 def test_an_answer_of_the_promoted_release_is_no_fault(server):
     server(ANSWERED)
-    assert look(SERVER, 1, 7) == Seen(None, ANSWERED, (2, 2))
+    assert observe(SERVER, 1, 7) == Observation(None, ANSWERED, (2, 2))
 
 
 def test_a_busy_server_is_left_alone(server):
     server(Probe("busy", 2.0, message="Deadline Exceeded"))
-    assert look(SERVER, 1, 7).fault is None
+    assert observe(SERVER, 1, 7).fault is None
 
 
 def test_a_failure_counts_if_it_lasts(server):
     server(FAILED, FAILED, FAILED)
-    assert look(SERVER, None, 7).fault == Fault("request", "release 7 failed: no such model")
+    assert observe(SERVER, None, 7).fault == Fault("request", "release 7 failed: no such model")
     server(FAILED, FAILED, ANSWERED)
-    assert look(SERVER, None, 7).fault is None
+    assert observe(SERVER, None, 7).fault is None
 
 
 def test_another_release_is_a_fault_if_it_lasts(server):
     server(OTHER, OTHER, OTHER)
-    fault = look(SERVER, None, 7).fault
+    fault = observe(SERVER, None, 7).fault
     assert fault == Fault("release", "release 6 answered instead of release 7")
 
 
 def test_a_dead_process_is_one_at_once_though_the_other_answers(server):
     server(living=1)
-    seen = look(SERVER, 1, 7)
+    seen = observe(SERVER, 1, 7)
     assert seen.fault == Fault("process", "release 7 failed: 1 of 2 model processes are dead")
 
 
 def test_a_dead_process_is_known_by_its_answer_where_processes_cannot_be_seen(server):
     server(Probe("dead process", 1.0, message="Stub process 'pipeline_0_0' is not healthy."))
-    seen = look(SERVER, None, 7)
+    seen = observe(SERVER, None, 7)
     assert seen.fault is not None
     assert seen.fault.kind == "process"
 
@@ -91,7 +90,7 @@ class TestMetrics:
 
     def test_an_answer(self):
         metrics = WatchMetrics()
-        metrics.saw(Seen(None, OTHER, (1, 2)), 7)
+        metrics.saw(Observation(None, OTHER, (1, 2)), 7)
         assert self.sample(metrics, "recsys_probe_up") == 1
         assert self.sample(metrics, "recsys_probe_release") == 6
         assert self.sample(metrics, "recsys_promoted_release") == 7
@@ -101,7 +100,7 @@ class TestMetrics:
 
     def test_no_server(self):
         metrics = WatchMetrics()
-        metrics.saw(Seen(None, ANSWERED, (1, 2)), 7)
+        metrics.saw(Observation(None, ANSWERED, (1, 2)), 7)
         metrics.saw_no_server()
         assert self.sample(metrics, "recsys_probe_up") == 0
         assert self.sample(metrics, "recsys_model_processes_wanted") == 0
@@ -111,5 +110,5 @@ class TestMetrics:
         metrics = WatchMetrics()
         assert math.isnan(self.sample(metrics, "recsys_probe_up"))
         metrics.saw_no_server()
-        metrics.saw(Seen(None), 7)
+        metrics.saw(Observation(None), 7)
         assert math.isnan(self.sample(metrics, "recsys_probe_up"))

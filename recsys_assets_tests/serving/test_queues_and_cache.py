@@ -11,10 +11,10 @@ import pytest
 import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
-from recsys_assets.serving import services
-from recsys_assets.serving.client import CACHED, MODEL
-from recsys_assets.serving.promotion import promote, rollback
-from recsys_assets.serving.release import Reason
+from recsys_assets.releases.release import Reason
+from recsys_assets.rollout.promotion import promote, rollback
+from recsys_assets.services import deployment
+from recsys_assets.triton.client import CACHED, MODEL
 from recsys_assets_tests.serving.tiny_release import AT, SLOW_FOR_USERS, publish_tiny_release
 from recsys_assets_tests.waiting import LIMIT, until
 
@@ -28,7 +28,7 @@ PROCESSES = 2
 def slow(running, releases):
     """A release that takes 0.6 s for any batch with a named user, served."""
     release = publish_tiny_release(releases, code=SLOW_FOR_USERS)
-    promote(releases, services.embedded_server(running), release)
+    promote(releases, deployment.embedded_server(running), release)
     return release
 
 
@@ -198,7 +198,7 @@ class TestCache:
         self, running, raw, releases, slow
     ):
         self.ask(raw)
-        live = services.embedded_server(running)
+        live = deployment.embedded_server(running)
         release = promote(releases, live, publish_tiny_release(releases)).release
         hits, _ = self.counts(running)
         for _ in range(2):

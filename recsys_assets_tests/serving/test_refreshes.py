@@ -5,14 +5,14 @@ from contextlib import nullcontext
 
 import pytest
 
-from recsys_assets.serving import promotion
-from recsys_assets.serving.promotion import (
+from recsys_assets.releases.release import MANIFEST, Reason, Releases
+from recsys_assets.rollout import promotion
+from recsys_assets.rollout.promotion import (
     PromotionError,
     promote,
     require_judged_against_live,
     rollback,
 )
-from recsys_assets.serving.release import MANIFEST, Reason, Releases
 from recsys_assets.storage import Store
 
 BECAUSE = Reason("a test", "pytest")

@@ -6,14 +6,14 @@ import boto3
 import pytest
 from moto.s3.models import s3_backends
 
-from recsys_assets.serving.retention import Policy, carry_out, plan
+from recsys_assets.releases.retention import RetentionPolicy, carry_out, plan
 from recsys_assets.storage import removal
 from recsys_assets.storage.s3 import StorageUnavailable
 from recsys_assets_tests.serving.retained import DAY, NOW, PARTS, Shop
 
 pytestmark = pytest.mark.integration
 
-TWO = Policy(keep=2, older_than_days=7)
+TWO = RetentionPolicy(keep=2, older_than_days=7)
 LONG_AGO = NOW + 100 * DAY
 
 
@@ -103,7 +103,7 @@ def test_many_objects_go_in_batches(shop, s3, monkeypatch):
     for number in range(110):
         s3.put_object(Bucket="shop", Key=f"recsys/staging/job/part-{number}", Body=b"1")
     s3.put_object(Bucket="shop", Key="recsys-of-others/staging/job/part-0", Body=b"1")
-    carry_out(shop.store, plan(shop.store, Policy(5), NOW + 2 * DAY))
+    carry_out(shop.store, plan(shop.store, RetentionPolicy(5), NOW + 2 * DAY))
     assert batches == [100, 10]
     assert [key for key in keys(s3) if "staging" in key] == ["recsys-of-others/staging/job/part-0"]
 
@@ -115,8 +115,8 @@ def test_abandoned_uploads_are_aborted_and_others_are_not(shop, s3):
             Bucket="shop", Key=key, UploadId=begun["UploadId"], PartNumber=1, Body=b"12345"
         )
     begun = removal.uploads(shop.store.url, "releases")[0].begun  # moto says: long ago
-    assert plan(shop.store, Policy(5), begun + 6 * DAY).removed == ()
-    planned = plan(shop.store, Policy(5), begun + 8 * DAY)
+    assert plan(shop.store, RetentionPolicy(5), begun + 6 * DAY).removed == ()
+    planned = plan(shop.store, RetentionPolicy(5), begun + 8 * DAY)
     (upload,) = (item for item in planned.removed if item.kind == "upload")
     assert (upload.name, upload.size) == ("releases/9/vectors.npy", 5)
     for _ in range(2):  # the second time it has gone

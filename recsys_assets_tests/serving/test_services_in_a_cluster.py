@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from recsys_assets.serving import agents, services
-from recsys_assets.serving.agents import PodState
-from recsys_assets.serving.fleet import CanaryPods, Fleet
-from recsys_assets.serving.processes import ServiceError
-from recsys_assets.serving.release import Reason
-from recsys_assets.serving.resources import ServingResource
+from recsys_assets.defs.serving_resources import ServingResource
+from recsys_assets.releases.release import Reason
+from recsys_assets.rollout import agents
+from recsys_assets.rollout.agents import PodState
+from recsys_assets.rollout.fleet import CanaryPods, Fleet
+from recsys_assets.runtime.processes import ServiceError
+from recsys_assets.services import deployment
 from recsys_assets.settings import load_settings
 from recsys_assets_tests.conftest import free_port
 
@@ -47,14 +48,14 @@ def settings(tmp_path):
 @pytest.fixture
 def cluster(monkeypatch):
     monkeypatch.setattr(
-        services, "Pods", lambda service: agents.Pods(service, SERVICES.__getitem__)
+        deployment, "Pods", lambda service: agents.Pods(service, SERVICES.__getitem__)
     )
     monkeypatch.setattr(agents, "ask", PODS.__getitem__)
 
 
 def test_status_has_a_line_for_each_pod(settings, cluster):
-    services.releases(settings).record(2, (1,), Reason("a test", "pytest"))
-    valkey, *pods = services.status(settings)
+    deployment.releases(settings).record(2, (1,), Reason("a test", "pytest"))
+    valkey, *pods = deployment.status(settings)
     assert (valkey.state, "secret" in f"{valkey}") == ("stopped", False)
     assert [(pod.name, pod.address, pod.state, pod.detail) for pod in pods] == [
         ("Triton", "10.0.0.1:8080", "healthy", "release 2"),
@@ -71,13 +72,13 @@ def test_status_has_a_line_for_each_pod(settings, cluster):
 
 
 def test_up_and_down_are_for_kubernetes(settings):
-    for act in (services.up, services.down):
+    for act in (deployment.up, deployment.down):
         with pytest.raises(ServiceError, match=r"pods of the namespace recsys.*`kubectl scale"):
             act(settings)
 
 
 def test_promotion_switches_the_fleet(settings):
-    assert isinstance(services.live_server(settings, print), Fleet)
+    assert isinstance(deployment.live_server(settings, print), Fleet)
     resource = ServingResource.from_settings(settings)
     fleet, canary = resource.live_server(print), resource.canary()
     assert isinstance(fleet, Fleet)

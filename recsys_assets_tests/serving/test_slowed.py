@@ -5,14 +5,14 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from recsys_assets.serving import services
-from recsys_assets.serving.canary import TemporaryServer, canaries, check_release
-from recsys_assets.serving.guard import Guard
-from recsys_assets.serving.model_control import load
-from recsys_assets.serving.processes import ServiceError
-from recsys_assets.serving.promotion import promote_approved
-from recsys_assets.serving.release import Reason
-from recsys_assets.serving.triton import Triton
+from recsys_assets.releases.release import Reason
+from recsys_assets.rollout.canary import TemporaryServer, canaries, check_release
+from recsys_assets.rollout.guard import Guard
+from recsys_assets.rollout.model_control import load
+from recsys_assets.rollout.promotion import promote_approved
+from recsys_assets.runtime.processes import ServiceError
+from recsys_assets.services import deployment
+from recsys_assets.triton.server import TritonServer
 from recsys_assets_tests.serving.tiny_release import AT, publish_tiny_release
 from recsys_assets_tests.slowed import slowed
 
@@ -33,32 +33,32 @@ def held(monkeypatch):
 
 def test_services_start_and_a_release_proves_itself(settings):
     try:
-        assert [one.pid is not None for one in services.up(settings)] == [True, True]
-        releases = services.releases(settings)
+        assert [one.pid is not None for one in deployment.up(settings)] == [True, True]
+        releases = deployment.releases(settings)
         releases.store.table("users").write(pa.table({"user_id": ["ann"]}))
         release = publish_tiny_release(releases)
-        server = TemporaryServer(Triton.of(settings))
+        server = TemporaryServer(TritonServer.of(settings))
         report = check_release(releases, release, server, canaries({"ann": []}), AT)
         assert report.faulty == ()
         releases.approve(release)
         guard = Guard(5.0, ("ann",), settings.online_store_url)
         because = Reason("a test", "pytest")
-        live = services.embedded_server(settings)
+        live = deployment.embedded_server(settings)
         assert promote_approved(releases, live, release, because, guard).release == release
     finally:
-        services.down(settings)
-    assert [one.pid for one in services.status(settings)] == [None, None]
+        deployment.down(settings)
+    assert [one.pid for one in deployment.status(settings)] == [None, None]
 
 
 def test_a_limit_that_is_too_short_is_named_and_leaves_nothing_behind(settings):
-    impatient = Triton.of(replace(settings, wait_seconds=0))
+    impatient = TritonServer.of(replace(settings, wait_seconds=0))
     with pytest.raises(ServiceError, match=_TOO_SHORT):
         impatient.start()
     assert impatient.daemon.pid is None
 
 
 def test_so_is_that_of_a_load(settings):
-    triton = Triton.of(settings)
+    triton = TritonServer.of(settings)
     try:
         triton.start()
         with pytest.raises(ServiceError, match=_TOO_SHORT):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import redis
 
-from recsys_assets.serving.query_stage import Queries
-from recsys_assets.serving.requests import Requests
-from recsys_assets.serving.retrieve_stage import Depth, RetrieveStage
-from recsys_assets.serving.seen_settings import WhenDown
+from recsys_assets.pipeline.query import Queries
+from recsys_assets.pipeline.requests import Requests
+from recsys_assets.pipeline.retrieve import Depth, RetrieveStage
+from recsys_assets.pipeline.seen_settings import WhenDown
 
 USERS = ["ann", "", "bob"]
 

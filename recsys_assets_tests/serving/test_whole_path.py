@@ -10,22 +10,21 @@ import pytest
 import redis
 import tritonclient.grpc as grpc
 
+from recsys_assets.events.purchases import purchased_items
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
 from recsys_assets.features.reader import PROJECT, OnlineUserFeatures, entity_key, field_name
-from recsys_assets.serving import services
-from recsys_assets.serving.benchmark import measure
-from recsys_assets.serving.canary import TemporaryServer, canaries, check_release
-from recsys_assets.serving.client import RecommendClient
-from recsys_assets.serving.guard import Guard
-from recsys_assets.serving.history import purchased_items
-from recsys_assets.serving.offline import OfflineRelease, Sessions
-from recsys_assets.serving.promotion import promote_approved
-from recsys_assets.serving.release import Reason
-from recsys_assets.serving.rendering import Origin, Parts, ServingConfig, render
-from recsys_assets.serving.seen_items import SeenItems
-from recsys_assets.serving.triton import Triton
+from recsys_assets.pipeline.seen_items import SeenItems
+from recsys_assets.releases.offline import OfflineRelease, Sessions
+from recsys_assets.releases.release import Reason
+from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
+from recsys_assets.rollout.canary import TemporaryServer, canaries, check_release, measure
+from recsys_assets.rollout.guard import Guard
+from recsys_assets.rollout.promotion import promote_approved
+from recsys_assets.services import deployment
 from recsys_assets.storage import Store
+from recsys_assets.triton.client import RecommendClient
+from recsys_assets.triton.server import TritonServer
 from recsys_assets_tests.serving.untrained_models import publish_untrained_models
 
 pytestmark = pytest.mark.integration
@@ -85,16 +84,16 @@ def promoted(running):
     client = redis.Redis.from_url(running.online_store_url)
     history = purchased_items(store, DAY)
     SeenItems(client).replace_all(history)
-    releases = services.releases(running)
+    releases = deployment.releases(running)
     release = render(
-        releases, Parts.current(store), DAY, Origin(trained_through=DAY), ServingConfig()
+        releases, ReleaseParts.current(store), DAY, Origin(trained_through=DAY), ServingConfig()
     )
-    server = TemporaryServer(Triton.of(running))
+    server = TemporaryServer(TritonServer.of(running))
     assert check_release(releases, release, server, canaries(history), AT).faulty == ()
     releases.approve(release)
     guard = Guard(1.0, ("ann", "bob"), running.online_store_url)
     reason = Reason("a first release", "pytest")
-    return promote_approved(releases, services.embedded_server(running), None, reason, guard)
+    return promote_approved(releases, deployment.embedded_server(running), None, reason, guard)
 
 
 @pytest.fixture
@@ -151,7 +150,7 @@ def test_rows_of_a_batch_are_answered_as_if_alone(client, running):
 
 
 def test_status_is_healthy(running, promoted):
-    assert [service.state for service in services.status(running)] == ["healthy", "healthy"]
+    assert [service.state for service in deployment.status(running)] == ["healthy", "healthy"]
 
 
 def test_latency_can_be_measured(running, promoted):
@@ -161,7 +160,7 @@ def test_latency_can_be_measured(running, promoted):
 
 
 def test_an_offline_release_answers_as_the_server_does(running, promoted, client):
-    folder = services.releases(running).fetch(promoted.release)
+    folder = deployment.releases(running).fetch(promoted.release)
     offline = OfflineRelease.load(folder, promoted.release)
     version = folder / f"models/pipeline/{promoted.release}"
     names = json.loads((version / "user_columns.json").read_text())

@@ -107,7 +107,7 @@ def _write_encoding(file: Path) -> None:
 
 
 def _write_index(folder: Path, embeddings: np.ndarray, kind: str) -> None:
-    from recsys_assets.retrieval import index
+    from recsys_assets.models.index import index
 
     description = index.IndexDescription(kind, *embeddings.shape, recall_at_100=1.0)
     ids = [f"item-{n}" for n in range(ITEMS)]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys_assets.serving.integrity import digests
-from recsys_assets.serving.release import MANIFEST, Releases
-from recsys_assets.serving.rendering import TEMPLATES
-from recsys_assets.serving.repository import PIPELINE, write_configs, write_identity
+from recsys_assets.releases.release import MANIFEST, Releases
+from recsys_assets.releases.release_writing import digests
+from recsys_assets.releases.rendering import TEMPLATES
+from recsys_assets.triton.repository import PIPELINE, write_configs, write_identity
 
 TINY_MODEL = Path(__file__).parent / "tiny_repo" / PIPELINE / "model.py"
 ITEMS = 1000

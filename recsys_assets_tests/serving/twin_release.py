@@ -4,9 +4,9 @@ import json
 import re
 from pathlib import Path
 
-from recsys_assets.serving.integrity import digests
-from recsys_assets.serving.release import MANIFEST, Releases
-from recsys_assets.serving.repository import PIPELINE, write_configs, write_identity
+from recsys_assets.releases.release import MANIFEST, Releases
+from recsys_assets.releases.release_writing import digests
+from recsys_assets.triton.repository import PIPELINE, write_configs, write_identity
 from recsys_assets_tests.serving.tiny_release import lay_model
 
 DAY = "2017-09-30"

@@ -18,14 +18,14 @@ def publish_untrained_models(store, through: str, models_python: Path) -> None:
     from recsys_assets.features.attributes import attribute_names, user_columns
     from recsys_assets.features.encoding import Encoding, ModelEncoding
     from recsys_assets.features.reader import OnlineUserFeatures
-    from recsys_assets.ranking.hyperparameters import DlrmParameters
-    from recsys_assets.ranking.train import add_retrieval
-    from recsys_assets.retrieval import index
-    from recsys_assets.retrieval.inputs import item_inputs, query_inputs, with_age, with_request
-    from recsys_assets.retrieval.item_history import ItemHistory, midnight_after
-    from recsys_assets.retrieval.item_tower import write_embeddings
-    from recsys_assets.retrieval.tastes import Purchases, Tastes
-    from recsys_assets.retrieval.training_data import text_embeddings
+    from recsys_assets.models.dlrm_training import add_retrieval
+    from recsys_assets.models.hyperparameters import DlrmParameters
+    from recsys_assets.models.index import index
+    from recsys_assets.models.inputs import item_inputs, query_inputs, with_age, with_request
+    from recsys_assets.models.item_history import ItemHistory, midnight_after
+    from recsys_assets.models.purchase_counts import PurchaseCounts, Purchases
+    from recsys_assets.models.towers import write_embeddings
+    from recsys_assets.models.training_data import text_embeddings
 
     moment = np.array([midnight_after(through)])
     users = store.table("users").read()
@@ -68,7 +68,7 @@ def publish_untrained_models(store, through: str, models_python: Path) -> None:
     for name in ("two_tower", "dlrm"):
         with store.artifact(name).new_version() as draft:
             encoding.save(draft.path / "encoding.json")
-            Tastes.of(purchases).save(draft.path)
+            PurchaseCounts.of(purchases).save(draft.path)
             subprocess.run(
                 [str(models_python), __file__, name, str(draft.path), json.dumps(inputs[name])],
                 check=True,

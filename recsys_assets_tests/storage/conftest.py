@@ -7,7 +7,7 @@ import pytest
 from recsys_assets.storage import s3
 from recsys_assets_tests.storage.s3_proxy import Proxy, proxy_of
 
-_FEW_ATTEMPTS = s3.Limits(attempts=3)
+_FEW_ATTEMPTS = s3.S3Limits(attempts=3)
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ import threading
 import pytest
 import redis
 
+from recsys_assets.runtime.waiting import WaitedTooLong
 from recsys_assets.storage.lease import LeaseLost, held
-from recsys_assets.waiting import WaitedTooLong
 from recsys_assets_tests.waiting import until
 
 pytestmark = pytest.mark.integration

@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 import pytest
 
+from recsys_assets.releases.release import Releases
+from recsys_assets.releases.release_events import Promoted
 from recsys_assets.retraining.alerts import raised_alerts
-from recsys_assets.serving.release import Releases
-from recsys_assets.serving.release_events import Promoted
 from recsys_assets.storage import Store, s3
 from recsys_assets_tests.storage.s3_proxy import Proxy
 
@@ -49,7 +49,7 @@ def store(proxy: Proxy) -> Store:
     """The store; filled behind the server's back, as 100,000 requests would take minutes."""
     from moto.s3.models import s3_backends
 
-    s3.use_limits(s3.Limits())  # the server lists 100,000 names: no matter of a second
+    s3.use_limits(s3.S3Limits())  # the server lists 100,000 names: no matter of a second
     backend = s3_backends["123456789012"]["aws"]
     for key, data in everything().items():
         backend.put_object("shop", f"store/{key}", data)

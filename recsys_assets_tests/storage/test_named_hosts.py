@@ -7,9 +7,8 @@ from unittest.mock import Mock
 import pytest
 import redis
 
-from recsys_assets.storage import named_hosts
-from recsys_assets.storage.named_hosts import NamedHost, NamedTlsHost, Names
-from recsys_assets.storage.online_store import open_store
+from recsys_assets.storage import online_store
+from recsys_assets.storage.online_store import NamedHost, NamedTlsHost, Names, open_store
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.waiting import reached, until
 
@@ -39,7 +38,7 @@ _SYSTEM = socket.getaddrinfo
 def server(monkeypatch):
     server = NameServer()
     monkeypatch.setattr(socket, "getaddrinfo", server.getaddrinfo)
-    monkeypatch.setattr(named_hosts, "_NAMES", Names())
+    monkeypatch.setattr(online_store, "_NAMES", Names())
     yield server
     server.answers.set()
 
@@ -47,7 +46,7 @@ def server(monkeypatch):
 @pytest.fixture
 def aged(monkeypatch):
     """Whatever was looked up is to be looked up again."""
-    monkeypatch.setattr(named_hosts, "_FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(online_store, "_FRESH_SECONDS", -1.0)
 
 
 def test_a_name_is_looked_up_once_for_many_connections(server):

@@ -9,8 +9,8 @@ import uuid
 import pyarrow as pa
 import pytest
 
-from recsys_assets.serving.release import MANIFEST, Reason, Releases
-from recsys_assets.serving.release_events import ChangedMeanwhile
+from recsys_assets.releases.release import MANIFEST, Reason, Releases
+from recsys_assets.releases.release_events import ChangedMeanwhile
 from recsys_assets.storage import MissingArtifact, MissingPartition, StorageUnavailable, Store, s3
 from recsys_assets.storage.filesystem import children, write_if_absent
 from recsys_assets_tests.storage import s3_proxy as faults
@@ -106,7 +106,7 @@ def test_a_read_outlives_a_fault_that_passes(store, proxy, operation, fault):
 
 @pytest.mark.parametrize("operation", some_at_once(READS, "Table.days", "Releases.promoted"))
 def test_a_read_names_what_does_not_pass(store, proxy, operation):
-    s3.use_limits(s3.Limits(attempts=2))
+    s3.use_limits(s3.S3Limits(attempts=2))
     proxy.fault = faults.refused(503, "SlowDown")
     with pytest.raises(StorageUnavailable, match=r"s3://shop/.*SlowDown.*try again later"):
         READS[operation](store)
@@ -123,7 +123,7 @@ def test_a_write_outlives_a_fault_that_passes(store, proxy, operation):
 
 @pytest.mark.parametrize("operation", some_at_once(WRITES, "Table.write", "Releases.record"))
 def test_a_write_that_is_refused_leaves_nothing(store, proxy, operation):
-    s3.use_limits(s3.Limits(attempts=2))
+    s3.use_limits(s3.S3Limits(attempts=2))
     proxy.fault = faults.some(10**6, faults.refused(500, "InternalError"), changes)
     with pytest.raises(StorageUnavailable, match="InternalError"):
         WRITES[operation](store)
@@ -150,14 +150,14 @@ def gets(request):
 @pytest.mark.parametrize("fault", [faults.silent, faults.stalled(10)])
 @pytest.mark.parametrize("operation", ["Table.read", "Artifact.fetch", "Releases.promoted"])
 def test_a_server_that_falls_silent_is_asked_again(store, proxy, operation, fault):
-    s3.use_limits(s3.Limits(read_seconds=1))
+    s3.use_limits(s3.S3Limits(read_seconds=1))
     proxy.fault = faults.some(1, fault, gets)
     assert READS[operation](store)
 
 
 @pytest.mark.parametrize("fault", [faults.silent, faults.stalled(10), faults.cut(10)])
 def test_what_stays_silent_or_broken_is_named_and_nothing_is_cached(store, proxy, fault):
-    s3.use_limits(s3.Limits(attempts=2, connect_seconds=0.5, read_seconds=0.5))
+    s3.use_limits(s3.S3Limits(attempts=2, connect_seconds=0.5, read_seconds=0.5))
     proxy.fault = faults.some(10**6, fault, lambda r: gets(r) and r.path.endswith("weights"))
     with pytest.raises(StorageUnavailable, match="weights"):
         store.artifact("model").fetch()

@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from recsys_assets_tests.bench_serving import fake_server
+from recsys_assets_tests.benchmarks.serving import fake_server
 
 
 def response(items: tuple[bytes, ...] = (b"a", b"b", b"")) -> bytes:

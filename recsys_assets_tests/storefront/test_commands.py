@@ -77,7 +77,7 @@ def test_what_a_service_takes_on_is_an_option(run, served, monkeypatch):
     )
     run(commands.serve_recommend, "--concurrency", "7", "--deadline-ms", "80")
     assert given == [
-        ("127.0.0.1:8701", recommend_service.Limits(concurrency=7, deadline_ms=80), None)
+        ("127.0.0.1:8701", recommend_service.QueryLimits(concurrency=7, deadline_ms=80), None)
     ]
 
 

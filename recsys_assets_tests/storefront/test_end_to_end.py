@@ -9,13 +9,13 @@ from prometheus_client import CollectorRegistry
 
 from recsys_assets.events.ingest import ingest
 from recsys_assets.events.sources.parquet import ParquetSource
-from recsys_assets.serving.promotion import promote
+from recsys_assets.rollout.promotion import promote
 from recsys_assets.storage import Store
 from recsys_assets.storefront import event_service, recommend_service
 from recsys_assets.storefront.event_intake import connect
 from recsys_assets.storefront.event_landing import Landing, LandingMetrics
 from recsys_assets.storefront.event_stream import EventStream
-from recsys_assets.storefront.recommend_service import Limits
+from recsys_assets.storefront.recommend_service import QueryLimits
 from recsys_assets_tests.serving.tiny_release import item_ids, publish_tiny_release
 from recsys_assets_tests.storefront.events import happened
 
@@ -29,7 +29,7 @@ def release(releases, live):
 
 @pytest.fixture
 def recommend(running, release):
-    limits = Limits(deadline_ms=10_000, cache_seconds=60)
+    limits = QueryLimits(deadline_ms=10_000, cache_seconds=60)
     _, app = recommend_service.recommend_service(running.triton_grpc, limits)
     with TestClient(app) as client:
         yield client

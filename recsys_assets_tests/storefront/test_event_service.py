@@ -11,11 +11,11 @@ from fastapi import HTTPException
 from fastapi.concurrency import run_in_threadpool
 from fastapi.testclient import TestClient
 
-from recsys_assets.serving.seen_items import SeenItems
-from recsys_assets.serving.seen_settings import FilterSettings
+from recsys_assets.pipeline.seen_items import SeenItems
+from recsys_assets.pipeline.seen_settings import FilterSettings
 from recsys_assets.storefront import event_service as module
 from recsys_assets.storefront.access import Tokens
-from recsys_assets.storefront.event_intake import DEFAULT_LIMITS, Limits, connect
+from recsys_assets.storefront.event_intake import DEFAULT_LIMITS, IntakeLimits, connect
 from recsys_assets.storefront.event_service import PATH, event_service
 from recsys_assets.storefront.event_stream import STREAM, EventStream
 from recsys_assets_tests.conftest import free_port
@@ -194,7 +194,7 @@ class TestStoreAway:
         assert store.xlen(STREAM) == 0
 
     def test_while_landing_stands_still_the_store_is_not_filled(self, valkey_url, store):
-        with client_of(valkey_url, Limits(most_unlanded=2)) as client:
+        with client_of(valkey_url, IntakeLimits(most_unlanded=2)) as client:
             assert client.post(PATH, json=[happened(), happened()]).status_code == 202
             answer = client.post(PATH, json=[happened()])
         assert answer.status_code == 503
@@ -235,7 +235,7 @@ class TestLimits:
     ):
         append = EventStream.append
         monkeypatch.setattr(EventStream, "append", lambda *given: step() or append(*given))
-        with client_of(valkey_url, Limits(concurrency=1)) as client:
+        with client_of(valkey_url, IntakeLimits(concurrency=1)) as client:
             second = self.refused_meanwhile(client, step, json=[happened()])
             assert second.status_code == 503
             assert second.headers["Retry-After"] == "1"
@@ -249,7 +249,7 @@ class TestLimits:
             return await read(*given)
 
         monkeypatch.setattr(module, "_read_body", slow)
-        with client_of(valkey_url, Limits(bodies=1)) as client:
+        with client_of(valkey_url, IntakeLimits(bodies=1)) as client:
             second = self.refused_meanwhile(client, step, json=[happened()])
         assert second.status_code == 503
         assert second.headers["Retry-After"] == "1"

@@ -11,10 +11,10 @@ from recsys_assets.storefront.access import Tokens
 from recsys_assets.storefront.recommend_service import (
     LONGEST_MS,
     PATH,
-    Limits,
+    QueryLimits,
     recommend_service,
 )
-from recsys_assets_tests.bench_serving import fake_server
+from recsys_assets_tests.benchmarks.serving import fake_server
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.storefront.fake_triton import FakeTriton
 from recsys_assets_tests.waiting import reached, until
@@ -35,7 +35,7 @@ def address(triton):
 
 
 # Where the deadline is not what is tested.
-PATIENT = Limits(deadline_ms=LONGEST_MS)
+PATIENT = QueryLimits(deadline_ms=LONGEST_MS)
 
 
 def client_of(address, limits=PATIENT, **options):
@@ -214,7 +214,7 @@ class TestLimits:
         assert "deadline_ms is 50: no answer by then" in answer.json()["detail"]
 
     def test_of_a_request_without_one(self, held):
-        with client_of(held[0], Limits(deadline_ms=60)) as client:
+        with client_of(held[0], QueryLimits(deadline_ms=60)) as client:
             assert "deadline_ms is 60" in client.get(PATH).json()["detail"]
 
     def test_more_at_a_time_than_it_takes_on_are_refused(self, held):

@@ -3,9 +3,9 @@ import asyncio
 import numpy as np
 import pytest
 
-from recsys_assets.serving.client import RequestClass
-from recsys_assets.serving.requests import InvalidRequest
-from recsys_assets.storefront.triton import Triton, request_tensors
+from recsys_assets.pipeline.requests import InvalidRequest
+from recsys_assets.storefront.recommend_service import TritonGateway, request_tensors
+from recsys_assets.triton.client import RequestClass
 from recsys_assets_tests.storefront.fake_triton import FakeTriton
 
 
@@ -13,7 +13,7 @@ def ask(target, count):
     """So many requests one after another over one channel."""
 
     async def run():
-        triton = Triton(target)
+        triton = TritonGateway(target)
         try:
             tensors = request_tensors("ann", "web", 1_506_816_000, 5)
             return [await triton.recommend(tensors, RequestClass(), 5.0) for _ in range(count)]

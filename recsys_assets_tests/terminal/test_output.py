@@ -10,7 +10,7 @@ from recsys_assets.terminal.quiet import is_noise
 NOISY = """
 import logging, os, subprocess, sys, warnings
 from pathlib import Path
-from recsys_assets.terminal.output import raw_output_in, warnings_as_lines
+from recsys_assets.terminal.command import raw_output_in, warnings_as_lines
 from recsys_assets.terminal.screen import Screen
 
 warnings.simplefilter("always")

@@ -15,10 +15,10 @@ from datetime import date
 from pathlib import Path
 
 from recsys_assets.events.sources import open_source
-from recsys_assets.replay.daemon import ReplayStuck
-from recsys_assets.replay.load import BrokenLoad
-from recsys_assets.serving.processes import ServiceError
+from recsys_assets.runtime.processes import ServiceError
 from recsys_assets.settings import REPOSITORY
+from replay.daemon import ReplayStuck
+from replay.load import BrokenLoad
 from tools.living_shop.clock import LIBRARY, Clock
 from tools.living_shop.deliveries import Deliveries
 from tools.living_shop.life import live
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.exit(f"{LIBRARY} is missing: `scripts/setup test` unpacks it")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        plan = Plan(options.start, options.days, options.history)
+        plan = Plan(options.start, options.days, options.history, options.through)
     except ImpossiblePlan as error:
         sys.exit(str(error))
     shop = Shop(options.folder.absolute(), plan)
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.living_shop", description=__doc__)
     add = parser.add_argument
     add("--days", type=int, default=_DAYS, help=f"days to live (default: {_DAYS})")
+    add("--through", type=date.fromisoformat, help="sum up after this one of them, and go on later")
     add("--households", type=int, help="of the recording, drawn at random (default: all)")
     add("--start", type=date.fromisoformat, default=_START, help=f"first day (default: {_START})")
     add("--history", type=int, default=_HISTORY, help=f"days before it (default: {_HISTORY})")

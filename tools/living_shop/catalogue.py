@@ -68,7 +68,7 @@ def _revisions(item_ids: pl.Series, plan: Plan) -> pl.DataFrame:
     """The day on which each revised item's text changes."""
     numbers = {item: zlib.crc32(item.encode()) for item in item_ids}
     revised = {
-        item: plan.lived[number // _REVISED_ONE_IN % plan.days]
+        item: plan.planned[number // _REVISED_ONE_IN % plan.days]
         for item, number in numbers.items()
         if number % _REVISED_ONE_IN == 0
     }

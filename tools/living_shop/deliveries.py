@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_assets.events.contract import INTERACTIONS, LATE_DAYS, PROMOTIONS
-from recsys_assets.replay.traffic import DayTraffic
-from recsys_assets.serving.offline import Sessions
+from recsys_assets.releases.offline import Sessions
 from recsys_assets.storage.filesystem import replacing
+from replay.traffic import DayTraffic
 from tools.living_shop.catalogue import Catalogue
 from tools.living_shop.plan import Plan
 from tools.living_shop.recording import Recording

@@ -10,13 +10,13 @@ from datetime import time as time_of_day
 from pathlib import Path
 from typing import Any
 
-from recsys_assets.definitions import daily_loop
-from recsys_assets.instance import open_instance
-from recsys_assets.replay.daemon import DagsterDaemon, running_daemon
-from recsys_assets.replay.load import Answer, Load
-from recsys_assets.retraining.sensors import SENSORS
-from recsys_assets.serving import services
+from recsys_assets.definitions import defs
+from recsys_assets.defs.graph.jobs import daily_loop
+from recsys_assets.defs.runs.instance import open_instance
+from recsys_assets.services import deployment
 from recsys_assets.storage.filesystem import write_atomically
+from replay.daemon import DagsterDaemon, running_daemon
+from replay.load import Answer, Load
 from tools.living_shop.clock import Clock
 from tools.living_shop.deliveries import Deliveries
 from tools.living_shop.shop import RECSYS, Shop
@@ -24,7 +24,9 @@ from tools.living_shop.summary import write_summary
 
 _SOON_SECONDS = 10
 _SENSORS = tuple(
-    sensor.name for sensor in SENSORS if (sensor.minimum_interval_seconds or 0) <= _SOON_SECONDS
+    sensor.name
+    for sensor in defs.sensors or ()
+    if (sensor.minimum_interval_seconds or 0) <= _SOON_SECONDS
 )
 _RATE = 50.0  # requests a second
 
@@ -87,9 +89,11 @@ def live(shop: Shop, deliveries: Deliveries, clock: Clock, say: Say) -> dict[str
                 comparison = _compare_with_scratch(shop, deliveries, variables)
                 for difference in comparison["examples"]:
                     say(f"different: {difference}")
-                return write_summary(shop.summary, instance, deliveries, plan.days, comparison)
+                return write_summary(
+                    shop.summary, instance, deliveries, len(plan.lived), comparison
+                )
         finally:
-            services.down(settings)
+            deployment.down(settings)
 
 
 def _deliver_what_is_due(shop: Shop, deliveries: Deliveries, clock: Clock) -> None:

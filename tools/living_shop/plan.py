@@ -15,11 +15,14 @@ class Plan:
 
     The first release is begun on the evening before `start`. The shop is closed on one weekday;
     on one day it sells nothing; one day's file is wrong, and is corrected two days later.
+
+    What happens follows from all of these days. `through` ends the life before the last of them.
     """
 
     start: date
     days: int
     history: int
+    through: date | None = None
 
     def __post_init__(self) -> None:
         if self.days < 3:
@@ -28,6 +31,11 @@ class Plan:
             raise ImpossiblePlan(
                 f"of {self.days} days, the one without sales ({self.empty_day}) is a closed "
                 f"weekday: live {self.days + 2}"
+            )
+        if self.through not in (None, *self.planned):
+            raise ImpossiblePlan(
+                f"{self.through} is none of the days: live through one from {self.planned[0]} to "
+                f"{self.planned[-1]}"
             )
 
     @property
@@ -41,9 +49,14 @@ class Plan:
         return self.start - timedelta(days=1)
 
     @cached_property
-    def lived(self) -> tuple[date, ...]:
-        """The days with visitors."""
+    def planned(self) -> tuple[date, ...]:
+        """All days that the plan is made for."""
         return tuple(self.start + timedelta(days=number) for number in range(self.days))
+
+    @cached_property
+    def lived(self) -> tuple[date, ...]:
+        """Those of them that are to be lived: the days with visitors."""
+        return tuple(day for day in self.planned if day <= (self.through or day))
 
     @property
     def closed_weekday(self) -> int:
@@ -53,7 +66,7 @@ class Plan:
     @property
     def empty_day(self) -> date:
         """An open day on which nothing is sold."""
-        return self.lived[self.days // 2]
+        return self.planned[self.days // 2]
 
     @property
     def corrected_day(self) -> date:
@@ -63,7 +76,7 @@ class Plan:
     @property
     def correction_day(self) -> date:
         """The day with whose files the right one arrives."""
-        return self.lived[2]
+        return self.planned[2]
 
     def is_open(self, day: date) -> bool:
         """Whether anything can be sold on a day."""

@@ -12,10 +12,11 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from recsys_assets.definitions import build_definitions, daily_loop
+from recsys_assets.definitions import build_definitions
+from recsys_assets.defs.graph.jobs import daily_loop
+from recsys_assets.defs.runs.instance import open_instance
+from recsys_assets.defs.runs.narrated_run import run_narrated
 from recsys_assets.features.parity import Parity, sampled_parity
-from recsys_assets.instance import open_instance
-from recsys_assets.narrated_run import run_narrated
 from recsys_assets.settings import Settings, load_settings
 from recsys_assets.storage import Store
 from recsys_assets.terminal.screen import Screen

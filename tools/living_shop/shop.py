@@ -13,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from recsys_assets.instance import dagster_environment
-from recsys_assets.serving.processes import Daemon, free_addresses
+from recsys_assets.defs.runs.instance import dagster_environment
+from recsys_assets.runtime.processes import Daemon, free_addresses
 from recsys_assets.settings import REPOSITORY, Settings, load_settings
 from recsys_assets.storage.filesystem import write_atomically
 from tools.living_shop.plan import Plan

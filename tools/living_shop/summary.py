@@ -7,9 +7,9 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorStatus
 
-from recsys_assets.definitions import initial_pipeline
-from recsys_assets.monitoring.materializations import metadata_of
-from recsys_assets.retraining.resources import CANDIDATE, REFRESHED
+from recsys_assets.defs.graph.jobs import initial_pipeline
+from recsys_assets.defs.graph.monitoring.sensors import metadata_of
+from recsys_assets.defs.graph.retraining.resources import CANDIDATE, REFRESHED
 from recsys_assets.storage.filesystem import write_atomically
 from tools.living_shop.deliveries import Deliveries
 

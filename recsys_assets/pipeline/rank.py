@@ -1,0 +1,161 @@
+"""Last stage of a request: candidates to the items shown, by ranker, diversity and sampling."""
+
+import filecmp
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys_assets.models.device import CPU, Device
+from recsys_assets.models.index.quantized_rows import Rows
+from recsys_assets.models.negatives import RETRIEVAL
+from recsys_assets.pipeline.diversity import Diversity, Sampling, arrange, perturb
+from recsys_assets.pipeline.query import Columns, Queries
+from recsys_assets.pipeline.requests import MAX_K
+
+# Files of a release, beside the artifacts it is made of.
+ITEMS = "items.parquet"  # attributes and activity of every item
+TEXT_EMBEDDINGS = "item_text_embeddings.npy"
+PROMOTIONS = "promotions.npz"  # the plan for the days to come
+STAGE = "stage.json"  # depth of the search, diversity, sampling
+
+
+class Scorer(Protocol):
+    """`models.ranker.Ranker`."""
+
+    def score_batch(
+        self,
+        user_columns: Columns,
+        timestamps: np.ndarray,
+        rows: Sequence[np.ndarray],
+        embeddings: np.ndarray | None,
+    ) -> list[np.ndarray]:
+        """Scores float32 [m_i] of item rows int64 [m_i] for each of n users."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The candidates of one request as the ranker sees them, and which of them are shown.
+
+    `rows` int64 [m] are items in the order retrieved, `scores` float32 [m] belong to them, and
+    `shown` int64 [<= k] are positions among them in the order shown.
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
+    shown: np.ndarray
+
+
+@dataclass
+class RankStage:
+    """Orders candidates.
+
+    Diversity is that of the items' texts: similar purchases make item embeddings of the tower
+    alike for popular items, so that they hardly tell kinds of products apart.
+
+    `popular` is the slate for everybody, best first, shown where there is no time to rank.
+    `same_tower` says that the ranker's own query tower is that of the query stage, as it is until
+    one of them is fine-tuned: what the one has embedded the other need not.
+    """
+
+    ranker: Scorer
+    vectors: np.ndarray | Rows
+    popular: Ranking
+    diversity: Diversity
+    sampling: Sampling
+    same_tower: bool = False
+
+    @classmethod
+    def load(cls, folder: Path, device: Device = CPU) -> "RankStage":
+        """From the version folder of a release."""
+        from recsys_assets.models.item_history import Changes
+        from recsys_assets.models.ranker import Ranker
+
+        config = json.loads((folder / STAGE).read_text())
+        # Mapped, so that all processes of a release share the pages.
+        text = Rows.load(folder / TEXT_EMBEDDINGS)
+        items = read_columns(folder / ITEMS)
+        return cls(
+            ranker=Ranker(
+                folder / "dlrm", items, text, Changes.load(folder / PROMOTIONS), device=device
+            ),
+            vectors=text,
+            popular=most_popular(items["popularity_28d"]),
+            diversity=Diversity(**config["diversity"]),
+            sampling=Sampling(**config["sampling"]),
+            same_tower=_same_files(folder / "two_tower", folder / "dlrm" / RETRIEVAL),
+        )
+
+    def rank(
+        self,
+        queries: Queries,
+        timestamps: np.ndarray,
+        rows: Sequence[np.ndarray],
+        ks: np.ndarray,
+    ) -> list[Ranking]:
+        """Scores and orders the candidates of n requests.
+
+        Args:
+            queries: n requests, embedded.
+            timestamps: int64 [n], epoch seconds.
+            rows: n arrays int64 [m_i] of item rows, as retrieved.
+            ks: int64 [n], how many are shown at most.
+        """
+        if not len(rows):
+            return []
+        columns = queries.columns
+        embeddings = queries.embeddings if self.same_tower else None
+        scored = self.ranker.score_batch(columns, timestamps, rows, embeddings)
+        users, moments = columns["user_id"].tolist(), timestamps.tolist()
+        return [
+            self._ranking(found, scores, f"{user}@{moment}", k)
+            for found, scores, user, moment, k in zip(
+                rows, scored, users, moments, ks.tolist(), strict=True
+            )
+        ]
+
+    def most_popular(self, k: int) -> Ranking:
+        """The k most popular items, without regard to the user."""
+        popular = self.popular
+        return Ranking(popular.rows[:k], popular.scores[:k], popular.shown[:k])
+
+    def _ranking(self, rows: np.ndarray, scores: np.ndarray, request: str, k: int) -> Ranking:
+        if len(rows) == 0:
+            return Ranking(rows, scores, rows)
+        order = scores
+        if self.sampling.temperature > 0:
+            order = perturb(scores, self.sampling, zlib.crc32(request.encode()))
+        shown = arrange(
+            order, lambda places: self.vectors[rows[places]], min(k, len(rows)), self.diversity
+        )
+        return Ranking(rows, scores, shown)
+
+
+def most_popular(popularity: np.ndarray) -> Ranking:
+    """The `MAX_K` items most bought in 28 days, float [items], NaN = never; scores are logs."""
+    known = np.nan_to_num(popularity)
+    best = np.argsort(-known, kind="stable")[:MAX_K].astype(np.int64)
+    return Ranking(best, np.log1p(known[best]).astype(np.float32), np.arange(len(best)))
+
+
+def _same_files(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same query tower."""
+    files = ("query_tower.onnx", "encoding.json", "tastes.npz")
+    return all(filecmp.cmp(one / name, other / name, shallow=False) for name in files)
+
+
+def read_columns(file: Path) -> Columns:
+    """Columns of a Parquet file: text with "" for missing, numbers as float64 with NaN."""
+    from recsys_assets.models.item_history import numbers, strings
+
+    table = pq.read_table(file)
+    return {
+        field.name: (strings if pa.types.is_string(field.type) else numbers)(table[field.name])
+        for field in table.schema
+    }

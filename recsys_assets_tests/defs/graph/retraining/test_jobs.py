@@ -1,0 +1,100 @@
+import json
+from dataclasses import fields, replace
+
+import dagster as dg
+import pytest
+
+from recsys_assets.definitions import defs
+from recsys_assets.defs.configuration import CandidateGate
+from recsys_assets.defs.graph.retraining.fine_tunes import retrained_dlrm, retrained_two_tower
+from recsys_assets.defs.pipes.pipes import ModelsEnvironment
+from recsys_assets.defs.resources import StoreResource
+from recsys_assets.retraining.gate import GateRules, evaluation_window
+from recsys_assets.settings import load_settings
+from recsys_assets.storage import Store
+
+TRAINED = {
+    "fine_tune": ("finetuned_query_tower", "finetuned_dlrm"),
+    "full_retrain": ("retrained_two_tower", "retrained_dlrm"),
+}
+
+
+@pytest.mark.parametrize(("name", "trained"), TRAINED.items())
+def test_a_job_trains_judges_and_promotes(name, trained):
+    job = defs.resolve_job_def(name)
+    assets = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+
+    assert assets == {*trained, "item_text_embeddings", "release_candidate", "promoted_release"}
+    assert job.tags["recsys/trains"] == "1"  # only one run with this tag at a time
+
+
+def test_a_full_retrain_judges_what_it_has_trained():
+    job = defs.resolve_job_def("full_retrain")
+    config = job.get_run_config_for_partition_key("2017-10-02")
+
+    assert config["ops"]["release_candidate"]["config"] == {"models": "RETRAINED"}
+
+
+@pytest.mark.parametrize("name", ["canary_answers", "beats_live"])
+def test_what_the_gate_finds_blocks_the_promotion(name):
+    specs = defs.resolve_asset_graph()
+    (found,) = (key for key in specs.asset_check_keys if key.name == name and _of_candidate(key))
+
+    assert specs.get_check_spec(found).blocking
+
+
+class RecordingModels(ModelsEnvironment):
+    """Trains nothing; the extras of each training are the figures that it publishes."""
+
+    url: str
+
+    def run(self, context, module, extras):
+        name = f"{context.asset_key.to_user_string()}/{context.partition_key}"
+        with Store(self.url).artifact(name).new_version() as draft:
+            (draft.path / "metrics.json").write_text(json.dumps(extras))
+        return draft.version
+
+
+@pytest.mark.parametrize(
+    ("asset", "changed"),
+    [
+        (retrained_two_tower, {"seed": 7, "epochs": 3}),
+        (retrained_dlrm, {"seed": 7, "learning_rate": 0.5}),
+    ],
+)
+def test_hyperparameters_and_seed_reach_a_full_retrain(tmp_path, asset, changed):
+    url, day = tmp_path.as_uri(), "2017-10-05"
+    result = dg.materialize(
+        [asset],
+        partition_key=day,
+        resources={
+            "store": StoreResource(url=url),
+            "models": RecordingModels(url=url),
+            "gate": CandidateGate(attribution_hours=24),
+        },
+        run_config={"ops": {asset.key.to_user_string(): {"config": changed}}},
+        selection=[asset],
+    )
+
+    metadata = result.asset_materializations_for_node(asset.key.to_user_string())[0].metadata
+    assert changed.items() <= metadata["parameters"].data.items()
+
+
+def _of_candidate(key):
+    return key.asset_key.to_user_string() == "release_candidate"
+
+
+class TestCandidateGate:
+    def test_unless_configured_its_rules_are_the_default_ones(self):
+        gate = CandidateGate.from_settings(replace(load_settings(), attribution_hours=48))
+
+        assert gate.rules() == GateRules()
+        assert gate.evaluation_window("2025-03-05") == evaluation_window(
+            "2025-03-05", GateRules(), 48
+        )
+
+    @pytest.mark.parametrize("name", [field.name for field in fields(GateRules)])
+    def test_every_rule_can_be_configured(self, name):
+        gate = CandidateGate(attribution_hours=24, **{name: 7})
+
+        assert gate.rules() == replace(GateRules(), **{name: 7})

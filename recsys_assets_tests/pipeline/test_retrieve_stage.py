@@ -1,0 +1,109 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recsys_assets.pipeline.requests import Requests
+from recsys_assets.pipeline.retrieve import NO_ROW, Depth
+from recsys_assets_tests.serving.made_up_stages import DEPTH, asked, embedded, retrieve_stage
+
+
+def found(stage, requests, depth=DEPTH, degraded=False):
+    return stage.run(requests, embedded(requests, degraded), depth)
+
+
+def rows(stage, *users, k=10, depth=DEPTH):
+    return [row.tolist() for row in found(stage, asked(*users, k=k), depth).rows]
+
+
+def test_bought_items_are_left_out():
+    answer = found(retrieve_stage(bought=[0, 2]), asked("ann"))
+    assert answer.rows[0].tolist() == [1, *range(3, 20)]
+    assert not answer.degraded.any()
+    assert (answer.checked, answer.excluded) == (20, 2)
+
+
+def test_lists_of_a_batch_differ_in_length():
+    ann, nobody = rows(retrieve_stage(bought=[0, 2]), "ann", "")
+    assert len(ann) == 18
+    assert nobody == list(range(20))
+
+
+def test_a_batch_is_searched_and_checked_at_once():
+    stage = retrieve_stage()
+    found(stage, asked("ann", "bob", ""))
+    assert stage.index.depths == [20]
+    assert stage.seen_items.round_trips == 1
+
+
+def test_the_search_goes_deeper_for_a_user_who_has_bought_nearly_everything():
+    stage = retrieve_stage(bought=range(85))
+    assert rows(stage, "ann") == [list(range(85, 100))]
+    assert stage.index.depths == [20, 80, 100]
+
+
+def test_only_the_rows_that_need_it_are_searched_deeper():
+    stage = retrieve_stage(bought=range(18))
+    ann, nobody = rows(stage, "ann", "")
+    assert ann == list(range(18, 38))
+    assert nobody == list(range(20))
+
+
+def test_enough_candidates_are_left_to_rank_even_if_k_is_small():
+    depth = replace(DEPTH, enough=10)
+    (ann,) = rows(retrieve_stage(bought=range(18)), "ann", k=1, depth=depth)
+    assert len(ann) == 20
+
+
+def test_the_best_are_ranked_and_no_fewer_than_k():
+    stage, depth = retrieve_stage(), Depth(candidates=20, enough=2, ranked=5)
+    assert rows(stage, "ann", k=3, depth=depth) == [list(range(5))]
+    assert rows(stage, "ann", k=12, depth=depth) == [list(range(12))]
+    assert rows(stage, "ann", k=60, depth=depth) == [list(range(60))]
+
+
+def test_everybody_gets_his_own_k():
+    requests = asked("ann", "bob")
+    requests = Requests(
+        requests.user_ids, requests.devices, requests.timestamps, np.array([3, 12]), ["", ""]
+    )
+    answer = found(retrieve_stage(), requests, Depth(candidates=20, enough=2, ranked=5))
+    assert [len(row) for row in answer.rows] == [5, 12]
+
+
+def test_the_budget_of_the_search_is_that_of_the_depth():
+    stage = retrieve_stage()
+    rows(stage, "ann", depth=replace(DEPTH, budget="high"))
+    assert stage.index.budgets == ["high"]
+
+
+def test_a_catalogue_smaller_than_the_candidates():
+    assert rows(retrieve_stage(items=5), "ann") == [[0, 1, 2, 3, 4]]
+
+
+def test_an_index_that_finds_fewer_than_asked_for():
+    stage = replace(retrieve_stage(items=5), items=100)
+    (ann,) = rows(stage, "ann")
+    assert ann == [0, 1, 2, 3, 4]
+    assert NO_ROW not in ann
+
+
+def test_who_has_bought_everything_gets_nothing():
+    assert rows(retrieve_stage(items=30, bought=range(30)), "ann") == [[]]
+
+
+def test_an_outage_is_stated():
+    answer = found(retrieve_stage(down=True), asked("ann", ""))
+    assert answer.degraded.tolist() == [True, False]
+    assert not answer.refused.any()
+    assert [row.tolist() for row in answer.rows] == [list(range(20))] * 2
+
+
+def test_degradation_of_the_stage_before_is_kept():
+    assert found(retrieve_stage(), asked("ann"), degraded=True).degraded.all()
+
+
+@pytest.mark.parametrize(("candidates", "enough", "ranked"), [(10, 0, 5), (10, 6, 5), (10, 5, 11)])
+def test_a_depth_that_makes_no_sense_is_refused(candidates, enough, ranked):
+    with pytest.raises(ValueError, match="give 1 <= enough <= ranked <= candidates"):
+        Depth(candidates, enough, ranked)
