@@ -15,6 +15,7 @@ OUTSIDE = [
 ]
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 MODULE = re.compile(r"`([a-z_/]+\.py)`")
+PACKAGE = ROOT / "recsys_assets"
 CODE = [path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "var"))]
 ASKED = re.compile(r"^<!-- made from code: (.+) -->$", re.MULTILINE)
 
@@ -27,6 +28,13 @@ def test_links_and_pictures_lead_somewhere(page):
 
 def test_the_readme_is_read_in_minutes():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_the_map_of_folders_names_every_room():
+    page = (ROOT / "docs" / "concepts" / "architecture.md").read_text()
+    rooms = {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
+    rooms |= {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py"}
+    assert {room for room in rooms if f"`{room}`" not in page} == set()
 
 
 def test_every_table_stands_on_one_page():

@@ -91,11 +91,11 @@ def parameters(dotted: str) -> str:
 
 def query_parameters() -> str:
     """What `GET /v1/recommendations` takes."""
-    from recsys_assets.storefront.recommend_service import Asked
+    from recsys_assets.storefront.recommend_service import Query
 
     rows = [
         (f"`{name}`", _default(field.get_default()), field.description)
-        for name, field in Asked.model_fields.items()
+        for name, field in Query.model_fields.items()
     ]
     return table(("parameter", "default", "meaning"), rows)
 
@@ -129,9 +129,9 @@ TABLES: dict[str, Callable[[], str]] = {
         "CATALOGUE_HISTORY", "QUARANTINED_INTERACTIONS", "QUARANTINED_ROWS"
     ),
     "two-tower parameters": lambda: parameters(
-        "recsys_assets.retrieval.hyperparameters.TwoTowerParameters"
+        "recsys_assets.models.hyperparameters.TwoTowerParameters"
     ),
-    "ranker parameters": lambda: parameters("recsys_assets.ranking.hyperparameters.DlrmParameters"),
+    "ranker parameters": lambda: parameters("recsys_assets.models.hyperparameters.DlrmParameters"),
     "gate rules": lambda: parameters("recsys_assets.retraining.gate.GateRules"),
     "drift thresholds": lambda: parameters("recsys_assets.monitoring.thresholds.DriftThresholds"),
     "query parameters": query_parameters,
