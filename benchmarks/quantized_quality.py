@@ -169,7 +169,7 @@ def _slates(items: Sequence[np.ndarray], position: Mapping[str, int]) -> np.ndar
 
 
 def _auc(release: OfflineRelease, sessions: Sessions, graded: Graded) -> np.ndarray:
-    from recsys_assets.models.dlrm_training import auc
+    from recsys_assets.metrics import auc
 
     return np.array(
         [

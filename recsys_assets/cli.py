@@ -11,7 +11,7 @@ import click
 
 from recsys_assets.exporter import commands as exporter
 from recsys_assets.releases import retention_commands as retention
-from recsys_assets.rollout import agent_process as serving
+from recsys_assets.rollout import agent_command as serving
 from recsys_assets.settings import InvalidSetting, Settings, load_settings
 from recsys_assets.storefront import commands as storefront
 from recsys_assets.terminal.command import raw_output, shown

@@ -1,11 +1,11 @@
-"""Metrics of slates against what was relevant. Plain numpy, checked against hand computation.
+"""Metrics of slates against what was relevant, and of classifiers. Plain numpy.
 
 Values are per request, so that segments and intervals are means over any subset of requests.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 RESAMPLES = 1000
 LEVEL = 0.95
+_SMALLEST = 1e-12
 
 # hit [requests, k], relevant [requests], k -> float64 [requests]
 Metric = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
@@ -28,6 +29,14 @@ class Estimate:
     mean: float
     low: float
     high: float
+
+
+class CalibrationBin(TypedDict):
+    """Examples of similar predicted probability."""
+
+    predicted: float
+    observed: float
+    count: int
 
 
 def hits(slates: np.ndarray, relevant: "sparse.csr_matrix") -> np.ndarray:
@@ -72,6 +81,42 @@ def coverage(slates: np.ndarray, items: int, k: int) -> float:
     """Share of the catalogue that appears in the first k places of any slate."""
     shown = slates[:, :k]
     return len(np.unique(shown[shown != PADDING])) / items
+
+
+def auc(label: np.ndarray, score: np.ndarray) -> float:
+    """Area under the ROC curve, ties counted half; NaN where a class is missing.
+
+    Args:
+        label: bool [n].
+        score: float [n].
+    """
+    _, position, count = np.unique(score, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(count) - (count - 1) / 2)[position]
+    positives = int(label.sum())
+    negatives = len(label) - positives
+    if not positives or not negatives:
+        return float("nan")
+    return float((rank[label].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def log_loss(label: np.ndarray, probability: np.ndarray) -> float:
+    """Mean negative log-likelihood, in nats."""
+    clipped = np.clip(probability, _SMALLEST, 1 - _SMALLEST)
+    return float(-np.mean(np.where(label, np.log(clipped), np.log1p(-clipped))))
+
+
+def calibration(label: np.ndarray, probability: np.ndarray, bins: int = 10) -> list[CalibrationBin]:
+    """Mean prediction and observed rate in `bins` parts of equal size, by rising prediction."""
+    order = np.argsort(probability, kind="stable")
+    return [
+        CalibrationBin(
+            predicted=float(probability[part].mean()),
+            observed=float(label[part].mean()),
+            count=len(part),
+        )
+        for part in np.array_split(order, bins)
+        if len(part)
+    ]
 
 
 def bootstrap(values: np.ndarray, seed: int = 0) -> Estimate:

@@ -108,7 +108,11 @@ def train_shop(folder: Path) -> TrainedShop:
     from recsys_assets.defs.graph import ranking, retrieval
 
     store, instance = write_store(folder), dg.DagsterInstance.ephemeral()
-    assets = dg.load_assets_from_modules((retrieval, ranking))
+    assets = [
+        asset
+        for asset in dg.load_assets_from_modules((retrieval, ranking))
+        if asset.key != dg.AssetKey("index_tuning")
+    ]
     checks = dg.load_asset_checks_from_modules((retrieval, ranking))
     result = dg.materialize(
         [*assets, *checks],

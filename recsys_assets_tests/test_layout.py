@@ -1,7 +1,9 @@
 """Rules of the layout that import contracts cannot say."""
 
 import ast
+import itertools
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import recsys_assets
 
 PACKAGE = Path(recsys_assets.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
+FOLDERS = sorted({path.parent for path in MODULES})
 GRAPH = [path for path in MODULES if path.is_relative_to(PACKAGE / "defs" / "graph")]
 # Loaded with the definitions, so what they import at the top costs every process its start.
 HEAVY = {"tensorflow", "merlin", "pyspark", "feast", "evidently", "implicit", "matplotlib"}
@@ -93,3 +96,38 @@ def test_only_settings_reads_the_environment():
     }
 
     assert readers - {"defs/runs/instance.py", "storage/s3.py"} == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_what_dagster_does_not_export_is_imported_with_a_reason(path):
+    lines = path.read_text().splitlines()
+    for number, line in enumerate(lines):
+        if re.match(r"\s*from dagster\._", line):
+            block = itertools.takewhile(lambda one: "import" in one, reversed(lines[:number]))
+            before = lines[number - 1 - len(list(block))]
+            assert "Dagster 1.13" in line + before, f"{path}:{number + 1}"
+
+
+def test_no_two_classes_have_one_name():
+    found = Counter(
+        node.name
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in found.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_is_no_maze(folder):
+    assert len(list(folder.glob("*.py"))) <= 20
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_fits_on_a_few_screens(path):
+    assert len(path.read_text().splitlines()) <= 350
+
+
+def test_the_command_line_starts_in_either_environment_and_loads_nothing_heavy():
+    heavy = ORCHESTRATION | HEAVY | {"numpy", "pyarrow", "boto3"}
+    assert loaded_with(PACKAGE / "cli.py") & heavy == set()

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import dagster as dg
+
+# Not exported by Dagster 1.13.
 from dagster._core.scheduler.instigation import InstigatorState, SensorInstigatorData
 
 from recsys_assets.defs.graph.monitoring.sensors import ONGOING

@@ -8,7 +8,7 @@ import numpy
 import numpy as np
 import pyarrow as pa
 
-from recsys_assets.models.dlrm_training import CalibrationBin
+from recsys_assets.metrics import CalibrationBin
 from recsys_assets.models.index.index_tuning import Measured
 from recsys_assets.models.training import EPOCH, series
 from recsys_assets.terminal.figures import as_markdown, as_png

@@ -1,14 +1,8 @@
-"""The command `recsys exporter`: answers Prometheus, and reads the store at an interval."""
+"""The command `recsys exporter`."""
 
-import logging
 from typing import TYPE_CHECKING
 
 import click
-from prometheus_client import start_http_server
-
-from recsys_assets.exporter.metrics import StoreMetrics
-from recsys_assets.runtime.processes import Address
-from recsys_assets.runtime.stopping import told_to_stop
 
 if TYPE_CHECKING:
     from recsys_assets.settings import Settings
@@ -29,6 +23,7 @@ def exporter(settings: "Settings", host: str, port: int, every: float) -> None:
     """Tell Prometheus of the online store, and of releases, drift and data in the store."""
     from recsys_assets.exporter.metrics import StoreMetrics, UncollectedAnswers
     from recsys_assets.exporter.reading import StoreReader
+    from recsys_assets.exporter.service import serve
     from recsys_assets.pipeline.request_log import connect
     from recsys_assets.runtime.processes import Address
     from recsys_assets.services.online_store_metrics import OnlineStoreMetrics
@@ -41,24 +36,3 @@ def exporter(settings: "Settings", host: str, port: int, every: float) -> None:
 
 
 COMMANDS = (exporter,)
-
-
-def serve(metrics: StoreMetrics, address: Address, every: float) -> None:
-    """Serves until SIGTERM or SIGINT.
-
-    Args:
-        metrics: to be told, and read anew at an interval.
-        address: to listen on.
-        every: seconds between two readings.
-    """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    stop = told_to_stop()
-    server, thread = start_http_server(address.port, addr=address.host, registry=metrics.registry)
-    try:
-        while not stop.is_set():
-            metrics.look()
-            stop.wait(every)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -13,8 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from recsys_assets.events.contract import TIMESTAMP
-from recsys_assets.metrics import ndcg, recall
-from recsys_assets.models.dlrm_training import auc
+from recsys_assets.metrics import auc, ndcg, recall
 from recsys_assets.monitoring.request_log import TABLE as REQUEST_LOG
 from recsys_assets.settings.days import days_between
 from recsys_assets.storage import MissingPartition, Store

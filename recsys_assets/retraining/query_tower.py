@@ -124,10 +124,6 @@ def main() -> None:
     publish(_artifact, _train)
 
 
-if __name__ == "__main__":
-    main()
-
-
 class QueryTowerTrainer:
     """The base's query tower with room for new users, and the examples it learns from."""
 
@@ -298,3 +294,7 @@ class QueryTowerTrainer:
         newest = self.span.examples.take(np.arange(len(self.span.examples))[-_SAMPLE:])
         np.save(folder / SAMPLE_QUERIES, self.tower(self.requests(newest)).numpy())
         return self.difference_from(folder / QUERY_TOWER, query.cardinalities["user_id"])
+
+
+if __name__ == "__main__":
+    main()

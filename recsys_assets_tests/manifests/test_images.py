@@ -201,7 +201,7 @@ def test_a_build_pins_each_base_to_a_digest(tmp_path: Path) -> None:
     serving = told[-1]
     assert "TRITON_IMAGE=nvcr.io/nvidia/tritonserver:24.10-py3@sha256:abc" in serving
     assert "--provenance=mode=max --sbom=true" in serving
-    assert "VERSION=0.1.0" in serving
+    assert "VERSION=0.2.0" in serving
 
 
 def test_the_serving_image_is_built_for_gpus_if_asked_for(tmp_path: Path) -> None:

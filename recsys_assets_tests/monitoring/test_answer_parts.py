@@ -50,10 +50,10 @@ def test_in_a_folder(tmp_path):
 @pytest.mark.integration
 def test_on_s3(s3_environment):
     script = f"""
-from recsys_assets.monitoring.answer_parts import Parts
+from recsys_assets.monitoring.answer_parts import AnswerParts
 from recsys_assets.storage import Store
 from {__name__} import exercise
-exercise(Parts(Store("s3://shop/recsys")))
+exercise(AnswerParts(Store("s3://shop/recsys")))
 """
     subprocess.run([sys.executable, "-c", script], env=os.environ | s3_environment, check=True)
 

@@ -248,7 +248,7 @@ class TestAtLeastOnce:
         "patched",
         [
             pytest.param("client.xtrim", id="before the stream is cut"),
-            pytest.param("request_log.answer_merging.rewrite", id="before the partition is there"),
+            pytest.param("request_log.answer_parts.rewrite", id="before the partition is there"),
             pytest.param("request_log.AnswerParts.delete", id="before its parts are gone"),
         ],
     )

@@ -32,7 +32,7 @@ _SENDERS = 64
 LARGE = PodSize(memory=3 << 30, models=2 << 30)
 # Whether or not the command line knows the command.
 _AGENT = (
-    "from recsys_assets.cli import main; from recsys_assets.rollout.agent_process import agent; "
+    "from recsys_assets.cli import main; from recsys_assets.rollout.agent_command import agent; "
     "main.add_command(agent); main()"
 )
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.scheduler.instigation import InstigatorStatus
+from dagster._core.scheduler.instigation import InstigatorStatus  # not exported by Dagster 1.13
 
 from recsys_assets.defs.graph.jobs import initial_pipeline
 from recsys_assets.defs.graph.monitoring.sensors import metadata_of

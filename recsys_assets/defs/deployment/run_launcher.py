@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 import dagster as dg
+
+# Dagster 1.13 exports neither its default launcher nor what a look at a run answers.
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 

@@ -92,6 +92,7 @@ def _created(
     definition: dg.ExecutorDefinition, context: dg.InitExecutorContext, config: Mapping[str, Any]
 ) -> dg.Executor:
     """An executor with a configuration that its own schema has passed and completed."""
+    # Dagster 1.13 exports nothing that holds a configuration against its schema.
     from dagster._config import process_config
 
     found = process_config(definition.config_schema.config_type, dict(config))

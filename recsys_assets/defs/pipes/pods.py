@@ -16,7 +16,7 @@ import dagster as dg
 import urllib3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
-from dagster._core.errors import DagsterPipesExecutionError
+from dagster._core.errors import DagsterPipesExecutionError  # not exported by Dagster 1.13
 from dagster_aws.pipes import PipesS3MessageReader
 from dagster_k8s import PipesK8sClient
 from dagster_k8s.client import DagsterKubernetesClient

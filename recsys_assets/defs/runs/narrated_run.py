@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.execution.stats import StepEventStatus
+from dagster._core.execution.stats import StepEventStatus  # not exported by Dagster 1.13
 
 from recsys_assets.defs.runs.instance import process_tag, run_tags
 from recsys_assets.defs.runs.progress import Failures, Narrator, narrated

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recsys_assets.models.dlrm_training import auc, calibration, log_loss
+from recsys_assets.metrics import auc, calibration, log_loss
 
 LABEL = np.array([False, False, True, True])
 

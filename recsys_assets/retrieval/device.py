@@ -1,0 +1,5 @@
+"""See the package."""
+
+from recsys_assets.models.device import Device
+
+__all__ = ["Device"]
