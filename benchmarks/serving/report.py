@@ -65,7 +65,7 @@ def rows(layouts: Mapping[str, Report]) -> list[tuple[str, ...]]:
 
 
 def as_markdown(report: Report) -> str:
-    """The table, the ratios and the spread, for the README."""
+    """The table, the ratios and the spread, for docs/results/load.md."""
     lines = [
         "| " + " | ".join(COLUMNS) + " |",
         "|" + "---|" * len(COLUMNS),

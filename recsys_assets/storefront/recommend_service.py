@@ -174,13 +174,25 @@ class Query(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    user_id: str = ""
-    k: int = 10
-    device: str = ""
-    at: datetime | None = None
-    priority: Priority = Priority.PAGE
-    deadline_ms: int | None = Field(None, ge=1, le=LONGEST_MS)
-    search_budget: str | None = None
+    user_id: str = Field("", description="who asks; none is an anonymous visitor")
+    k: int = Field(10, description="length of the slate, 1 to 200")
+    device: str = Field("", description="what the user acts on")
+    at: datetime | None = Field(
+        None,
+        description="moment of the request, now if left out: ISO 8601 or epoch seconds, UTC",
+    )
+    priority: Priority = Field(
+        Priority.PAGE, description="`page`, or `mail`, which lets pages go first"
+    )
+    deadline_ms: int | None = Field(
+        None,
+        ge=1,
+        le=LONGEST_MS,
+        description="after which an answer is of no use; without, that of the service",
+    )
+    search_budget: str | None = Field(
+        None, description="how far the index is searched: `low`, `normal` or `high`"
+    )
 
     @classmethod
     def of(cls, request: Request) -> "Query":

@@ -10,7 +10,7 @@ from recsys_assets.storefront.commands import COMMANDS as STOREFRONT
 from recsys_assets_tests.observability.watching import FOLDER, alerts, rule_files, rules
 
 RUNBOOK = (FOLDER / "RUNBOOK.md").read_text()
-_SECTION = re.compile(r"^## (\w+)\n(.*?)(?=^## |^# |\Z)", re.MULTILINE | re.DOTALL)
+_SECTION = re.compile(r"^### (\w+)\n(.*?)(?=^### |^## |\Z)", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 SECTIONS = dict(_SECTION.findall(RUNBOOK))
 ON_CLUSTERS_ONLY = {
@@ -26,7 +26,7 @@ def commands(section):
 
 
 def test_there_is_a_section_for_each_alert_in_the_order_of_the_rules_and_for_nothing_else():
-    written = re.findall(r"^## (\w+)$", RUNBOOK, re.MULTILINE)
+    written = re.findall(r"^### (\w+)$", RUNBOOK, re.MULTILINE)
     assert sorted(written) == sorted(alert["alert"] for alert in alerts())
     assert len(written) == len(set(written))
 

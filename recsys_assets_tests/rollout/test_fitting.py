@@ -10,7 +10,7 @@ from recsys_assets.rollout.fleet import PodSize, misfit
 
 MB, MIB = 10**6, 1 << 20
 POD = PodSize(memory=3 << 30, models=2 << 30)
-DEMO = 217 * MB  # files of the demo's release; 423 MiB in each process (README)
+DEMO = 217 * MB  # files of the demo's release; 423 MiB in each process (docs/results/quantized.md)
 
 
 def of_size(size: int) -> dict[str, dict[str, dict[str, int]]]:

@@ -71,8 +71,9 @@ def daily_parity(instance: dg.DagsterInstance) -> Parity:
     total = Parity()
     for check in checks:
         if check.evaluation is not None:
-            total.compared += int(check.evaluation.metadata["compared"].value)
-            total.different += int(check.evaluation.metadata["different"].value)
+            counts = {name: found.value for name, found in check.evaluation.metadata.items()}
+            total.compared += counts["compared"]
+            total.different += counts["different"]
     return total
 
 

@@ -1,7 +1,8 @@
 """What memory, pods, executors and money follow from the measured figures.
 
-`python -m tools.manifests.capacity` prints the page and writes docs/capacity.md and its plot;
-`--peak 5` and the like put other assumptions in the place of those in `capacity_inputs.py`.
+`python -m tools.manifests.capacity` prints the page and writes
+docs/results/capacity.md and its plot; `--peak 5` and the like put other assumptions in the place
+of those in `capacity_inputs.py`.
 
 Every formula is a function below, in bytes, seconds, cores and dollars.
 """
@@ -18,7 +19,7 @@ from tools.manifests.capacity_inputs import Assumed, Measured, Prices
 
 USERS = (1_000_000, 10_000_000, 100_000_000)
 ITEMS = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
-PAGE = REPOSITORY / "docs" / "capacity.md"
+PAGE = REPOSITORY / "docs" / "results" / "capacity.md"
 _DAYS = 30.4  # in a month
 
 
@@ -201,7 +202,7 @@ def _options(command: Any) -> Any:
 
 
 @click.command()
-@click.option("--write/--no-write", default=True, help="Write docs/capacity.md and its plot.")
+@click.option("--write/--no-write", default=True, help="Write the page and its plot.")
 @_options
 def main(write: bool, **assumed: Any) -> None:
     """Print what 1 M to 100 M users and 1 M to 1 B items take, and write the page."""

@@ -16,9 +16,9 @@ def given(value: Any, unit: str, source: str) -> Any:
 
 _STORE = "`capacity_measure`, the demo's Valkey: 2,446 users, 92,331 items, 120,281 logged answers"
 _PROCESS = "`capacity_measure`, four model processes of two releases of 92,331 items"
-_LOAD = "README, Under load"
-_INDEX = "README, Vector search as a lever"
-_DEMO = "README, Figures; `demo/summary.json`"
+_LOAD = "Results, Under load"
+_INDEX = "Results, Vector search"
+_DEMO = "Results, Figures; `demo/summary.json`"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Measured:
     text_item: float = given(
         1_536.0, "B/item/release", "384 numbers of 4 B, mapped by all processes"
     )
-    text_item_int8: float = given(0.256, "of text_item", "README, Quantized releases")
+    text_item_int8: float = given(0.256, "of text_item", "Results, Quantized releases")
     index_flat: float = given(256.0, "B/item", _INDEX + ", 1 M: 244 MiB")
     index_hnsw: float = given(528.0, "B/item", _INDEX + ", 1 M: 504 MiB")
     index_ivfsq8: float = given(72.1, "B/item", _INDEX + ", 10 M: 688 MiB; recall@100 .981")

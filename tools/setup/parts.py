@@ -34,6 +34,7 @@ PARTS = {
         ("prometheus", "prometheus-alertmanager", "libfaketime", "haproxy"),
         linters=True,
     ),
+    "docs": Part("what builds the documentation's site", ("docs",)),
 }
 
 

@@ -18,7 +18,7 @@ from tools.setup.environments import UV
 from tools.setup.locks import SIZES, lock
 
 LOCKS = (
-    *("uv", "orchestration", "console", "checks", "manifests", "test"),
+    *("uv", "orchestration", "console", "checks", "manifests", "test", "docs"),
     *("models", "packaged-data", "k8s-tools"),
 )
 

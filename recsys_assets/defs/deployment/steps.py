@@ -7,7 +7,8 @@ Measured on a year of Complete Journey and two cores: no process took more than 
 point-in-time join and training being the largest; a driver of Spark has a heap of 3 GB and takes
 one core for a day of features. A process that has imported what Dagster loads has 0.15 GB, with
 Evidently 0.36; one that holds as many rows as a year has events and drops doubles, 0.85. What each
-light step takes was not measured. `docs/capacity.md` says what follows for more users and items.
+light step takes was not measured. The capacity page says what follows for more
+users and items.
 """
 
 from collections.abc import Iterable
