@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorStatus  # not exported by Dagster 1.13
@@ -71,7 +72,9 @@ def daily_parity(instance: dg.DagsterInstance) -> Parity:
     total = Parity()
     for check in checks:
         if check.evaluation is not None:
-            counts = {name: found.value for name, found in check.evaluation.metadata.items()}
+            counts: dict[str, Any] = {
+                name: found.value for name, found in check.evaluation.metadata.items()
+            }
             total.compared += counts["compared"]
             total.different += counts["different"]
     return total
