@@ -71,8 +71,8 @@ def daily_parity(instance: dg.DagsterInstance) -> Parity:
     total = Parity()
     for check in checks:
         if check.evaluation is not None:
-            total.compared += int(check.evaluation.metadata["compared"].value)
-            total.different += int(check.evaluation.metadata["different"].value)
+            total.compared += int(str(check.evaluation.metadata["compared"].value))
+            total.different += int(str(check.evaluation.metadata["different"].value))
     return total
 
 
