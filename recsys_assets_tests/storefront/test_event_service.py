@@ -20,7 +20,7 @@ from recsys_assets.storefront.event_service import PATH, event_service
 from recsys_assets.storefront.event_stream import STREAM, EventStream
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.storefront.events import happened
-from recsys_assets_tests.waiting import reached
+from recsys_assets_tests.waiting import reached, until
 
 pytestmark = pytest.mark.integration
 ITEMS = ["tea", "soap"]
@@ -41,6 +41,17 @@ def client_of(url, limits=DEFAULT_LIMITS, **options):
 def client(valkey_url):
     with client_of(valkey_url) as found:
         yield found
+
+
+def test_its_connections_end_with_it(valkey_url, store):
+    def connections():
+        return {one["id"] for one in store.client_list()}
+
+    before = connections()
+    with client_of(valkey_url) as client:
+        assert client.get("/ready").status_code == 200
+        assert connections() - before
+    until(lambda: not connections() - before)
 
 
 def metric(client, sample):

@@ -7,9 +7,12 @@ import pytest
 from recsys_assets.definitions import defs
 from recsys_assets.defs.configuration import CandidateGate
 from recsys_assets.defs.graph.retraining.fine_tunes import retrained_dlrm, retrained_two_tower
+from recsys_assets.defs.graph.retraining.jobs import rollback_release
 from recsys_assets.defs.pipes.pipes import ModelsEnvironment
 from recsys_assets.defs.resources import StoreResource
+from recsys_assets.defs.serving_resources import ServingResource
 from recsys_assets.retraining.gate import GateRules, evaluation_window
+from recsys_assets.rollout import promotion
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 
@@ -98,3 +101,19 @@ class TestCandidateGate:
         gate = CandidateGate(attribution_hours=24, **{name: 7})
 
         assert gate.rules() == replace(GateRules(), **{name: 7})
+
+
+def test_a_rollback_goes_back_to_other_weights_and_not_to_their_older_data(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(promotion, "rollback", lambda *given, **how: asked.append((given, how)))
+    result = rollback_release.execute_in_process(
+        resources={
+            "store": StoreResource(url=tmp_path.as_uri()),
+            "serving": ServingResource.from_settings(load_settings({"RECSYS_HOME": str(tmp_path)})),
+        },
+        run_config={"ops": {"rollback": {"config": {"reason": "a drop", "expected_release": 4}}}},
+    )
+
+    (((_, _, reason, expected), how),) = asked
+    assert (reason.cause, expected, how) == ("a drop", 4, {"weights": True})
+    assert result.success
