@@ -130,6 +130,6 @@ def until_ready(url):
 def listens(url):
     try:
         httpx.get(f"{url}/live")
-    except httpx.ConnectError:
+    except httpx.TransportError:  # refused, or accepted and closed as it ends
         return False
     return True
