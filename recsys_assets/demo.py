@@ -162,7 +162,7 @@ def _latency(settings: Settings) -> canary.Latency:
     """Latency of sequential requests by every household in turn."""
     history = purchased_items(Store(settings.storage_url), settings.history_through.isoformat())
     moment = int(default_moment(settings).timestamp())
-    return canary.measure(settings.triton_grpc, list(history), moment)
+    return canary.measure_latency(settings.triton_grpc, list(history), moment)
 
 
 def _evaluation(settings: Settings) -> dict[str, dict[str, float]]:

@@ -15,7 +15,7 @@ from recsys_assets.events.contract import (
     PROMOTIONS,
     SOURCE_FILE,
 )
-from recsys_assets.events.ingest import record
+from recsys_assets.events.ingest import record_catalogue
 from recsys_assets.features.attributes import ATTRIBUTE_TABLES, attribute_rows, change_rows
 from recsys_assets.features.declarations import ITEM_PROMOTIONS
 from recsys_assets.monitoring.answer_table import COLUMNS
@@ -51,7 +51,7 @@ class Shop:
             for n, item in enumerate(self.item_ids)
         ]
         catalogue = pa.Table.from_pylist(items, schema=ITEMS.schema)
-        record(store, catalogue, FIRST_DAY)
+        record_catalogue(store, catalogue, FIRST_DAY)
         store.table("items").write(catalogue)
         users = [{"user_id": f"user-{n}", "age": "18-25"} for n in range(self.users)]
         store.table("users").write(pa.Table.from_pylist(users))

@@ -179,7 +179,7 @@ def _describe(day: date, good: pl.DataFrame, bad: pl.DataFrame, validated: Valid
     )
 
 
-def record(store: Store, items: pa.Table, today: date) -> pa.Table:
+def record_catalogue(store: Store, items: pa.Table, today: date) -> pa.Table:
     """Takes the catalogue of a day into the history; returns all of it.
 
     To be called before the table `items` is replaced: the catalogue that a history begins with is

@@ -21,7 +21,7 @@ from recsys_assets.models.inputs import query_inputs
 from recsys_assets.models.merlin import (
     export_onnx,
     largest_difference,
-    named,
+    named_inputs,
     save_weights,
     side_schema,
 )
@@ -85,8 +85,8 @@ def features(
 ) -> dict[str, Any]:
     """Inputs of the model from matrices [n, ...], numpy or TensorFlow."""
     return {
-        **named(list(encoding.query.vocabularies), query_ids),
-        **named(list(encoding.item.vocabularies), item_ids),
+        **named_inputs(list(encoding.query.vocabularies), query_ids),
+        **named_inputs(list(encoding.item.vocabularies), item_ids),
         VECTORS[0]: query_numbers,
         VECTORS[1]: item_numbers,
         VECTORS[2]: item_text,

@@ -53,7 +53,7 @@ def side_schema(
     )
 
 
-def named(names: Sequence[str], ids: Any) -> dict[str, Any]:
+def named_inputs(names: Sequence[str], ids: Any) -> dict[str, Any]:
     """The columns of a matrix [n, columns], numpy or TensorFlow, as inputs [n, 1] by name."""
     return {name: ids[:, column : column + 1] for column, name in enumerate(names)}
 

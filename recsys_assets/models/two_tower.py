@@ -21,7 +21,7 @@ from recsys_assets.models.merlin import (
     categorical,
     export_onnx,
     largest_difference,
-    named,
+    named_inputs,
     save_weights,
     side_schema,
 )
@@ -96,13 +96,13 @@ def build(
 def query_features(encoding: ModelEncoding, ids: Any, dense: Any, profile: Any) -> dict[str, Any]:
     """Inputs of the query tower from `ids` [n, columns], `dense` [n, width], `profile` [n, p]."""
     names = list(encoding.query.vocabularies)
-    return {**named(names, ids), QUERY_VECTORS[0]: dense, QUERY_VECTORS[1]: profile}
+    return {**named_inputs(names, ids), QUERY_VECTORS[0]: dense, QUERY_VECTORS[1]: profile}
 
 
 def item_features(encoding: ModelEncoding, ids: Any, dense: Any, text: Any) -> dict[str, Any]:
     """Inputs of the item tower from `ids` [n, columns], `dense` [n, width] and `text` [n, t]."""
     names = list(encoding.item.vocabularies)
-    return {**named(names, ids), ITEM_VECTORS[0]: dense, ITEM_VECTORS[1]: text}
+    return {**named_inputs(names, ids), ITEM_VECTORS[0]: dense, ITEM_VECTORS[1]: text}
 
 
 def _tower(schema: "Schema", parameters: TwoTowerParameters) -> Any:

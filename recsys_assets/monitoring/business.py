@@ -180,7 +180,7 @@ def business_metrics(
     before = _comparable(metrics, history, thresholds)
     if not enough or not before:
         return metrics
-    alerts = falls(metrics, sums, rows["user_id"], before, thresholds)
+    alerts = metric_drops(metrics, sums, rows["user_id"], before, thresholds)
     return replace(metrics, state=FALLEN if alerts else OK, alerts=alerts)
 
 
@@ -231,7 +231,7 @@ def _comparable(
     return judged if len(judged) >= thresholds.min_history_days else []
 
 
-def falls(
+def metric_drops(
     metrics: "BusinessMetrics",
     sums: pl.DataFrame,
     users: pl.Series,

@@ -81,7 +81,7 @@ def draw_counts(count: int, resamples: int, rng: np.random.Generator) -> np.ndar
     return rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)
 
 
-def concept(
+def concept_drift(
     earlier: pl.DataFrame,
     labels: pl.DataFrame,
     thresholds: DriftThresholds,
@@ -307,7 +307,7 @@ def measure_frames(
         elif comparable:
             found.append(judge.flag(name, flagged, buying))
     found += _of_scores(judge, current, rng)
-    return [*found, *concept(profile.labels, current.labels, thresholds, rng)]
+    return [*found, *concept_drift(profile.labels, current.labels, thresholds, rng)]
 
 
 def _of_scores(judge: Judge, current: Traffic, rng: np.random.Generator) -> list[Measurement]:

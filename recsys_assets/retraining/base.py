@@ -161,7 +161,7 @@ def recent_from(trained_through: str, through: str, recent_days: int) -> int:
     return min(midnight_after(trained_through), newest)
 
 
-def draw_span(
+def draw_replay_sample(
     examples: Examples, weights: np.ndarray, since: int, mix: Mix, random: np.random.Generator
 ) -> ReplaySample:
     """Draws the examples of all passes.

@@ -24,7 +24,7 @@ from recsys_assets.models.training import (
     write_metrics,
 )
 from recsys_assets.models.training_data import TrainingData, load_training_data
-from recsys_assets.retraining.base import Base, ReplaySample, draw_span, grown, recent_from
+from recsys_assets.retraining.base import Base, ReplaySample, draw_replay_sample, grown, recent_from
 from recsys_assets.storage import Store
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _span(data: TrainingData, base: Base, tuning: DlrmTuning) -> ReplaySample:
     weights = example_weights(data.examples, built.half_life_days, built.household_power)
     since = recent_from(base.trained_through, data.through, tuning.recent_days)
     random = np.random.default_rng(tuning.seed)
-    return draw_span(data.examples, weights, since, tuning, random)
+    return draw_replay_sample(data.examples, weights, since, tuning, random)
 
 
 def _parameters(base: Base, tuning: DlrmTuning, span: ReplaySample) -> DlrmParameters:

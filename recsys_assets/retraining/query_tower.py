@@ -34,7 +34,7 @@ from recsys_assets.models.training import (
 )
 from recsys_assets.models.training_data import TrainingData, load_training_data
 from recsys_assets.models.two_tower_training import SAMPLE_QUERIES
-from recsys_assets.retraining.base import Base, ReplaySample, draw_span, grown, recent_from
+from recsys_assets.retraining.base import Base, ReplaySample, draw_replay_sample, grown, recent_from
 from recsys_assets.storage import Store
 
 if TYPE_CHECKING:
@@ -138,7 +138,9 @@ class QueryTowerTrainer:
             data.examples, self.parameters.half_life_days, self.parameters.household_power
         )
         since = recent_from(base.trained_through, data.through, tuning.recent_days)
-        self.span: ReplaySample = draw_span(data.examples, weights, since, tuning, self.random)
+        self.span: ReplaySample = draw_replay_sample(
+            data.examples, weights, since, tuning, self.random
+        )
         self.item_tower = ItemTower(base.folder)
         self.catalogue = drawing.encode_catalogue(self.encoding, data.history, data.text)
         self.purchases = Purchases.from_table(data.purchases, self.encoding, data.history)

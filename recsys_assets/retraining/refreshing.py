@@ -16,7 +16,7 @@ from recsys_assets.retraining.candidate import WEIGHTS, serving_parts
 from recsys_assets.retraining.comparison import Comparison, as_markdown
 from recsys_assets.retraining.gate import Verdict, evaluation_window, judge_refresh
 from recsys_assets.retraining.judging import judge_data
-from recsys_assets.retraining.release_candidate import CandidateMaker, ask, live_release, settle
+from recsys_assets.retraining.release_candidate import CandidateInputs, ask, live_release, settle
 from recsys_assets.triton.repository import item_ids
 
 _NAMES = {part: f"refreshed_{part}" for part in ("item_embeddings", "item_index")}
@@ -70,11 +70,11 @@ class Refreshed:
         }
 
 
-def make_refresh(workshop: CandidateMaker, day: str, log: Callable[[str], object]) -> Refreshed:
+def make_refresh(inputs: CandidateInputs, day: str, log: Callable[[str], object]) -> Refreshed:
     """Makes the refresh of a day; approves it, or rejects it with its reasons.
 
     Args:
-        workshop: see there.
+        inputs: see there.
         day: the partition: what is known at its end, YYYY-MM-DD.
         log: takes lines of progress.
 
@@ -83,27 +83,27 @@ def make_refresh(workshop: CandidateMaker, day: str, log: Callable[[str], object
         MissingArtifact, MissingPartition: what the live release was made of, or a table of the
             day, is not there.
     """
-    store, releases, rules = workshop.store, Releases(workshop.store), workshop.rules
+    store, releases, rules = inputs.store, Releases(inputs.store), inputs.rules
     base = live_release(releases)
     brought_by = releases.weights_of(base)
     before = set(item_ids(releases.fetch(base), base))
-    of = evaluation_window(day, rules, workshop.attribution_hours)
-    gain = judge_data(releases, base, of, workshop.attribution_hours)
+    window = evaluation_window(day, rules, inputs.attribution_hours)
+    gain = judge_data(releases, base, window, inputs.attribution_hours)
     known = CatalogueSnapshot.at(store, day)
     weights = ReleaseParts.of(store, releases.made_of(base, WEIGHTS))
-    parts, recall = serving_parts(store, weights, known, workshop.index_kind, _NAMES)
+    parts, recall = serving_parts(store, weights, known, inputs.index_kind, _NAMES)
     origin = Origin(
         releases.manifest(base)["trained_through"],
-        workshop.run_id,
+        inputs.run_id,
         base,
-        workshop.cause,
+        inputs.cause,
         brought_by,
     )
     release = render(releases, parts, day, origin, ServingConfig.of(releases, base))
     log(f"rendered release {release}: weights of {brought_by}, data through {day}")
     now = set(known.history.item_ids.tolist())
     withdrawn = len(before - now)
-    answered = ask(workshop, release, day)
+    answered = ask(inputs, release, day)
     verdict = judge_refresh(gain, withdrawn / len(before), answered.faults, answered.p50_ms, rules)
     settle(releases, release, verdict)
     return Refreshed(

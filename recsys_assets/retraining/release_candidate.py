@@ -17,7 +17,7 @@ from recsys_assets.retraining.candidate import serving_parts
 from recsys_assets.retraining.comparison import Comparison, as_markdown
 from recsys_assets.retraining.gate import NEWEST, GateRules, Verdict, evaluation_window, judge
 from recsys_assets.retraining.judging import judge_models
-from recsys_assets.rollout.canary import CanaryServer, canaries, check_release, measure
+from recsys_assets.rollout.canary import CanaryServer, canaries, check_release, measure_latency
 from recsys_assets.storage import Store
 from recsys_assets.triton.client import is_live
 
@@ -27,7 +27,7 @@ _TIMED_REQUESTS = 100
 
 
 @dataclass(frozen=True)
-class CandidateMaker:
+class CandidateInputs:
     """Everything that making a candidate needs beside its day.
 
     Attributes:
@@ -95,12 +95,12 @@ def live_release(releases: Releases) -> int:
 
 
 def make_candidate(
-    workshop: CandidateMaker, day: str, artifacts: Mapping[str, str], log: Callable[[str], object]
+    inputs: CandidateInputs, day: str, artifacts: Mapping[str, str], log: Callable[[str], object]
 ) -> ReleaseCandidate:
     """Makes the candidate of a day; approves it, or rejects it with its reasons.
 
     Args:
-        workshop: see there.
+        inputs: see there.
         day: the partition: what is known at its end, YYYY-MM-DD.
         artifacts: names of the trained artifacts of `two_tower` and `dlrm`.
         log: takes lines of progress.
@@ -108,21 +108,21 @@ def make_candidate(
     Raises:
         MissingArtifact, MissingPartition: a model, or a table of a day, is not there.
     """
-    releases, rules = Releases(workshop.store), workshop.rules
+    releases, rules = Releases(inputs.store), inputs.rules
     base = live_release(releases)
-    of = evaluation_window(day, rules, workshop.attribution_hours)
-    trained = ReleaseParts.current(workshop.store, artifacts)
-    of = replace(of, through=_learned_through(trained.folders))
-    hours = workshop.attribution_hours
-    comparisons = judge_models(releases, base, trained.folders, of, rules, hours)
+    window = evaluation_window(day, rules, inputs.attribution_hours)
+    trained = ReleaseParts.current(inputs.store, artifacts)
+    window = replace(window, through=_learned_through(trained.folders))
+    hours = inputs.attribution_hours
+    comparisons = judge_models(releases, base, trained.folders, window, rules, hours)
     log(_summary(comparisons))
-    known = CatalogueSnapshot.at(workshop.store, day)
+    known = CatalogueSnapshot.at(inputs.store, day)
     names = {part: f"candidate_{part}/{day}" for part in ("item_embeddings", "item_index")}
-    parts, recall = serving_parts(workshop.store, trained, known, workshop.index_kind, names)
-    origin = Origin(of.through, workshop.run_id, base, workshop.cause)
+    parts, recall = serving_parts(inputs.store, trained, known, inputs.index_kind, names)
+    origin = Origin(window.through, inputs.run_id, base, inputs.cause)
     release = render(releases, parts, day, origin, ServingConfig.of(releases, base))
     log(f"rendered release {release}, index recall@100 {recall:.3f}")
-    answered = ask(workshop, release, day)
+    answered = ask(inputs, release, day)
     verdict = judge(comparisons, answered.faults, answered.p50_ms, rules)
     settle(releases, release, verdict)
     return ReleaseCandidate(
@@ -142,19 +142,19 @@ class Answered:
     p50_ms: tuple[float, float]
 
 
-def ask(workshop: CandidateMaker, release: int, day: str) -> Answered:
+def ask(inputs: CandidateInputs, release: int, day: str) -> Answered:
     """Has a release of what is known at the end of a day served, and asks it."""
-    purchased = purchased_items(workshop.store, _online_through(workshop, day))
+    purchased = purchased_items(inputs.store, _online_through(inputs, day))
     report = check_release(
-        Releases(workshop.store),
+        Releases(inputs.store),
         release,
-        workshop.canary,
+        inputs.canary,
         canaries(dict(islice(purchased.items(), _KNOWN_USERS))),
         midnight_after(day),
     )
     faults = tuple(fault for finding in report.faulty for fault in finding.faults)
     p50_ms = report.latency.get("latency_ms_p50", 0.0)
-    live_p50_ms = _live_p50_ms(workshop, list(purchased), midnight_after(day))
+    live_p50_ms = _live_p50_ms(inputs, list(purchased), midnight_after(day))
     return Answered(faults, report.latency, (p50_ms, live_p50_ms))
 
 
@@ -172,16 +172,16 @@ def _learned_through(folders: Mapping[str, Path]) -> str:
     return max(str(of_model["trained_through"]) for of_model in metrics)
 
 
-def _live_p50_ms(workshop: CandidateMaker, users: Sequence[str], moment: int) -> float:
+def _live_p50_ms(inputs: CandidateInputs, users: Sequence[str], moment: int) -> float:
     """Latency of the live release at this moment, 0 where no server runs."""
-    if not is_live(workshop.live_grpc):
+    if not is_live(inputs.live_grpc):
         return 0.0
-    return measure(workshop.live_grpc, users, moment, _TIMED_REQUESTS).p50_ms
+    return measure_latency(inputs.live_grpc, users, moment, _TIMED_REQUESTS).p50_ms
 
 
-def _online_through(workshop: CandidateMaker, day: str) -> str:
+def _online_through(inputs: CandidateInputs, day: str) -> str:
     """The last day whose purchases the online store knows, `day` at the latest."""
-    return min(day, last_complete_day(workshop.online_store_url) or day)
+    return min(day, last_complete_day(inputs.online_store_url) or day)
 
 
 def _summary(comparisons: list[Comparison]) -> str:

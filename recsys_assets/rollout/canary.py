@@ -131,7 +131,7 @@ def check_release(
         if report.faulty:
             return report
         users = [canary.user_id for canary in requests]
-        latency = measure(address, users, timestamp, _TIMED_REQUESTS)
+        latency = measure_latency(address, users, timestamp, _TIMED_REQUESTS)
         return replace(report, latency_ms_p50=latency.p50_ms, latency_ms_p99=latency.p99_ms)
 
 
@@ -288,7 +288,7 @@ class Latency:
     degraded: int
 
 
-def measure(
+def measure_latency(
     grpc_address: str, users: Sequence[str], timestamp: int, requests: int = 1000, k: int = 10
 ) -> Latency:
     """Sends `requests` requests one after another, as probes, whose answers are not logged."""

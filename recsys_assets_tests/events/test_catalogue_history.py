@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from recsys_assets.events.contract import CATALOGUE_HISTORY
-from recsys_assets.events.ingest import known_items, last_seen, record
+from recsys_assets.events.ingest import known_items, last_seen, record_catalogue
 from recsys_assets.storage import MissingPartition, Store
 
 DAY = date(2025, 3, 1)
@@ -36,23 +36,23 @@ def row(item, day, category):
 
 
 def test_the_first_catalogue_is_all_there_is(store):
-    history = record(store, catalogue(a="tea", b=None), DAY)
+    history = record_catalogue(store, catalogue(a="tea", b=None), DAY)
 
     assert history.schema == CATALOGUE_HISTORY.schema
     assert rows(store) == [row("a", DAY, "tea"), row("b", DAY, None)]
 
 
 def test_a_new_item_is_added_and_a_withdrawn_one_stays(store):
-    record(store, catalogue(a="tea"), DAY)
-    record(store, catalogue(b="bread"), LATER)
+    record_catalogue(store, catalogue(a="tea"), DAY)
+    record_catalogue(store, catalogue(b="bread"), LATER)
 
     assert known_items(store).sort().to_list() == ["a", "b"]
     assert rows(store) == [row("a", DAY, "tea"), row("b", LATER, "bread")]
 
 
 def test_another_category_counts_from_the_day_on_which_it_was_seen(store):
-    record(store, catalogue(a="tea"), DAY)
-    record(store, catalogue(a="coffee"), LATER)
+    record_catalogue(store, catalogue(a="tea"), DAY)
+    record_catalogue(store, catalogue(a="coffee"), LATER)
 
     assert rows(store) == [row("a", DAY, "tea"), row("a", LATER, "coffee")]
     assert last_seen(store, ["category_l2"]).to_dicts() == [
@@ -62,23 +62,23 @@ def test_another_category_counts_from_the_day_on_which_it_was_seen(store):
 
 @pytest.mark.parametrize("day", [DAY, LATER])
 def test_the_same_catalogue_again_adds_nothing_and_neither_does_another_price(store, day):
-    record(store, catalogue(a="tea", b=None), DAY)
-    record(store, catalogue(a="tea", b=None, price=2.0), day)
+    record_catalogue(store, catalogue(a="tea", b=None), DAY)
+    record_catalogue(store, catalogue(a="tea", b=None, price=2.0), day)
 
     assert len(rows(store)) == 2
 
 
 def test_of_several_changes_on_a_day_the_last_counts(store):
-    record(store, catalogue(a="tea"), DAY)
+    record_catalogue(store, catalogue(a="tea"), DAY)
     for category in ("coffee", "cocoa"):
-        record(store, catalogue(a=category), LATER)
+        record_catalogue(store, catalogue(a=category), LATER)
 
     assert rows(store) == [row("a", DAY, "tea"), row("a", LATER, "cocoa")]
 
 
 def test_a_history_begins_with_the_catalogue_that_is_there(store):
     store.table("items").write(catalogue(withdrawn="tea"))
-    record(store, catalogue(a="tea"), DAY)
+    record_catalogue(store, catalogue(a="tea"), DAY)
 
     assert known_items(store).sort().to_list() == ["a", "withdrawn"]
 

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from recsys_assets.events.contract import INTERACTIONS, ITEMS, MAX_MONEY
-from recsys_assets.events.ingest import record
+from recsys_assets.events.ingest import record_catalogue
 from recsys_assets.features.backfill import spark_url
 from recsys_assets.features.declarations import ITEM_FEATURES, USER_FEATURES
 from recsys_assets.storage import Store
@@ -39,7 +39,7 @@ def store(tmp_path):
     """A shop in a folder whose name is no URL as it stands."""
     store = Store((tmp_path / "my shop %41 #1").as_uri())
     items = [{"item_id": item, "text": "", "category_l2": None} for item in ("tea", "soap")]
-    record(store, pa.Table.from_pylist(items, schema=ITEMS.schema), DAY)
+    record_catalogue(store, pa.Table.from_pylist(items, schema=ITEMS.schema), DAY)
     return store
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from recsys_assets.events.contract import INTERACTIONS, ITEMS, PROMOTIONS
-from recsys_assets.events.ingest import record
+from recsys_assets.events.ingest import record_catalogue
 from recsys_assets.storage import Store
 
 FIRST_DAY = date(2017, 1, 1)  # the first partition of the default source
@@ -132,7 +132,7 @@ def write_history(store: Store) -> None:
     """Writes the input tables as the events stage does."""
     write_events(store, make_events())
     catalogue = pa.Table.from_pylist(make_items(), schema=ITEMS.schema)
-    record(store, catalogue, FIRST_DAY)
+    record_catalogue(store, catalogue, FIRST_DAY)
     store.table("items").write(catalogue)
     promotions = pa.Table.from_pylist(make_promotions(), schema=PROMOTIONS.schema)
     store.table("promotions").write(promotions)

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from recsys_assets.events.contract import INTERACTIONS
-from recsys_assets.events.ingest import record
+from recsys_assets.events.ingest import record_catalogue
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, USER_FEATURES
 from recsys_assets.features.encoding import Encoding, ModelEncoding, Vocabulary
@@ -107,7 +107,7 @@ def write_market(store: Store, days: int, answered_from: int) -> None:
         "item_id": [f"item-{n}" for n in range(ITEMS)],
         "category_l1": [_department(n) for n in range(ITEMS)],
     }
-    record(store, pa.table(items), FIRST_DAY)
+    record_catalogue(store, pa.table(items), FIRST_DAY)
     for number in range(days):
         _write_day(store, number, answered=number >= answered_from)
 

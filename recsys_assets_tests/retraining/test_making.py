@@ -8,7 +8,7 @@ from recsys_assets.releases.release import MissingRelease, Reason, Releases
 from recsys_assets.retraining import release_candidate
 from recsys_assets.retraining.comparison import Compared, Comparison
 from recsys_assets.retraining.gate import NEWEST, GateRules
-from recsys_assets.retraining.release_candidate import CandidateMaker, live_release, make_candidate
+from recsys_assets.retraining.release_candidate import CandidateInputs, live_release, make_candidate
 from recsys_assets.rollout.canary import CanaryReport, Finding
 from recsys_assets.storage import Store
 from recsys_assets_tests.serving.tiny_release import publish_tiny_release
@@ -60,8 +60,8 @@ def make(releases, monkeypatch):
         # No canary: `check_release` is played.
         where = (None, "nowhere:1", "redis://nowhere")
         rules = rules or GateRules()
-        workshop = CandidateMaker(releases.store, *where, "flat", rules, 24, "run 7", "drift")
-        return make_candidate(workshop, DAY, ARTIFACTS, lambda _: None), origins
+        inputs = CandidateInputs(releases.store, *where, "flat", rules, 24, "run 7", "drift")
+        return make_candidate(inputs, DAY, ARTIFACTS, lambda _: None), origins
 
     return make
 

@@ -7,15 +7,15 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from recsys_assets.defs.configuration import CandidateGate
 from recsys_assets.defs.graph.retraining import refreshes
 from recsys_assets.defs.resources import StoreResource, VectorIndex
+from recsys_assets.defs.retraining_resources import CandidateGate
 from recsys_assets.defs.serving_resources import ServingResource
 from recsys_assets.releases.release import MANIFEST, MissingRelease, Reason, Releases
 from recsys_assets.retraining import refreshing
 from recsys_assets.retraining.gate import GateRules, nothing_newer
 from recsys_assets.retraining.refreshing import make_refresh
-from recsys_assets.retraining.release_candidate import Answered, CandidateMaker, live_release
+from recsys_assets.retraining.release_candidate import Answered, CandidateInputs, live_release
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 
@@ -76,10 +76,10 @@ def make(releases, monkeypatch):
     def make(day=DAY, answered=SOUND, rules=None):
         monkeypatch.setattr(refreshing, "ask", lambda *_: answered)
         where = (None, "nowhere:1", "redis://nowhere", "flat")
-        workshop = CandidateMaker(
+        inputs = CandidateInputs(
             releases.store, *where, rules or GateRules(), 24, "run 7", "a new day"
         )
-        return make_refresh(workshop, day, lambda _: None), rendered
+        return make_refresh(inputs, day, lambda _: None), rendered
 
     return make
 

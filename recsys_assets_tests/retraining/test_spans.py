@@ -4,7 +4,7 @@ import pytest
 from recsys_assets.models.examples import DAY_SECONDS, Examples
 from recsys_assets.models.hyperparameters import QueryTowerTuning
 from recsys_assets.models.item_history import midnight_after
-from recsys_assets.retraining.base import draw_span, recent_from
+from recsys_assets.retraining.base import draw_replay_sample, recent_from
 
 DAYS, PER_DAY = 60, 50
 START = midnight_after("2024-12-31")
@@ -25,7 +25,7 @@ def examples():
 def span_of(examples, since=SINCE, seed=0, **tuning):
     mix = QueryTowerTuning(**{"recent_examples": 200, "replay_examples": 300, **tuning})
     random = np.random.default_rng(seed)
-    return draw_span(examples, np.ones(len(examples)), since, mix, random)
+    return draw_replay_sample(examples, np.ones(len(examples)), since, mix, random)
 
 
 def test_recent_are_all_days_that_the_base_has_not_seen():

@@ -13,8 +13,8 @@ from pathlib import Path
 import dagster as dg
 
 from recsys_assets.definitions import defs
-from recsys_assets.defs.graph.retraining.resources import AlertHookResource, RetrainingPolicy
 from recsys_assets.defs.resources import RunDays, StoreResource
+from recsys_assets.defs.retraining_resources import AlertHookResource, RetrainingPolicy
 from recsys_assets.settings import load_settings
 
 DAYS = dg.DailyPartitionsDefinition("2017-10-01", end_date="2020-12-31")

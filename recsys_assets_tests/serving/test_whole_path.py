@@ -18,7 +18,7 @@ from recsys_assets.pipeline.seen_items import SeenItems
 from recsys_assets.releases.offline import OfflineRelease, Sessions
 from recsys_assets.releases.release import Reason
 from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
-from recsys_assets.rollout.canary import TemporaryServer, canaries, check_release, measure
+from recsys_assets.rollout.canary import TemporaryServer, canaries, check_release, measure_latency
 from recsys_assets.rollout.guard import Guard
 from recsys_assets.rollout.promotion import promote_approved
 from recsys_assets.services import deployment
@@ -154,7 +154,7 @@ def test_status_is_healthy(running, promoted):
 
 
 def test_latency_can_be_measured(running, promoted):
-    latency = measure(running.triton_grpc, ["ann", "bob", ""], AT, requests=50)
+    latency = measure_latency(running.triton_grpc, ["ann", "bob", ""], AT, requests=50)
     assert latency.requests == 50
     assert 0 < latency.p50_ms <= latency.p99_ms <= latency.max_ms
 

@@ -10,7 +10,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus  # not exported
 
 from recsys_assets.defs.graph.jobs import initial_pipeline
 from recsys_assets.defs.graph.monitoring.sensors import metadata_of
-from recsys_assets.defs.graph.retraining.resources import CANDIDATE, REFRESHED
+from recsys_assets.defs.graph.retraining.past_runs import CANDIDATE, REFRESHED
 from recsys_assets.features.parity import Parity
 from recsys_assets.storage.filesystem import write_atomically
 from tools.living_shop.deliveries import Deliveries

@@ -29,9 +29,8 @@ from typing import Any, cast
 
 import dagster as dg
 
-from recsys_assets.defs.configuration import AnswerStream, Attribution, CandidateGate
 from recsys_assets.defs.deployment.steps import PODS, Work
-from recsys_assets.defs.graph.retraining.resources import AlertHookResource, RetrainingPolicy
+from recsys_assets.defs.monitoring_resources import AnswerStream, Attribution
 from recsys_assets.defs.pipes.kubernetes import ModelsOnKubernetes
 from recsys_assets.defs.pipes.pipes import ModelsEnvironment, ModelsSubprocess
 from recsys_assets.defs.resources import (
@@ -40,6 +39,11 @@ from recsys_assets.defs.resources import (
     StoreResource,
     TextEncoderResource,
     VectorIndex,
+)
+from recsys_assets.defs.retraining_resources import (
+    AlertHookResource,
+    CandidateGate,
+    RetrainingPolicy,
 )
 from recsys_assets.defs.serving_resources import ServingResource
 from recsys_assets.settings import Settings

@@ -174,7 +174,7 @@ class TrainingPods(PipesK8sClient):
                 if has_succeeded(pod):
                     return
                 overdue = not has_started(pod) and now - began > self._start_seconds
-                found = trouble(pod, overdue=overdue)
+                found = pod_trouble(pod, overdue=overdue)
                 if found is not None:
                     seen = client.get_pod_debug_info(pod_name, namespace, pod=pod)
                     raise TrainingPodFailed(f"Pod {namespace}/{pod_name}: {found}\n{seen}")
@@ -237,7 +237,7 @@ def has_started(pod: "V1Pod") -> bool:
     return bool(pod.status.phase not in (None, "Pending"))
 
 
-def trouble(pod: "V1Pod", *, overdue: bool) -> Trouble | None:
+def pod_trouble(pod: "V1Pod", *, overdue: bool) -> Trouble | None:
     """What is wrong with it, None if nothing is or it may still come right by itself.
 
     Args:

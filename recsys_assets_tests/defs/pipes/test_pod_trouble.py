@@ -9,7 +9,7 @@ from kubernetes.client import (
     V1PodStatus,
 )
 
-from recsys_assets.defs.pipes.pods import trouble
+from recsys_assets.defs.pipes.pods import pod_trouble
 
 
 def pod(phase: str, state: V1ContainerState | None = None, **status: object) -> V1Pod:
@@ -35,19 +35,19 @@ def waiting(reason: str) -> V1ContainerState:
     [None, waiting("ContainerCreating"), waiting("PodInitializing"), waiting("ErrImagePull")],
 )
 def test_a_pod_that_may_come_right_by_itself_is_given_time(state):
-    assert trouble(pod("Pending", state), overdue=False) is None
-    assert trouble(pod("Pending", state), overdue=True) is not None
+    assert pod_trouble(pod("Pending", state), overdue=False) is None
+    assert pod_trouble(pod("Pending", state), overdue=True) is not None
 
 
 def test_a_pod_that_works_is_never_overdue():
     running = V1ContainerState(running={})
 
-    assert trouble(pod("Running", running), overdue=True) is None
+    assert pod_trouble(pod("Running", running), overdue=True) is None
 
 
 def test_an_image_that_cannot_be_had_is_not_waited_for():
     assert "training image" in str(
-        trouble(pod("Pending", waiting("InvalidImageName")), overdue=False)
+        pod_trouble(pod("Pending", waiting("InvalidImageName")), overdue=False)
     )
 
 
@@ -72,4 +72,4 @@ def test_an_image_that_cannot_be_had_is_not_waited_for():
     ],
 )
 def test_a_failure_has_a_reason_and_a_remedy(failed, said):
-    assert str(trouble(failed, overdue=False)).startswith(said)
+    assert str(pod_trouble(failed, overdue=False)).startswith(said)

@@ -9,8 +9,9 @@ import dagster as dg
 import pyarrow as pa
 
 from recsys_assets.defs.code_version import code_version
-from recsys_assets.defs.configuration import AnswerStream, Attribution, config_fields
+from recsys_assets.defs.configuration import config_fields
 from recsys_assets.defs.graph.features.assets import column_lineage
+from recsys_assets.defs.monitoring_resources import AnswerStream, Attribution
 from recsys_assets.defs.partitions import all_days_of, daily, days_of
 from recsys_assets.defs.resources import StoreResource
 from recsys_assets.features.declarations import USER_FEATURES

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from recsys_assets.defs.configuration import AnswerStream
+from recsys_assets.defs.monitoring_resources import AnswerStream
 from recsys_assets.defs.resources import StoreResource
 
 DRAIN, LATE = "drain_answers", "late_answers"

@@ -9,8 +9,8 @@ from typing import Any
 
 import dagster as dg
 
-from recsys_assets.defs.configuration import AnswerStream
 from recsys_assets.defs.graph.monitoring.jobs import DRAIN, LATE
+from recsys_assets.defs.monitoring_resources import AnswerStream
 from recsys_assets.defs.resources import RunDays, StoreResource, today_of_live
 from recsys_assets.features.corrections import Correction, Corrections, IngestedDay
 from recsys_assets.monitoring.answer_parts import AnswerParts, day_of

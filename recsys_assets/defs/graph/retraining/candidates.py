@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from recsys_assets.defs.code_version import code_version
-from recsys_assets.defs.configuration import CandidateGate
 from recsys_assets.defs.graph.retraining.fine_tunes import (
     finetuned_dlrm,
     finetuned_query_tower,
@@ -17,10 +16,11 @@ from recsys_assets.defs.graph.retraining.fine_tunes import (
 from recsys_assets.defs.graph.serving.assets import online_refresh
 from recsys_assets.defs.partitions import all_days_of, daily
 from recsys_assets.defs.resources import StoreResource, VectorIndex
+from recsys_assets.defs.retraining_resources import CandidateGate
 from recsys_assets.defs.serving_resources import CANARY_POOL, ServingResource
 
 if TYPE_CHECKING:
-    from recsys_assets.retraining.release_candidate import CandidateMaker
+    from recsys_assets.retraining.release_candidate import CandidateInputs
 
 
 class Models(Enum):
@@ -42,17 +42,17 @@ class CandidateConfig(dg.Config):
     models: Models = Models.FINETUNED
 
 
-def workshop(
+def candidate_inputs(
     context: dg.AssetExecutionContext,
     store: StoreResource,
     serving: ServingResource,
     vector_index: VectorIndex,
     gate: CandidateGate,
-) -> "CandidateMaker":
+) -> "CandidateInputs":
     """What a run makes a release with."""
-    from recsys_assets.retraining.release_candidate import CandidateMaker
+    from recsys_assets.retraining.release_candidate import CandidateInputs
 
-    return CandidateMaker(
+    return CandidateInputs(
         store.get(),
         serving.canary(),
         serving.triton_grpc,
@@ -124,8 +124,8 @@ def release_candidate(
 
     day = context.partition_key
     artifacts = {part: f"{name}/{day}" for part, name in _ARTIFACTS[config.models].items()}
-    place = workshop(context, store, serving, vector_index, gate)
-    made = make_candidate(place, day, artifacts, context.log.info)
+    inputs = candidate_inputs(context, store, serving, vector_index, gate)
+    made = make_candidate(inputs, day, artifacts, context.log.info)
     judged: dict[str, Any] = {
         "release": made.release,
         "reason": made.verdict.reason,

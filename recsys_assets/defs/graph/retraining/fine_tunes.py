@@ -11,10 +11,11 @@ from typing import Any
 import dagster as dg
 
 from recsys_assets.defs.code_version import code_version
-from recsys_assets.defs.configuration import CandidateGate, config_fields
+from recsys_assets.defs.configuration import config_fields
 from recsys_assets.defs.partitions import all_days_of, daily
 from recsys_assets.defs.pipes.pipes import ModelsEnvironment, train
 from recsys_assets.defs.resources import StoreResource
+from recsys_assets.defs.retraining_resources import CandidateGate
 from recsys_assets.models.hyperparameters import (
     DlrmParameters,
     DlrmTuning,

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from recsys_assets.defs.graph.retraining.candidates import Models
-from recsys_assets.defs.graph.retraining.resources import TRAINS
+from recsys_assets.defs.graph.retraining.past_runs import TRAINS
 from recsys_assets.defs.resources import StoreResource
 from recsys_assets.defs.serving_resources import ServingResource
 

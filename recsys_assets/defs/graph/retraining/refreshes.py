@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import dagster as dg
 
 from recsys_assets.defs.code_version import code_version
-from recsys_assets.defs.configuration import CandidateGate
-from recsys_assets.defs.graph.retraining.candidates import workshop
-from recsys_assets.defs.graph.retraining.resources import REFRESHED
+from recsys_assets.defs.graph.retraining.candidates import candidate_inputs
+from recsys_assets.defs.graph.retraining.past_runs import REFRESHED
 from recsys_assets.defs.graph.serving.assets import online_refresh
 from recsys_assets.defs.partitions import all_days_of, daily
 from recsys_assets.defs.resources import StoreResource, VectorIndex
+from recsys_assets.defs.retraining_resources import CandidateGate
 from recsys_assets.defs.serving_resources import CANARY_POOL, ServingResource
 
 
@@ -81,8 +81,8 @@ def refreshed_release(
         context.log.info(f"skipped: {reason}")
         yield dg.AssetObservation(REFRESHED, partition=day, metadata={"skipped": reason})
         return
-    place = workshop(context, store, serving, vector_index, gate)
-    made = make_refresh(place, day, context.log.info)
+    inputs = candidate_inputs(context, store, serving, vector_index, gate)
+    made = make_refresh(inputs, day, context.log.info)
     yield dg.MaterializeResult(
         asset_key=REFRESHED,
         data_version=dg.DataVersion(str(made.release)),

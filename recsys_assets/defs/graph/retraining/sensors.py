@@ -18,19 +18,18 @@ from recsys_assets.defs.graph.monitoring.sensors import (
     materializations_since,
     metadata_of,
 )
-from recsys_assets.defs.graph.retraining.resources import (
+from recsys_assets.defs.graph.retraining.past_runs import (
     CANDIDATE,
     REFRESHED,
     REPORT_TAG,
     REQUESTED_BY_TAG,
     TRAINS,
-    AlertHookResource,
-    RetrainingPolicy,
-    passed_over,
+    missed_retries,
     recent_candidates,
     recent_trainings,
 )
 from recsys_assets.defs.resources import StoreResource
+from recsys_assets.defs.retraining_resources import AlertHookResource, RetrainingPolicy
 from recsys_assets.retraining import policy
 from recsys_assets.retraining.alerts import CANDIDATE_REJECTED, RUN_FAILED, Alert
 from recsys_assets.retraining.evidence import Evidence, Report, UnreadableReport
@@ -160,7 +159,7 @@ def refresh_sensor(
 @_sensor(description="Has failed runs repeated that Dagster's daemon has passed over.")
 def passed_over_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Reports the failure of such runs once more, which the daemon then acts on."""
-    runs = passed_over(context.instance, datetime.now(UTC))
+    runs = missed_retries(context.instance, datetime.now(UTC))
     for run in runs:
         context.log.warning(f"{run.job_name} {run.run_id} was not repeated: reported again")
         context.instance.report_run_failed(run, TOLD_AGAIN)

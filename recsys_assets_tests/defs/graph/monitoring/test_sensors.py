@@ -13,7 +13,6 @@ import redis
 from dagster._core.utils import make_new_run_id
 
 from recsys_assets.definitions import defs
-from recsys_assets.defs.configuration import AnswerStream
 from recsys_assets.defs.graph.jobs import correct_days, daily_loop
 from recsys_assets.defs.graph.monitoring import sensors
 from recsys_assets.defs.graph.monitoring.sensors import (
@@ -25,6 +24,7 @@ from recsys_assets.defs.graph.monitoring.sensors import (
     corrected_days_sensor,
     late_answers_sensor,
 )
+from recsys_assets.defs.monitoring_resources import AnswerStream
 from recsys_assets.defs.partitions import daily
 from recsys_assets.defs.resources import TODAY_TAG, RunDays, StoreResource
 from recsys_assets.monitoring.answer_parts import AnswerParts, group_of

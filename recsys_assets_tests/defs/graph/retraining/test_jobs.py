@@ -5,11 +5,11 @@ import dagster as dg
 import pytest
 
 from recsys_assets.definitions import defs
-from recsys_assets.defs.configuration import CandidateGate
 from recsys_assets.defs.graph.retraining.fine_tunes import retrained_dlrm, retrained_two_tower
 from recsys_assets.defs.graph.retraining.jobs import rollback_release
 from recsys_assets.defs.pipes.pipes import ModelsEnvironment
 from recsys_assets.defs.resources import StoreResource
+from recsys_assets.defs.retraining_resources import CandidateGate
 from recsys_assets.defs.serving_resources import ServingResource
 from recsys_assets.retraining.gate import GateRules, evaluation_window
 from recsys_assets.rollout import promotion

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from recsys_assets.definitions import defs
-from recsys_assets.defs.graph.retraining import resources
+from recsys_assets.defs.graph.retraining import past_runs
 from recsys_assets.defs.graph.retraining.sensors import TOLD_AGAIN, run_failure_alert
 from recsys_assets.monitoring.closed_days import close_day
 from recsys_assets.releases.release import MANIFEST, Reason, Releases
@@ -438,7 +438,7 @@ def test_the_failure_of_a_run_that_was_passed_over_is_reported_again(loop, monke
     assert loop.tick("passed_over_sensor") == []
     assert loop.skipped == "0 runs passed over."
 
-    monkeypatch.setattr(resources, "_REPEATED_WITHIN", timedelta(0))
+    monkeypatch.setattr(past_runs, "_REPEATED_WITHIN", timedelta(0))
     assert loop.tick("passed_over_sensor") == []
     assert loop.skipped == "1 runs passed over."
     failures = dg.DagsterEventType.RUN_FAILURE

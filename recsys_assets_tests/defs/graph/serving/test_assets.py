@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsys_assets.defs.configuration import CandidateGate
 from recsys_assets.defs.graph.retraining.refreshes import refreshed_release
 from recsys_assets.defs.graph.serving.assets import (
     promoted_release,
@@ -17,6 +16,7 @@ from recsys_assets.defs.graph.serving.assets import (
 )
 from recsys_assets.defs.graph.serving.checks import canary_answers
 from recsys_assets.defs.resources import RunDays, StoreResource, VectorIndex
+from recsys_assets.defs.retraining_resources import CandidateGate
 from recsys_assets.defs.serving_resources import ServingResource
 from recsys_assets.features.attributes import user_columns
 from recsys_assets.features.declarations import ITEM_FEATURES

@@ -1,15 +1,12 @@
-"""What sensors are given: the rules, where alerts go, and what was trained so far."""
+"""What was trained so far, and how far it got, by Dagster's own records."""
 
 from datetime import datetime, timedelta
 
 import dagster as dg
 
 from recsys_assets.defs.graph.monitoring.sensors import ONGOING, metadata_of
-from recsys_assets.retraining.alerts import AlertHook
 from recsys_assets.retraining.evidence import JudgedCandidate, Training
-from recsys_assets.retraining.policy import FINE_TUNE, FULL_RETRAIN, TriggerPolicy
-from recsys_assets.settings import Settings
-from recsys_assets.storage import Store
+from recsys_assets.retraining.policy import FINE_TUNE, FULL_RETRAIN
 
 CANDIDATE = dg.AssetKey("release_candidate")
 REFRESHED = dg.AssetKey("refreshed_release")
@@ -26,54 +23,6 @@ _IN_PROGRESS = dg.RunsFilter(statuses=ONGOING)
 _RECENT = 50
 # Dagster looks every five seconds, and repeating a run that it already repeats changes nothing.
 _REPEATED_WITHIN = timedelta(seconds=30)
-
-
-class RetrainingPolicy(dg.ConfigurableResource):
-    """How much evidence it takes to retrain, and how long to wait after: see `TriggerPolicy`."""
-
-    drifted_days: int
-    window_days: int
-    cooldown_days: int
-    retrain_every_days: int
-    rejections_before_retrain: int
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> "RetrainingPolicy":
-        """What the settings mean."""
-        drifted_days, window_days = settings.drift_days
-        return cls(
-            drifted_days=drifted_days,
-            window_days=window_days,
-            cooldown_days=settings.cooldown_days,
-            retrain_every_days=settings.retrain_every_days,
-            rejections_before_retrain=settings.rejections_before_retrain,
-        )
-
-    def get(self) -> TriggerPolicy:
-        """The rules."""
-        return TriggerPolicy(
-            drifted_days=self.drifted_days,
-            window_days=self.window_days,
-            cooldown_days=self.cooldown_days,
-            retrain_every_days=self.retrain_every_days,
-            rejections_before_retrain=self.rejections_before_retrain,
-        )
-
-
-class AlertHookResource(dg.ConfigurableResource):
-    """Where alerts go."""
-
-    storage_url: str
-    url: str | None = None
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> "AlertHookResource":
-        """What the settings mean."""
-        return cls(storage_url=settings.storage_url, url=settings.alert_url)
-
-    def get(self) -> AlertHook:
-        """The hook."""
-        return AlertHook(Store(self.storage_url), self.url)
 
 
 def recent_trainings(instance: dg.DagsterInstance) -> list[Training]:
@@ -101,7 +50,7 @@ def recent_candidates(instance: dg.DagsterInstance) -> list[JudgedCandidate]:
     ]
 
 
-def passed_over(instance: dg.DagsterInstance, now: datetime) -> list[dg.DagsterRun]:
+def missed_retries(instance: dg.DagsterInstance, now: datetime) -> list[dg.DagsterRun]:
     """Failed runs that Dagster was to repeat and has passed over, as far as `now` can tell.
 
     Dagster's daemon learns from an event that a run has failed, and decides by the run whether to

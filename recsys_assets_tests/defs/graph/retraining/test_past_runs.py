@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from recsys_assets.defs.graph.retraining.resources import passed_over
+from recsys_assets.defs.graph.retraining.past_runs import missed_retries
 
 
 @pytest.fixture
@@ -26,12 +26,12 @@ def now(later_by: int = 0) -> datetime:
 
 def test_a_run_that_waits_for_longer_than_dagster_takes_was_passed_over(instance):
     run = failed(instance, will_retry="true")
-    assert passed_over(instance, now()) == []
-    assert [found.run_id for found in passed_over(instance, now(later_by=60))] == [run.run_id]
+    assert missed_retries(instance, now()) == []
+    assert [found.run_id for found in missed_retries(instance, now(later_by=60))] == [run.run_id]
 
 
 def test_one_that_was_repeated_or_is_not_to_be_was_not(instance):
     failed(instance)
     failed(instance, will_retry="false")
     failed(instance, will_retry="true", auto_retry_run_id="another")
-    assert passed_over(instance, now(later_by=60)) == []
+    assert missed_retries(instance, now(later_by=60)) == []
