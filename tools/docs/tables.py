@@ -26,8 +26,8 @@ def make_targets() -> str:
 
 
 def settings(where: str) -> str:
-    """The environment variables of `settings.variables`, of every deployment or of a cluster."""
-    from recsys_assets.settings import variables
+    """The environment variables of `variables.py`, of every deployment or of a cluster."""
+    from tools.docs import variables
 
     rows = [
         (

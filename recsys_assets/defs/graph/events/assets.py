@@ -22,7 +22,13 @@ from recsys_assets.events.contract import (
     USERS,
     Contract,
 )
-from recsys_assets.events.ingest import DayReport, IngestReport, ingest, known_items, record
+from recsys_assets.events.ingest import (
+    DayReport,
+    IngestReport,
+    ingest,
+    known_items,
+    record_catalogue,
+)
 from recsys_assets.events.validation import (
     clean_items,
     clean_promotions,
@@ -266,7 +272,7 @@ def ingest_items(store: StoreResource, source: SourceResource) -> Iterator[dg.Ma
     tables = store.get()
     good, bad = clean_items(source.get().items())
     catalogue = pl.DataFrame(pl.from_arrow(good))
-    history = record(tables, good, datetime.now(UTC).date())
+    history = record_catalogue(tables, good, datetime.now(UTC).date())
     ever = len(history["item_id"].unique())
     yield dg.MaterializeResult(
         CATALOGUE_HISTORY.table,
@@ -334,6 +340,3 @@ def _sample(catalogue: pl.DataFrame) -> str:
     rows = catalogue.select("item_id", "text").gather_every(max(1, catalogue.height // 10)).head(10)
     lines = [f"| {item} | {text.replace('|', ' ')} |" for item, text in rows.iter_rows()]
     return "\n".join(["| item_id | text |", "|---|---|", *lines])
-
-
-EVENT_ASSETS = [ingest_interactions, ingest_items, ingest_users, ingest_promotions]

@@ -1,6 +1,6 @@
-"""What each environment variable means: the documentation's table of settings is made of it.
+"""What each environment variable means: the table of settings is made of it.
 
-A test holds the names against those that this package reads, and the defaults against what it
+A test holds the names against those that the package reads, and the defaults against what it
 takes where a variable is not set.
 """
 
