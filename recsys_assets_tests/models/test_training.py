@@ -1,67 +1,38 @@
-import numpy as np
+import os
+import signal
+import subprocess
+
 import pytest
 
-from recsys_assets.models.item_history import ItemHistory, midnight_after
-from recsys_assets.models.towers import ItemTower, QueryTower
-from recsys_assets.models.training_data import load_training_data, text_embeddings
-from recsys_assets_tests.models_environment import THROUGH
-
-pytestmark = pytest.mark.integration
+from recsys_assets.models import training
+from recsys_assets.settings import load_settings
+from recsys_assets_tests.waiting import LIMIT
 
 
-@pytest.fixture(scope="module")
-def trained(trained_shop):
-    return trained_shop.store, trained_shop.folder("two_tower"), trained_shop.metrics("two_tower")
+def test_the_first_process_of_a_container_ends_when_kubernetes_says_so(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(os, "getppid", lambda: 0)
+    try:
+        training.end_when_told()
+        with pytest.raises(SystemExit) as ended:
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert ended.value.code == 143
 
 
-def test_onnx_computes_what_tensorflow_does(trained):
-    _, _, metrics = trained
-
-    assert metrics["onnx_difference"] < 1e-5
-    assert metrics["finite_weights"]
-
-
-def test_every_epoch_is_reported(trained):
-    _, _, metrics = trained
-
-    assert [epoch["epoch"] for epoch in metrics["epochs"]] == [1, 2, 3]
-    assert all("recall_at_10" in epoch for epoch in metrics["epochs"][:2])
-
-
-def test_query_embeddings_are_unit_vectors_that_know_the_user(trained):
-    store, folder, _ = trained
-    user = load_training_data(store, THROUGH).examples.take(np.zeros(3, int)).user
-    user["user_id"] = np.array(["user-1", "never seen", ""], dtype=object)
-    timestamps = np.full(3, midnight_after(THROUGH))
-
-    embedded = QueryTower(folder).embed(user, timestamps)
-
-    assert embedded.shape == (3, 8)
-    assert np.allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
-    assert not np.allclose(embedded[0], embedded[1])
-    assert np.allclose(embedded[1], embedded[2])  # both are the unknown row
-
-
-def test_a_row_is_embedded_as_in_a_batch(trained):
-    store, folder, _ = trained
-    examples = load_training_data(store, THROUGH).examples.take(np.arange(5))
-    tower = QueryTower(folder)
-
-    batch = tower.embed(examples.user, examples.timestamp)
-    one = examples.take(np.array([3]))
-
-    assert np.allclose(tower.embed(one.user, one.timestamp)[0], batch[3], atol=1e-6)
-
-
-def test_items_that_training_has_not_seen_are_embedded(trained):
-    store, folder, _ = trained
-    history = ItemHistory.load(store, THROUGH)
-    columns = history.snapshot(midnight_after(THROUGH))
-    columns["item_id"] = columns["item_id"].copy()
-    columns["item_id"][:] = "new"
-
-    embedded = ItemTower(folder).embed(
-        columns, text_embeddings(store, history.item_ids), midnight_after(THROUGH)
+@pytest.mark.integration
+def test_a_training_that_was_given_a_gpu_does_not_go_on_without():
+    program = "from recsys_assets.models.training import use_gpus as u; u(0); u(1)"
+    ended = subprocess.run(
+        [load_settings().models_python, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
     )
 
-    assert np.allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
+    assert ended.returncode == 1
+    assert "was given 1 GPUs and TensorFlow sees 0" in ended.stderr
