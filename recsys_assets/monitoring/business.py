@@ -24,11 +24,9 @@ from recsys_assets.monitoring.alerts import Alarm
 from recsys_assets.monitoring.measurement import Households
 from recsys_assets.monitoring.outcomes import TABLE as OUTCOMES
 from recsys_assets.monitoring.outcomes import days_judged
-from recsys_assets.monitoring.plots import plot_business
 from recsys_assets.monitoring.thresholds import FALLEN, OK, TOO_FEW, BusinessThresholds
 from recsys_assets.releases.release import Releases
 from recsys_assets.storage import Store
-from recsys_assets.terminal.figures import as_markdown
 
 _COLUMNS = [
     *("release", "user_id", "clicked", "purchased", "impressions", "orders"),
@@ -103,10 +101,6 @@ class BusinessReport:
     def metadata(self) -> dict[str, Any]:
         """Plain values for the asset's metadata; sensors read nothing else."""
         return self.metrics.metadata()
-
-    def plot(self) -> str:
-        """The figures over the days, as Markdown."""
-        return as_markdown(plot_business(self.metrics, self.history), "business metrics")
 
 
 _DEFAULT = BusinessThresholds()

@@ -15,7 +15,7 @@ from recsys_assets.events.contract import distinct
 from recsys_assets.metrics import Estimate, bootstrap, ndcg, recall
 from recsys_assets.monitoring.sessions import sessions_of, to_sessions
 from recsys_assets.releases.offline import Sessions
-from recsys_assets.retraining.gate import DATA, NEWEST, OLDER
+from recsys_assets.retraining.gate import DATA, NEWEST, OLDER, Compared, Comparison
 from recsys_assets.storage import Store
 
 K = 10
@@ -117,33 +117,6 @@ def _midnight(day: str) -> datetime:
 
 # Answers the sessions of a day: one array of item ids each.
 Answerer = Callable[[LabelledDay], Sequence[np.ndarray]]
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One metric over one span of days: means over households, and paired differences."""
-
-    metric: str
-    candidate: float
-    live: float
-    popularity: float
-    over_live: Estimate
-    over_popularity: Estimate
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """All metrics over one span of days. `span` says which, and what differs: see `gate.py`."""
-
-    span: str
-    days: tuple[str, ...]
-    sessions: int
-    households: int
-    metrics: tuple[Compared, ...]
-
-    def metric(self, name: str) -> Compared:
-        """One of them by its name."""
-        return next(compared for compared in self.metrics if compared.metric == name)
 
 
 def quality(

@@ -16,7 +16,6 @@ from recsys_assets.models.hyperparameters import parameter
 if TYPE_CHECKING:
     from recsys_assets.metrics import Estimate
     from recsys_assets.releases.release import Releases
-    from recsys_assets.retraining.comparison import Comparison
 
 # Weights alone on the newest and on older days, and data alone on the newest.
 NEWEST, OLDER, DATA = "newest", "older", "data"
@@ -36,6 +35,33 @@ class GateRules:
     max_withdrawn: float = parameter(0.2, "Largest share of live's items that a refresh may lack")
     max_p50_ms: float = parameter(25.0, "Median latency that is always good enough, milliseconds")
     max_slowdown: float = parameter(2.0, "Median latency over that of live, beyond it")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One metric over one span of days: means over households, and paired differences."""
+
+    metric: str
+    candidate: float
+    live: float
+    popularity: float
+    over_live: "Estimate"
+    over_popularity: "Estimate"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All metrics over one span of days. `span` says which, and what differs."""
+
+    span: str
+    days: tuple[str, ...]
+    sessions: int
+    households: int
+    metrics: tuple[Compared, ...]
+
+    def metric(self, name: str) -> Compared:
+        """One of them by its name."""
+        return next(compared for compared in self.metrics if compared.metric == name)
 
 
 @dataclass(frozen=True)
@@ -93,7 +119,7 @@ def unknown_to(days: Sequence[str], known_through: str) -> tuple[str, ...]:
 
 
 def judge(
-    comparisons: Sequence["Comparison"],
+    comparisons: Sequence[Comparison],
     faults: Sequence[str],
     p50_ms: tuple[float, float],
     rules: GateRules,
@@ -123,7 +149,7 @@ def judge(
 
 
 def judge_refresh(
-    gain: "Comparison | None",
+    gain: Comparison | None,
     withdrawn: float,
     faults: Sequence[str],
     p50_ms: tuple[float, float],
@@ -166,7 +192,7 @@ def _against_answers(
     return reasons
 
 
-def _against_newest(one: "Comparison", rules: GateRules) -> list[str]:
+def _against_newest(one: Comparison, rules: GateRules) -> list[str]:
     if one.households < rules.min_households:
         return [
             f"{one.households} households in the newest days, {rules.min_households} are needed"
@@ -186,7 +212,7 @@ def _against_newest(one: "Comparison", rules: GateRules) -> list[str]:
     return reasons
 
 
-def _against_older(one: "Comparison", rules: GateRules) -> list[str]:
+def _against_older(one: Comparison, rules: GateRules) -> list[str]:
     ndcg = one.metric("ndcg_at_10")
     if ndcg.over_live.high < 0 and ndcg.over_live.mean < -rules.max_forgetting * ndcg.live:
         return [

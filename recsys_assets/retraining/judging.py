@@ -20,7 +20,6 @@ from recsys_assets.retraining.candidate import (
 )
 from recsys_assets.retraining.comparison import (
     Answerer,
-    Comparison,
     LabelledDay,
     compare,
     labelled_days,
@@ -31,6 +30,7 @@ from recsys_assets.retraining.gate import (
     DATA,
     NEWEST,
     OLDER,
+    Comparison,
     EvaluationWindow,
     GateRules,
     day_before,

@@ -13,8 +13,8 @@ from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.releases.release import Releases
 from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
 from recsys_assets.retraining.candidate import WEIGHTS, serving_parts
-from recsys_assets.retraining.comparison import Comparison, as_markdown
-from recsys_assets.retraining.gate import Verdict, evaluation_window, judge_refresh
+from recsys_assets.retraining.comparison import as_markdown
+from recsys_assets.retraining.gate import Comparison, Verdict, evaluation_window, judge_refresh
 from recsys_assets.retraining.judging import judge_data
 from recsys_assets.retraining.release_candidate import CandidateInputs, ask, live_release, settle
 from recsys_assets.triton.repository import item_ids

@@ -14,8 +14,15 @@ from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.releases.release import MissingRelease, Releases
 from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
 from recsys_assets.retraining.candidate import serving_parts
-from recsys_assets.retraining.comparison import Comparison, as_markdown
-from recsys_assets.retraining.gate import NEWEST, GateRules, Verdict, evaluation_window, judge
+from recsys_assets.retraining.comparison import as_markdown
+from recsys_assets.retraining.gate import (
+    NEWEST,
+    Comparison,
+    GateRules,
+    Verdict,
+    evaluation_window,
+    judge,
+)
 from recsys_assets.retraining.judging import judge_models
 from recsys_assets.rollout.canary import CanaryServer, canaries, check_release, measure_latency
 from recsys_assets.storage import Store

@@ -40,7 +40,7 @@ from recsys_assets.rollout.release_target import Answering, PromotionError, Rele
 _MIB = 1 << 20
 # The server itself, its response cache, and shared memory of its processes.
 _SERVER_BYTES = (250 + 64 + 128) * _MIB
-# What a model process takes (docs/results/quantized.md; `capacity_inputs.py`): its libraries, and
+# What a model process takes (docs/results/quantized.md; `capacity/inputs.py`): its libraries, and
 # for each byte of a release's files.
 _PROCESS_BYTES = 76e6
 _PROCESS_BYTES_PER_FILE_BYTE = 1.7

@@ -3,11 +3,12 @@ from dataclasses import replace
 import pytest
 
 from recsys_assets.metrics import Estimate
-from recsys_assets.retraining.comparison import Compared, Comparison
 from recsys_assets.retraining.gate import (
     DATA,
     NEWEST,
     OLDER,
+    Compared,
+    Comparison,
     EvaluationWindow,
     GateRules,
     day_before,

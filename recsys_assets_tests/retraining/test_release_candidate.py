@@ -6,8 +6,7 @@ import pytest
 from recsys_assets.metrics import Estimate
 from recsys_assets.releases.release import MissingRelease, Reason, Releases
 from recsys_assets.retraining import release_candidate
-from recsys_assets.retraining.comparison import Compared, Comparison
-from recsys_assets.retraining.gate import NEWEST, GateRules
+from recsys_assets.retraining.gate import NEWEST, Compared, Comparison, GateRules
 from recsys_assets.retraining.release_candidate import CandidateInputs, live_release, make_candidate
 from recsys_assets.rollout.canary import CanaryReport, Finding
 from recsys_assets.storage import Store

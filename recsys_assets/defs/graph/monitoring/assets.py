@@ -179,13 +179,15 @@ def business_metrics(
 ) -> None:
     """Measures outcomes."""
     from recsys_assets.monitoring import business
+    from recsys_assets.monitoring.plots import plot_business
     from recsys_assets.monitoring.report_tables import BUSINESS, business_row
 
     thresholds = BusinessThresholds(**context.op_execution_context.op_config)
     for day in sorted(context.partition_keys):
         measured = business.measure(store.get(), day, attribution.hours, thresholds)
         store.get().table(BUSINESS).write(business_row(measured.metrics), day)
-        metadata = {**measured.metadata(), "plot": dg.MetadataValue.md(measured.plot())}
+        plot = as_markdown(plot_business(measured.metrics, measured.history), "business metrics")
+        metadata = {**measured.metadata(), "plot": dg.MetadataValue.md(plot)}
         context.add_asset_metadata(metadata, context.asset_key, day)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from tools.manifests.capacity import ITEMS, USERS, Capacity
+from tools.manifests.capacity.arithmetic import ITEMS, USERS, Capacity
 
 INTRODUCTION = """
 Written by `python -m tools.manifests.capacity`; a test compares it with the code. Nothing of

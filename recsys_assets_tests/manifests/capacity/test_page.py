@@ -3,11 +3,12 @@ from dataclasses import fields, replace
 import pytest
 from click.testing import CliRunner
 
-from tools.manifests import capacity as module
-from tools.manifests.capacity import ITEMS, PAGE, USERS, Capacity, main
-from tools.manifests.capacity_inputs import Assumed, Measured, Prices
-from tools.manifests.capacity_page import page
-from tools.manifests.capacity_text import FORMULAS, evaluate, names, with_numbers
+from tools.manifests.capacity import __main__ as command
+from tools.manifests.capacity.__main__ import PAGE, main
+from tools.manifests.capacity.arithmetic import ITEMS, USERS, Capacity
+from tools.manifests.capacity.inputs import Assumed, Measured, Prices
+from tools.manifests.capacity.page import page
+from tools.manifests.capacity.text import FORMULAS, evaluate, names, with_numbers
 
 MILLION = 1_000_000
 
@@ -124,7 +125,7 @@ def test_every_input_names_its_unit_and_source(inputs: type) -> None:
 
 
 def test_an_assumption_is_an_option(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PAGE", tmp_path / "capacity.md")
+    monkeypatch.setattr(command, "PAGE", tmp_path / "capacity.md")
     told = CliRunner().invoke(main, ["--peak", "6", "--no-write"])
     assert told.exit_code == 0
     assert "| 100 M | 1 M | 13,889 |" in told.output

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from recsys_assets.settings import load_settings
-from tools.manifests.capacity_measure import measure, process_bytes, release_bytes, store_bytes
+from tools.manifests.capacity.measure import measure, process_bytes, release_bytes, store_bytes
 
 
 @pytest.mark.integration

@@ -1,25 +1,15 @@
 """What memory, pods, executors and money follow from the measured figures.
 
-`python -m tools.manifests.capacity` prints the page and writes
-docs/results/capacity.md and its plot; `--peak 5` and the like put other assumptions in the place
-of those in `capacity_inputs.py`.
-
 Every formula is a function below, in bytes, seconds, cores and dollars.
 """
 
 import math
-from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-import click
-
-from recsys_assets.settings import REPOSITORY
-from tools.manifests.capacity_inputs import Assumed, Measured, Prices
+from tools.manifests.capacity.inputs import Assumed, Measured, Prices
 
 USERS = (1_000_000, 10_000_000, 100_000_000)
 ITEMS = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
-PAGE = REPOSITORY / "docs" / "results" / "capacity.md"
 _DAYS = 30.4  # in a month
 
 
@@ -187,39 +177,3 @@ class Capacity:
             + p.postgres_month
             + p.control_month,
         }
-
-
-def _options(command: Any) -> Any:
-    """An option for each assumption."""
-    for known in reversed(fields(Assumed)):
-        name = f"--{known.name.replace('_', '-')}"
-        said = f"{known.metadata['unit']}; {known.metadata['source']}"
-        option = click.option(
-            name, type=type(known.default), default=known.default, show_default=True, help=said
-        )
-        command = option(command)
-    return command
-
-
-@click.command()
-@click.option("--write/--no-write", default=True, help="Write the page and its plot.")
-@_options
-def main(write: bool, **assumed: Any) -> None:
-    """Print what 1 M to 100 M users and 1 M to 1 B items take, and write the page."""
-    from tools.manifests.capacity_page import page, plot
-
-    capacity = Capacity(assumed=Assumed(**assumed))
-    text = page(capacity)
-    click.echo(text)
-    if write:
-        _write(text, PAGE)
-        plot(capacity, PAGE.with_suffix(".png"))
-
-
-def _write(text: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Measures what the capacity page scales up: `python -m tools.manifests.capacity_measure`.
+"""Measures what the capacity page scales up: `python -m tools.manifests.capacity.measure`.
 
 Over a deployment that runs: bytes of a user, an item and a logged answer in its online store, bytes
 of its promoted release by item, and the memory of its model processes.

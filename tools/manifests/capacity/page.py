@@ -1,12 +1,12 @@
-"""The capacity page: its tables and its plot. Formulas and prose are in `capacity_text.py`."""
+"""The capacity page: its tables and its plot. Formulas and prose are in `capacity/text.py`."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from tools.manifests.capacity import ITEMS, USERS, Capacity, Plan
-from tools.manifests.capacity_text import (
+from tools.manifests.capacity.arithmetic import ITEMS, USERS, Capacity, Plan
+from tools.manifests.capacity.text import (
     FORMULAS,
     INTRODUCTION,
     evaluate,

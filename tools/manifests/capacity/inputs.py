@@ -14,8 +14,8 @@ def given(value: Any, unit: str, source: str) -> Any:
     return field(default=value, metadata={"unit": unit, "source": source})
 
 
-_STORE = "`capacity_measure`, the demo's Valkey: 2,446 users, 92,331 items, 120,281 logged answers"
-_PROCESS = "`capacity_measure`, four model processes of two releases of 92,331 items"
+_STORE = "`capacity.measure`, the demo's Valkey: 2,446 users, 92,331 items, 120,281 logged answers"
+_PROCESS = "`capacity.measure`, four model processes of two releases of 92,331 items"
 _LOAD = "Results, Under load"
 _INDEX = "Results, Vector search"
 _DEMO = "Results, Figures; `demo/summary.json`"
@@ -69,7 +69,7 @@ class Measured:
     event_row: float = given(10.5, "B/event", "table `interactions`, 1,454,362 rows")
     user_row: float = given(55.0, "B/snapshot", "table `user_features`, 339,875 rows")
     logged_row: float = given(1_531.0, "B/answer", "table `request_log` of the replay, 31,239 rows")
-    release_item: float = given(2_352.0, "B/item/release", "`capacity_measure`, files of a release")
+    release_item: float = given(2_352.0, "B/item/release", "`capacity.measure`, files of a release")
 
 
 @dataclass(frozen=True)
