@@ -198,7 +198,7 @@ def _conform(column: Column, rows: pa.Table, file: str) -> pa.ChunkedArray:
     values = rows.column(column.name)
     if pa.types.is_timestamp(values.type):
         return _microseconds(values)
-    try:
+    try:  # a value that does not fit, and a cast that pyarrow lacks, are both the file's
         values = values.cast(column.type)
         values.validate(full=True)  # text is UTF-8
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:

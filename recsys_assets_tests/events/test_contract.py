@@ -97,6 +97,18 @@ def test_extra_columns_of_items_are_kept_and_those_of_interactions_are_not():
     assert "x" not in INTERACTIONS.conform(with_column("x", pa.array([1])), "f").column_names
 
 
+def test_text_in_a_form_that_cannot_be_converted_is_named_with_file_and_remedy():
+    """pyarrow has no cast of a dictionary of string views."""
+    users = pa.DictionaryArray.from_arrays(
+        pa.array([0], pa.int8()), pa.array(["ann"], pa.string_view())
+    )
+
+    with pytest.raises(
+        BrokenInput, match=r"f\.parquet, column 'user_id': .*Remedy: write .* string"
+    ):
+        INTERACTIONS.conform(with_column("user_id", users), "f.parquet")
+
+
 def test_whole_numbers_may_come_as_floating_point_and_fractions_may_not():
     whole = INTERACTIONS.conform(with_column("quantity", pa.array([2.0])), "f.parquet")
 
