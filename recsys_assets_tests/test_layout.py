@@ -50,15 +50,20 @@ def imported_modules(path: Path) -> frozenset[str]:
     return frozenset(names)
 
 
-def loaded_with(path: Path) -> set[str]:
-    """Packages of all that is imported when a module is, by our other modules too."""
+def modules_with(path: Path) -> set[str]:
+    """Dotted names that are imported when a module is, by our other modules too."""
     names, seen, waiting = set(), set(), {path}
     while waiting:
         seen |= waiting
         found = {name for one in waiting for name in imported_modules(one)}
-        names |= {name.split(".")[0] for name in found}
+        names |= found
         waiting = {file for name in found for file in files_of(name)} - seen
     return names
+
+
+def loaded_with(path: Path) -> set[str]:
+    """The packages of these."""
+    return {name.split(".")[0] for name in modules_with(path)}
 
 
 def files_of(name: str) -> list[Path]:
@@ -131,3 +136,8 @@ def test_a_module_fits_on_a_few_screens():
 def test_the_command_line_starts_in_either_environment_and_loads_nothing_heavy():
     heavy = ORCHESTRATION | HEAVY | {"numpy", "pyarrow", "boto3"}
     assert loaded_with(PACKAGE / "cli.py") & heavy == set()
+
+
+def test_an_agent_loads_no_server_that_others_embed():
+    embedded = {"recsys_assets.triton.server", "recsys_assets.services.valkey"}
+    assert modules_with(PACKAGE / "rollout" / "agent_process.py") & embedded == set()

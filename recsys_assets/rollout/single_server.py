@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from recsys_assets.releases.release import Releases
 from recsys_assets.releases.release_events import ChangedMeanwhile, Promoted
@@ -31,7 +31,9 @@ from recsys_assets.triton.repository import (
     remove_versions,
     write_configs,
 )
-from recsys_assets.triton.server import TritonServer
+
+if TYPE_CHECKING:
+    from recsys_assets.triton.server import TritonServer
 
 _LOCK = ".promotion.lock"
 
@@ -70,7 +72,7 @@ class SingleServer:
     revive: Callable[[ServiceError], bool] = field(default=_never, compare=False)
 
     @classmethod
-    def embedded(cls, triton: TritonServer) -> "SingleServer":
+    def embedded(cls, triton: "TritonServer") -> "SingleServer":
         """The server beside this process."""
         return cls(
             str(triton.addresses.grpc),
