@@ -64,6 +64,7 @@ class DriftReport:
         judged: what was found.
         revenue: of the day.
         degraded_share: of the answers, given without the online store and left out.
+        looked_at: share of the sessions that were measured, 1 on all but a huge day.
         reference, current: the frames, for pictures of the distributions.
         time_zone: in which the release tells the hour of a request.
     """
@@ -75,6 +76,7 @@ class DriftReport:
     judged: DriftVerdict
     revenue: float
     degraded_share: float
+    looked_at: float
     reference: Traffic
     current: Traffic
     time_zone: str
@@ -102,6 +104,7 @@ class DriftReport:
             "labels_about": ", ".join(self.labels_about),
             "revenue": round(self.revenue, 2),
             "degraded_share": self.degraded_share,
+            "share_looked_at": self.looked_at,
             **series,
         }
 
@@ -143,6 +146,7 @@ def measure(
         judged=judge(profile, current.traffic, thresholds),
         revenue=current.traffic.revenue,
         degraded_share=current.degraded,
+        looked_at=current.looked_at,
         reference=reference,
         current=current.traffic,
         time_zone=live.known.time_zone,

@@ -6,8 +6,9 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
+from recsys_assets.monitoring import loading
 from recsys_assets.monitoring.drift import measure
-from recsys_assets.monitoring.loading import answered_traffic, live_release
+from recsys_assets.monitoring.loading import answered_traffic, day_traffic, live_release
 from recsys_assets.monitoring.plots import plot_signals
 from recsys_assets.monitoring.thresholds import OK, TOO_FEW, DriftThresholds
 from recsys_assets.releases.release import MissingRelease, Releases
@@ -72,6 +73,29 @@ def test_several_answers_to_one_session_count_once(tmp_path, releases):
     day = day_of(TRAINED).isoformat()
     store.table("request_log").write(pl.concat([log, again]).to_arrow(), day)
     assert measure(store, releases, day, LIMITS, 24).judged.samples == 200
+
+
+def test_of_a_huge_day_some_sessions_are_drawn_with_all_their_answers(
+    tmp_path, releases, monkeypatch
+):
+    store = Store(tmp_path.as_uri())
+    write_market(store, TRAINED + ANSWERED, answered_from=TRAINED)
+    log = pl.DataFrame(request_log(store, TRAINED + ANSWERED - 1))
+    again = log.with_columns(pl.col("answered_at") + pl.duration(seconds=1))
+    store.table("request_log").write(pl.concat([log, again]).to_arrow(), LAST)
+    monkeypatch.setattr(loading, "ANSWERS", 100)
+
+    live = live_release(releases)
+    drawn = day_traffic(store, live, LAST)
+    sessions = drawn.traffic.requests
+    assert drawn.looked_at == 0.25
+    assert 25 < len(sessions) < 75  # of 200
+    first = log.join(sessions, on=["user_id", "timestamp"], how="semi")["answered_at"]
+    assert sessions.join(log, on="user_id")["answered_at"].equals(first)
+    assert drawn.traffic.purchases["day"].len() == 800  # what was bought is counted whole
+    reference = answered_traffic(store, live, LAST)
+    assert len(reference.scores) < 7 * 50
+    assert reference.scores["day"].n_unique() == 7
 
 
 def test_answers_of_an_outage_are_left_out_and_counted(tmp_path, releases):

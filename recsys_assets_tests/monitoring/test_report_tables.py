@@ -13,7 +13,7 @@ PRICE = Measurement("price_ratio", "features", "psi", 0.31, 0.2, 0.1, 900, 0.2)
 def drift(day, state, *measurements):
     judged = DriftVerdict(state, [], list(measurements), 900)
     return DriftReport(
-        day, 7, ("2025-01-01", "2025-02-01"), [], judged, 10.0, 0.0, None, None, "UTC"
+        day, 7, ("2025-01-01", "2025-02-01"), [], judged, 10.0, 0.0, 1.0, None, None, "UTC"
     )
 
 
