@@ -6,6 +6,7 @@ from typing import Any
 
 from recsys_assets.monitoring.alerts import Alarm, Measurement, alerts_of
 from recsys_assets.monitoring.loading import (
+    as_live,
     day_traffic,
     live_release,
     reference_days,
@@ -115,8 +116,9 @@ def measure(
     day: str,
     thresholds: DriftThresholds,
     attribution_hours: int,
+    release: int | None = None,
 ) -> DriftReport:
-    """Measures a day of traffic against the training span of the live release.
+    """Measures a day of traffic against the training span of the live release, or of another.
 
     Labels are late: concept drift is judged on the sessions whose attribution window closed
     during `day`, against sessions of the same release that closed before.
@@ -128,12 +130,14 @@ def measure(
         day: YYYY-MM-DD.
         thresholds: limits, sample sizes, length of the reference.
         attribution_hours: of the outcomes.
+        release: as which the day is measured if it was live then.
 
     Raises:
-        MissingRelease: nothing is promoted.
+        MissingRelease: nothing is promoted, or the release is gone.
+        MissingArtifact: what the release was made of is gone.
         MissingPartition: a table lacks a day, or the reference has none.
     """
-    live = live_release(releases)
+    live = live_release(releases) if release is None else as_live(releases, release)
     days = reference_days(store, live, day, thresholds.reference_days)
     reference = reference_traffic(store, live, days, day)
     current = day_traffic(store, live, day)

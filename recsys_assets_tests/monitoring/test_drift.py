@@ -11,7 +11,7 @@ from recsys_assets.monitoring.drift import measure
 from recsys_assets.monitoring.loading import answered_traffic, day_traffic, live_release
 from recsys_assets.monitoring.plots import plot_signals
 from recsys_assets.monitoring.thresholds import OK, TOO_FEW, DriftThresholds
-from recsys_assets.releases.release import MissingRelease, Releases
+from recsys_assets.releases.release import MissingRelease, Promoted, Releases
 from recsys_assets.storage import MissingPartition, Store
 from recsys_assets_tests.monitoring.market import OneRelease, day_of, request_log, write_market
 from replay.drift_experiments import shock_day, shocks, stationary_control, triggers
@@ -115,6 +115,30 @@ def test_answers_of_an_outage_are_left_out_and_counted(tmp_path, releases):
 def test_a_day_without_a_request_log_is_named(store, releases):
     with pytest.raises(MissingPartition, match="request_log"):
         measure(store, releases, day_of(20).isoformat(), LIMITS, 24)
+
+
+class Successor(OneRelease):
+    """Release 2, trained through five days more, is live."""
+
+    def promoted(self):
+        return Promoted(2, (1,), "2025-01-01T00:00:00+00:00")
+
+    def manifest(self, release):
+        later = day_of(TRAINED + 4).isoformat()
+        return {"trained_through": later} if release == 2 else super().manifest(release)
+
+    def part(self, release, name):
+        return super().part(1, name)
+
+
+def test_a_day_can_be_measured_as_if_the_release_of_then_were_live(store, tmp_path):
+    releases = Successor(tmp_path, day_of(TRAINED - 1))
+    now = measure(store, releases, LAST, LIMITS, 24)
+    then = measure(store, releases, LAST, LIMITS, 24, release=1)
+
+    assert [one.live_release for one in (now, then)] == [2, 1]
+    ends = [one.reference_span[1] for one in (now, then)]
+    assert ends == [day_of(TRAINED + 4).isoformat(), day_of(TRAINED - 1).isoformat()]
 
 
 def test_without_a_promoted_release_there_is_no_reference(tmp_path):
