@@ -6,22 +6,19 @@ migrations that there ever were, once for each file. That is most of what an eve
 load enters thousands), and of what a daemon costs that has nothing to do. The files stay the same.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 # Dagster 1.13 exports none of its storages.
-from dagster._core.storage.base_storage import DagsterStorage
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
-    INDEX_SHARD_NAME,
-    SqliteEventLogStorage,
-)
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.schedules import SqliteScheduleStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage, SqliteStorageConfig
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, create_engine, inspect
 from sqlalchemy.pool import NullPool
@@ -89,11 +86,11 @@ class LocalStorage(DagsterSqliteStorage):
         self._run_storage = Runs.from_local(f"{base_dir}/history")
         self._event_log_storage = EventLog(f"{base_dir}/history/runs")
         self._schedule_storage = Schedules.from_local(f"{base_dir}/schedules")
-        DagsterStorage.__init__(self)
+        super(DagsterSqliteStorage, self).__init__()  # which would open Dagster's own
 
     @classmethod
     def from_config_value(
-        cls, inst_data: ConfigurableClassData, config_value: SqliteStorageConfig
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> Self:
         """As `dagster.yaml` asks for it."""
         return cls(config_value["base_dir"], inst_data)
