@@ -1,0 +1,91 @@
+"""`python -m benchmarks.quality`: eight rolling weeks of every method, settings chosen before them.
+
+What is done is kept in `bench/quality/` below `RECSYS_HOME`; a run that was stopped goes on there.
+Writes `bench/quality.json`.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.machine import describe_machine
+from benchmarks.quality.data import DATA_SETS, load_shop
+from benchmarks.quality.run import RollingRun
+from recsys_assets.evaluation.rolling import PIPELINE, WEEK_DAYS
+from recsys_assets.settings import load_settings
+from recsys_assets.storage.filesystem import write_atomically
+
+TASK = "first_purchases"
+VALIDATION_WEEKS = 4
+
+
+def main() -> None:
+    """Runs the data sets asked for, one after another."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", choices=list(DATA_SETS), nargs="+", default=list(DATA_SETS))
+    parser.add_argument("--weeks", type=int, default=8, help="measured weeks (default: 8)")
+    parser.add_argument("--fresh", action="store_true", help="forget what an earlier run has done")
+    asked = parser.parse_args()
+    settings, machine, began = load_settings(), describe_machine(), time.monotonic()
+    target = settings.home / "bench" / "quality.json"
+    click.echo(f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_before']}")
+
+    def say(line: str) -> None:
+        click.echo(f"{time.monotonic() - began:6.0f} s  {line}")
+
+    figures: dict[str, Any] = json.loads(target.read_text()) if target.exists() else {}
+    for name in asked.data:
+        folder = settings.home / "bench" / "quality" / name / TASK
+        if asked.fresh:
+            _forget(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        days = DATA_SETS[name]
+        weeks = days.weeks(asked.weeks)
+        through = DATA_SETS[name].weeks(asked.weeks + 1)[-1]
+        run = RollingRun(load_shop(name, settings.packaged_data, through, say), folder, say)
+        chosen = run.tuned(days.validation_weeks(VALIDATION_WEEKS))
+        figures[name] = {TASK: {"machine": machine, **run.measured(weeks, chosen)}}
+        write_atomically(target.as_uri(), json.dumps(figures, indent=1).encode())
+        click.echo(as_markdown(figures[name][TASK]))
+    click.echo(f"written: {target}")
+
+
+def as_markdown(task: dict[str, Any]) -> str:
+    """The table of one task: means with their intervals, then the difference to the best peer."""
+    names = ("ndcg_at_10", "recall_at_10", "recall_at_100")
+    lines = [
+        f"{len(task['weeks'])} weeks of {WEEK_DAYS} days, {task['requests']:,} requests of "
+        f"{task['customers']:,} customers",
+        "",
+        "| method | NDCG@10 | recall@10 | recall@100 | coverage@10 |",
+        "|---|---|---|---|---|",
+    ]
+    for method, figures in task["methods"].items():
+        cells = [
+            f"{one['mean']:.4f} ({one['low']:.4f} to {one['high']:.4f})"
+            for one in (figures[name] for name in names)
+        ]
+        coverage = f"{figures['coverage_at_10']['mean']:.2%}"
+        lines.append("| " + " | ".join([method, *cells, coverage]) + " |")
+    lines += ["", f"| {PIPELINE} against the best peer | ratio | difference |", "|---|---|---|"]
+    for name in names:
+        one = task["against_best_peer"][name]
+        low, high = one["difference"]["low"], one["difference"]["high"]
+        lines.append(
+            f"| {name} ({one['peer']}) | {one['ratio']:.2f} | "
+            f"{one['difference']['mean']:+.4f} ({low:+.4f} to {high:+.4f}) |"
+        )
+    return "\n".join(lines)
+
+
+def _forget(folder: Path) -> None:
+    for file in folder.glob("*"):
+        file.unlink()
+
+
+if __name__ == "__main__":
+    main()
