@@ -9,6 +9,7 @@ import yaml
 from sqlalchemy import Engine, event
 
 from recsys_assets.defs.resources import TODAY_TAG
+from recsys_assets.runtime.processes import started_at
 from recsys_assets.settings import REPOSITORY, InvalidSetting, Settings
 from recsys_assets.storage.filesystem import write_atomically
 
@@ -103,7 +104,7 @@ def _mounted_home() -> Path:
 def _end_abandoned_runs(instance: dg.DagsterInstance) -> None:
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         pid = run.tags.get(_PID)
-        if pid is not None and not Path(f"/proc/{pid}").exists():
+        if pid is not None and started_at(int(pid)) is None:
             instance.report_run_failed(run, f"The process {pid} that executed it is gone.")
     _leave_pools(instance)
 
