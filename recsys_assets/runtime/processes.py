@@ -90,7 +90,7 @@ class Daemon:
             raise ServiceError(
                 f"{self.pid_file} is damaged: delete it once no {self.name} runs"
             ) from None
-        started = _started_at(record["pid"])
+        started = started_at(record["pid"])
         # One that ended before its start could be recorded has None on both sides.
         return record["pid"] if started is not None and started == record["started"] else None
 
@@ -109,7 +109,7 @@ class Daemon:
                 start_new_session=True,
             )
         staging = self.pid_file.with_suffix(".new")
-        staging.write_text(json.dumps({"pid": process.pid, "started": _started_at(process.pid)}))
+        staging.write_text(json.dumps({"pid": process.pid, "started": started_at(process.pid)}))
         staging.replace(self.pid_file)
         return process.pid
 
@@ -181,8 +181,11 @@ class Daemon:
         return f"The end of {self.log_file}:\n{tail}"
 
 
-def _started_at(pid: int) -> int | None:
-    """Start time of a live process in clock ticks since boot; None if it has ended."""
+def started_at(pid: int) -> int | None:
+    """Start time of a live process in clock ticks since boot; None if it has ended.
+
+    psutil says it by the wall clock, so setting that would make another process of each.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

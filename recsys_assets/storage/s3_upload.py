@@ -6,6 +6,9 @@ again. A version of an artifact and a release get a new name at each try, so the
 of each part within a run that count. What is never gone on with, a lifecycle rule of the bucket
 removes (`AbortIncompleteMultipartUpload`). On a bucket that is encrypted by KMS, parts cannot be
 compared by their MD5, so such an upload begins anew.
+
+Going on is why parts are sent here and not by s3transfer, which downloads: what it has begun it
+aborts, or leaves behind if it is killed, and each try sends everything again.
 """
 
 import base64

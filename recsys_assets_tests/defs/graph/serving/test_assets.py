@@ -147,7 +147,11 @@ def over(store, day):
     """The weights of the first release over the data of a day."""
     releases = Releases(store)
     weights = {part: releases.part(1, part) for part in WEIGHTS}
-    return offline_release(weights, DaySnapshot.at(store, day), ServingConfig.of(releases, 1))
+    return offline_release(
+        weights,
+        DaySnapshot.of(store, CatalogueSnapshot.at(store, day)),
+        ServingConfig.of(releases, 1),
+    )
 
 
 @pytest.fixture(scope="module")
