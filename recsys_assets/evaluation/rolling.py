@@ -25,7 +25,7 @@ from recsys_assets.models.item_history import Changes, promotions_at
 from recsys_assets.slates import DEPTH, PADDING, Scorer, rank
 
 WEEK_DAYS = 7
-RANKER_WEEKS = 4
+RANKER_WEEKS = 8
 PIPELINE = "pipeline"
 
 Peer = Callable[[Split], Scorer]

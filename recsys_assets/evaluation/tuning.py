@@ -50,7 +50,7 @@ PEERS: dict[str, Tuned] = {
         baselines.als,
         tuple(
             {"factors": factors, "regularisation": regularisation}
-            for factors in (32, 64, 128)
+            for factors in (32, 64)
             for regularisation in (0.01, 10.0)
         ),
     ),
@@ -67,11 +67,9 @@ RANKER = Tuned(
     Boosting,
     (
         {},
-        {"household_power": 1.0},
         {"household_power": 0.0},
         {"trees": 300, "learning_rate": 0.03},
-        {"trees": 150, "leaves": 31},
-        {"trees": 300, "leaves": 7},
+        {"leaves": 31},
     ),
 )
 
