@@ -15,7 +15,8 @@ import click
 from benchmarks.machine import describe_machine
 from benchmarks.quality.data import DATA_SETS, load_shop
 from benchmarks.quality.run import RollingRun
-from recsys_assets.evaluation.rolling import PIPELINE, WEEK_DAYS
+from recsys_assets.evaluation.rolling import PIPELINE
+from recsys_assets.evaluation.rolling_report import as_markdown
 from recsys_assets.settings import load_settings
 from recsys_assets.storage.filesystem import write_atomically
 
@@ -50,36 +51,8 @@ def main() -> None:
         chosen = run.tuned(days.validation_weeks(VALIDATION_WEEKS))
         figures[name] = {TASK: {"machine": machine, **run.measured(weeks, chosen)}}
         write_atomically(target.as_uri(), json.dumps(figures, indent=1).encode())
-        click.echo(as_markdown(figures[name][TASK]))
+        click.echo(as_markdown(figures[name][TASK], PIPELINE))
     click.echo(f"written: {target}")
-
-
-def as_markdown(task: dict[str, Any]) -> str:
-    """The table of one task: means with their intervals, then the difference to the best peer."""
-    names = ("ndcg_at_10", "recall_at_10", "recall_at_100")
-    lines = [
-        f"{len(task['weeks'])} weeks of {WEEK_DAYS} days, {task['requests']:,} requests of "
-        f"{task['customers']:,} customers",
-        "",
-        "| method | NDCG@10 | recall@10 | recall@100 | coverage@10 |",
-        "|---|---|---|---|---|",
-    ]
-    for method, figures in task["methods"].items():
-        cells = [
-            f"{one['mean']:.4f} ({one['low']:.4f} to {one['high']:.4f})"
-            for one in (figures[name] for name in names)
-        ]
-        coverage = f"{figures['coverage_at_10']['mean']:.2%}"
-        lines.append("| " + " | ".join([method, *cells, coverage]) + " |")
-    lines += ["", f"| {PIPELINE} against the best peer | ratio | difference |", "|---|---|---|"]
-    for name in names:
-        one = task["against_best_peer"][name]
-        low, high = one["difference"]["low"], one["difference"]["high"]
-        lines.append(
-            f"| {name} ({one['peer']}) | {one['ratio']:.2f} | "
-            f"{one['difference']['mean']:+.4f} ({low:+.4f} to {high:+.4f}) |"
-        )
-    return "\n".join(lines)
 
 
 def _forget(folder: Path) -> None:

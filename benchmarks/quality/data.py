@@ -1,4 +1,4 @@
-"""The data sets of the rolling evaluation, read from their sources and validated as in the graph."""
+"""The data sets of the rolling evaluation, read from their sources, validated as in the graph."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -12,7 +12,13 @@ import pyarrow.parquet as pq
 
 from recsys_assets.candidates.boosted_ranker import BoostedRanker
 from recsys_assets.evaluation.rolling import PIPELINE, RollingWeeks, Shop, ranked_slates
-from recsys_assets.evaluation.rolling_report import MeasuredWeek, measure, summarise
+from recsys_assets.evaluation.rolling_report import (
+    ALL,
+    BEST_BY,
+    MeasuredWeek,
+    measure,
+    summarise,
+)
 from recsys_assets.evaluation.slate_table import from_arrow, to_arrow
 from recsys_assets.evaluation.tuning import PEERS, RANKER, Tuned, scorer_quality, slate_quality
 from recsys_assets.storage.filesystem import write_atomically
@@ -94,8 +100,9 @@ class RollingRun:
                 pq.write_table(to_arrow(slates, split), draft)
                 draft.replace(file)
             done.append(measure(str(first_day), split, from_arrow(pq.read_table(file), split)))
-            best = {name: values["ndcg_at_10"].mean() for name, values in done[-1].values.items()}
-            self.say(f"{first_day}: " + ", ".join(f"{n} {v:.4f}" for n, v in best.items()))
+            values = done[-1].values[ALL].items()
+            means = ", ".join(f"{name} {of[BEST_BY].mean():.4f}" for name, of in values)
+            self.say(f"{first_day}: {means}")
         settings = {name: dict(peer.settings[chosen[name]]) for name, peer in PEERS.items()}
         settings[PIPELINE] = dict(RANKER.settings[chosen[PIPELINE]])
         return {**summarise(done, PIPELINE), "settings": settings}

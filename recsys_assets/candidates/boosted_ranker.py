@@ -16,7 +16,7 @@ _FILE = "boosted_ranker.txt"
 
 @dataclass(frozen=True)
 class RankerExamples:
-    """Candidates of one past week, m of n requests, with what came of them.
+    """UnitedCandidates of one past week, m of n requests, with what came of them.
 
     Attributes:
         names: of the inputs.
@@ -90,7 +90,9 @@ class BoostedRanker:
         import lightgbm
 
         random = np.random.default_rng(boosting.seed)
-        kept = [week.bought | (random.random(len(week.bought)) < boosting.negatives) for week in weeks]
+        kept = [
+            week.bought | (random.random(len(week.bought)) < boosting.negatives) for week in weeks
+        ]
         bought = np.concatenate([week.bought[rows] for week, rows in zip(weeks, kept, strict=True)])
         if not bought.any():
             raise ValueError(

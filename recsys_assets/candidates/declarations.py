@@ -12,7 +12,7 @@ from recsys_assets.candidates import sources
 
 
 @dataclass(frozen=True)
-class Source:
+class CandidateSource:
     """Where candidates come from.
 
     Attributes:
@@ -37,49 +37,49 @@ class Source:
 
 
 SOURCES = (
-    Source(
+    CandidateSource(
         "neighbours",
         220,
         sources.neighbours,
         ranked=True,
         description="bought together with what she has bought (EASE)",
     ),
-    Source(
+    CandidateSource(
         "recent_neighbours",
         150,
         sources.recent_neighbours,
         ranked=True,
         description="bought together with what she bought last (EASE)",
     ),
-    Source(
+    CandidateSource(
         "season_neighbours",
         80,
         sources.season_neighbours,
         ranked=True,
         description="bought in three months together with what she has bought (EASE)",
     ),
-    Source(
+    CandidateSource(
         "like_minded",
         80,
         sources.like_minded,
         ranked=True,
         description="what customers who bought the same have bought in four weeks",
     ),
-    Source(
+    CandidateSource(
         "store_best_sellers",
         150,
         sources.store_best_sellers,
         ranked=False,
         description="best sellers of her store in four weeks",
     ),
-    Source(
+    CandidateSource(
         "promoted",
         100,
         sources.promoted,
         ranked=False,
         description="promoted now, of the kinds that she buys",
     ),
-    Source(
+    CandidateSource(
         "new_arrivals",
         40,
         sources.new_arrivals,

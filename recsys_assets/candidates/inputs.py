@@ -10,11 +10,11 @@ from itertools import combinations
 
 import numpy as np
 
-from recsys_assets.candidates.declarations import Source
+from recsys_assets.candidates.declarations import CandidateSource
 from recsys_assets.candidates.purchase_log import UNKNOWN
 from recsys_assets.candidates.snapshot import RECENT_DAYS, PairCounts, PurchaseSnapshot
 from recsys_assets.candidates.sources import Sources
-from recsys_assets.candidates.union import Candidates
+from recsys_assets.candidates.union import UnitedCandidates
 
 Inputs = dict[str, np.ndarray]
 _WEEK, _SEASON = 7, 84
@@ -24,8 +24,8 @@ _CATEGORIES = ("category_l1", "category_l2", "category_l3")
 
 def ranker_inputs(
     sources: Sources,
-    declared: Sequence[Source],
-    candidates: Candidates,
+    declared: Sequence[CandidateSource],
+    candidates: UnitedCandidates,
     users: np.ndarray,
     planned: Mapping[str, np.ndarray],
 ) -> Inputs:
@@ -54,7 +54,7 @@ def ranker_inputs(
     return inputs
 
 
-def source_inputs(declared: Sequence[Source], candidates: Candidates) -> Inputs:
+def source_inputs(declared: Sequence[CandidateSource], candidates: UnitedCandidates) -> Inputs:
     """Score, made comparable within the request, and rank by each ranked source."""
     inputs = {}
     names = [source.name for source in declared if source.ranked]
@@ -111,9 +111,7 @@ def attribute_groups(sources: Sources) -> dict[str, np.ndarray]:
     for name in others:
         groups[f"kind_{name}"] = _crossed(sources.kind, attributes[name])
     for one, other in combinations(others, 2):
-        groups[f"kind_{one}_{other}"] = _crossed(
-            groups[f"kind_{one}"], attributes[other]
-        )
+        groups[f"kind_{one}_{other}"] = _crossed(groups[f"kind_{one}"], attributes[other])
     return groups
 
 
@@ -225,7 +223,7 @@ def _within_request(values: np.ndarray, owner: np.ndarray, requests: int) -> np.
     return (centred / np.maximum(deviation, 1e-6)[owner]).astype(np.float32)
 
 
-def _ranks(scores: np.ndarray, candidates: Candidates) -> np.ndarray:
+def _ranks(scores: np.ndarray, candidates: UnitedCandidates) -> np.ndarray:
     """Place of each candidate among those of its request, 0 = best; of equal ones the first."""
     owner = candidates.owner
     order = np.lexsort((-scores, owner))

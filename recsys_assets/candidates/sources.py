@@ -124,9 +124,7 @@ def promoted(sources: Sources, users: np.ndarray) -> np.ndarray:
 
 def new_arrivals(sources: Sources, users: np.ndarray) -> np.ndarray:
     """What was first sold within four weeks, of the kinds that she buys."""
-    return _only(
-        _of_her_kinds(sources, users), sources.known.days_since_first_sale <= RECENT_DAYS
-    )
+    return _only(_of_her_kinds(sources, users), sources.known.days_since_first_sale <= RECENT_DAYS)
 
 
 def rising(sources: Sources, users: np.ndarray) -> np.ndarray:

@@ -1,11 +1,11 @@
-"""Candidates of several sources united: one pass over arrays for a block of customers."""
+"""UnitedCandidates of several sources united: one pass over arrays for a block of customers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from recsys_assets.candidates.declarations import Source
+from recsys_assets.candidates.declarations import CandidateSource
 from recsys_assets.candidates.sources import Sources
 from recsys_assets.runtime.pace import Progress, silent
 
@@ -13,7 +13,7 @@ _BLOCK = 128  # customers at a time: 47 MB a source for 92,000 items
 
 
 @dataclass(frozen=True)
-class Candidates:
+class UnitedCandidates:
     """m candidates of n requests, grouped by request, rising by item.
 
     Attributes:
@@ -39,11 +39,11 @@ class Candidates:
 
 def unite(
     sources: Sources,
-    declared: Sequence[Source],
+    declared: Sequence[CandidateSource],
     users: np.ndarray,
     excluded: Callable[[int, int], Sequence[np.ndarray]],
     progress: Progress = silent,
-) -> Candidates:
+) -> UnitedCandidates:
     """The candidates of n requests.
 
     A source that knows nothing about a customer brings none; without any, a request has none.
@@ -65,7 +65,7 @@ def unite(
         progress(stop, len(users))
     lengths = np.concatenate([np.zeros(1, np.int64), *(np.diff(part.starts) for part in parts)])
     ranked = sum(source.ranked for source in declared)
-    return Candidates(
+    return UnitedCandidates(
         starts=np.cumsum(lengths),
         item=np.concatenate([np.zeros(0, np.int32), *(part.item for part in parts)]),
         found_by=np.concatenate([np.zeros(0, np.uint32), *(part.found_by for part in parts)]),
@@ -77,23 +77,23 @@ def unite(
 
 def _unite_block(
     sources: Sources,
-    declared: Sequence[Source],
+    declared: Sequence[CandidateSource],
     users: np.ndarray,
     excluded: Sequence[np.ndarray],
-) -> Candidates:
+) -> UnitedCandidates:
     found_by = np.zeros((len(users), sources.known.items), dtype=np.uint32)
     ranked = []
     for number, source in enumerate(declared):
         scores = source.score(sources, users)
         _require_order(scores, source)
-        for row, items in enumerate(excluded):
-            scores[row, items] = -np.inf
-        row, column = _best(scores, source.quota)
-        found_by[row, column] |= np.uint32(1 << number)
+        for request, items in enumerate(excluded):
+            scores[request, items] = -np.inf
+        rows, columns = _best(scores, source.quota)
+        found_by[rows, columns] |= np.uint32(1 << number)
         if source.ranked:
             ranked.append(scores)
     row, item = np.nonzero(found_by)
-    return Candidates(
+    return UnitedCandidates(
         starts=np.searchsorted(row, np.arange(len(users) + 1)),
         item=item.astype(np.int32),
         found_by=found_by[row, item],
@@ -114,7 +114,7 @@ def _best(scores: np.ndarray, quota: int) -> tuple[np.ndarray, np.ndarray]:
     return rows[finite], columns.ravel()[finite]
 
 
-def _require_order(scores: np.ndarray, source: Source) -> None:
+def _require_order(scores: np.ndarray, source: CandidateSource) -> None:
     wrong = ~(scores < np.inf)
     if wrong.any():
         request, item = np.argwhere(wrong)[0]

@@ -13,13 +13,13 @@ from datetime import UTC, date, datetime, time, timedelta
 import numpy as np
 import pyarrow as pa
 
-from recsys_assets.candidates.boosted_ranker import Boosting, BoostedRanker, RankerExamples
-from recsys_assets.candidates.declarations import SOURCES, Source
+from recsys_assets.candidates.boosted_ranker import BoostedRanker, Boosting, RankerExamples
+from recsys_assets.candidates.declarations import SOURCES, CandidateSource
 from recsys_assets.candidates.inputs import ranker_inputs
 from recsys_assets.candidates.purchase_log import DAY_SECONDS, PurchaseLog
 from recsys_assets.candidates.snapshot import PurchaseSnapshot
 from recsys_assets.candidates.sources import Sources
-from recsys_assets.candidates.union import Candidates, unite
+from recsys_assets.candidates.union import UnitedCandidates, unite
 from recsys_assets.evaluation.split import Split, split_by_time
 from recsys_assets.models.item_history import Changes, promotions_at
 from recsys_assets.slates import DEPTH, PADDING, Scorer, rank
@@ -58,7 +58,7 @@ class WeekCandidates:
     """A week's requests with their candidates."""
 
     split: Split
-    candidates: Candidates
+    candidates: UnitedCandidates
     examples: RankerExamples
 
 
@@ -74,7 +74,7 @@ class RollingWeeks:
     """
 
     shop: Shop
-    declared: Sequence[Source] = SOURCES
+    declared: Sequence[CandidateSource] = SOURCES
     boosting: Boosting = field(default_factory=Boosting)
     ranker_weeks: int = RANKER_WEEKS
     _weeks: OrderedDict[date, WeekCandidates] = field(default_factory=OrderedDict)
@@ -118,7 +118,7 @@ class RollingWeeks:
         return slates
 
 
-def ranked_slates(candidates: Candidates, scores: np.ndarray) -> np.ndarray:
+def ranked_slates(candidates: UnitedCandidates, scores: np.ndarray) -> np.ndarray:
     """Slates int32 [n, 300] of the candidates by falling score [m]; of equal ones the first."""
     owner = candidates.owner
     order = np.lexsort((-scores, owner))
@@ -130,7 +130,7 @@ def ranked_slates(candidates: Candidates, scores: np.ndarray) -> np.ndarray:
 
 
 def _week(
-    shop: Shop, declared: Sequence[Source], split: Split, first_day: date
+    shop: Shop, declared: Sequence[CandidateSource], split: Split, first_day: date
 ) -> WeekCandidates:
     start = datetime.combine(first_day, time(), UTC)
     known = PurchaseSnapshot(shop.log, int(start.timestamp()) // DAY_SECONDS)

@@ -22,7 +22,7 @@ def test_it_learns_what_was_bought_and_says_from_what():
 
     low, high = ranker.score(np.array([[0.1, 0.5], [0.95, 0.5]], dtype=np.float32))
     assert high > low
-    assert list(ranker.importance())[0] == "good"
+    assert next(iter(ranker.importance())) == "good"
     assert sum(ranker.importance().values()) == pytest.approx(1)
     assert ranker.names == ("good", "noise")
 

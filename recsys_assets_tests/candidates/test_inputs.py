@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from recsys_assets.candidates.declarations import Source
+from recsys_assets.candidates.declarations import CandidateSource
 from recsys_assets.candidates.inputs import attribute_groups, item_inputs, ranker_inputs
-from recsys_assets.candidates.union import Candidates, unite
+from recsys_assets.candidates.union import UnitedCandidates, unite
 from recsys_assets_tests.candidates.tiny import ITEMS, row, sources
 
 AL, STRANGER = 0, -1
@@ -14,7 +14,7 @@ LINES = (
     ("bo", "soy milk", 44, "s1", 4.0, 0.0),
     ("bo", "pear", 1, "s2", 9.0, 0.0),
 )
-COUNT_DOWN = Source(
+COUNT_DOWN = CandidateSource(
     "count_down",
     6,
     lambda _, users: np.tile(-np.arange(6, dtype=np.float32), (len(users), 1)),
@@ -42,7 +42,7 @@ def test_a_source_tells_its_rank_and_a_score_that_is_comparable_between_requests
 
 def test_a_source_without_a_score_for_a_candidate_ranks_it_last():
     scores = np.array([[3.0], [-np.inf], [5.0]], dtype=np.float32)
-    candidates = Candidates(np.array([0, 3]), np.arange(3), np.ones(3, np.uint32), scores)
+    candidates = UnitedCandidates(np.array([0, 3]), np.arange(3), np.ones(3, np.uint32), scores)
     known = sources(45, *LINES)
 
     planned = {}
@@ -53,7 +53,9 @@ def test_a_source_without_a_score_for_a_candidate_ranks_it_last():
 
 
 def test_sales_are_of_windows_and_trends_of_two_windows():
-    inputs = {name: values[row("milk")] for name, values in item_inputs(sources(45, *LINES)).items()}
+    inputs = {
+        name: values[row("milk")] for name, values in item_inputs(sources(45, *LINES)).items()
+    }
 
     assert inputs["sales_7d"] == pytest.approx(np.log1p(1))
     assert inputs["sales_trend_7d"] == pytest.approx(1 / 5)

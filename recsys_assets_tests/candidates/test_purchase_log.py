@@ -1,8 +1,16 @@
 import numpy as np
 import pyarrow as pa
 
-from recsys_assets_tests.candidates.tiny import ATTRIBUTES, DAY_0, ITEMS, items, lines, purchase_log, row
 from recsys_assets.candidates.purchase_log import PurchaseLog
+from recsys_assets_tests.candidates.tiny import (
+    ATTRIBUTES,
+    DAY_0,
+    ITEMS,
+    items,
+    lines,
+    purchase_log,
+    row,
+)
 
 
 def test_lines_are_codes_in_the_order_of_time():
@@ -45,7 +53,9 @@ def test_an_attribute_that_is_missing_has_the_code_0():
     log = purchase_log(("al", "milk", 1))
 
     assert log.attributes["category_l3"][row("never sold")] == 0
-    assert log.attributes["category_l3"][row("milk")] == log.attributes["category_l3"][row("soy milk")]
+    assert (
+        log.attributes["category_l3"][row("milk")] == log.attributes["category_l3"][row("soy milk")]
+    )
 
 
 def test_a_price_of_nothing_is_no_price_and_a_discount_is_at_most_the_price():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from recsys_assets.candidates import sources as by_source
-from recsys_assets.candidates.declarations import SOURCES, Source
+from recsys_assets.candidates.declarations import SOURCES, CandidateSource
 from recsys_assets.candidates.ease import Ease
 from recsys_assets_tests.candidates.tiny import ITEMS, row, sources
 
@@ -23,7 +23,7 @@ def few_buyers(monkeypatch):
 
 def of(source, user, day=45, lines=DAIRY, **kwargs):
     scores = source(sources(day, *lines, **kwargs), np.array([user], dtype=np.int32))
-    return {name: score for name, score in zip(ITEMS, scores[0].tolist(), strict=True)}
+    return dict(zip(ITEMS, scores[0].tolist(), strict=True))
 
 
 def shown(source, user, **kwargs):
@@ -99,4 +99,4 @@ def test_every_source_scores_every_customer_and_stranger(source, lines):
 def test_names_are_told_apart_and_a_quota_is_not_negative():
     assert len({source.name for source in SOURCES}) == len(SOURCES)
     with pytest.raises(ValueError, match="'odd' has the quota -1: give 0 or more"):
-        Source("odd", -1, by_source.promoted, ranked=False, description="")
+        CandidateSource("odd", -1, by_source.promoted, ranked=False, description="")

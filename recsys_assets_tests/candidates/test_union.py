@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recsys_assets.candidates.declarations import Source
+from recsys_assets.candidates.declarations import CandidateSource
 from recsys_assets.candidates.union import unite
 from recsys_assets_tests.candidates.tiny import ITEMS, sources
 
@@ -11,7 +11,7 @@ NOTHING = -np.inf
 def declared(name, scores, quota=2, ranked=True):
     """A source that gives every customer the same scores."""
     row = np.array(scores, dtype=np.float32)
-    return Source(name, quota, lambda _, users: np.tile(row, (len(users), 1)), ranked, "")
+    return CandidateSource(name, quota, lambda _, users: np.tile(row, (len(users), 1)), ranked, "")
 
 
 def united(*declared, users=1, excluded=()):

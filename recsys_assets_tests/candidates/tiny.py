@@ -38,9 +38,7 @@ def items() -> pa.Table:
 def lines(*rows: tuple) -> pa.Table:
     """Rows of user, item, day, and where given store, price, discount, event."""
     full = [(*row, *(None, None, None, "purchase")[len(row) - 3 :]) for row in rows]
-    user, item, day, store, price, discount, event = (
-        zip(*full, strict=True) if full else ([],) * 7
-    )
+    user, item, day, store, price, discount, event = zip(*full, strict=True) if full else ([],) * 7
     moments = [START + timedelta(days=number, hours=12) for number in day]
     return pa.table(
         {

@@ -6,7 +6,7 @@ import pytest
 
 from recsys_assets.candidates.boosted_ranker import Boosting
 from recsys_assets.candidates.ease import Ease
-from recsys_assets.candidates.union import Candidates
+from recsys_assets.candidates.union import UnitedCandidates
 from recsys_assets.evaluation.baselines import popularity
 from recsys_assets.evaluation.rolling import PIPELINE, RollingWeeks, Shop, ranked_slates
 from recsys_assets.evaluation.split import NothingToEvaluate
@@ -122,7 +122,7 @@ def test_a_week_without_purchases_says_so():
 
 
 def test_candidates_are_shown_by_score_and_short_lists_are_padded():
-    candidates = Candidates(
+    candidates = UnitedCandidates(
         np.array([0, 3, 3, 4]), np.array([5, 6, 7, 8]), np.ones(4), np.zeros((4, 0))
     )
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recsys_assets.evaluation.rolling_report import measure, summarise
+from recsys_assets.evaluation.rolling_report import as_markdown, measure, summarise
 from recsys_assets.slates import PADDING
 from recsys_assets_tests.evaluation.tiny import random_split
 
@@ -51,3 +51,28 @@ def test_coverage_is_of_what_was_sold_lately():
 
     assert figures["methods"]["worse"]["coverage_at_10"]["mean"] == 0
     assert 0 < figures["methods"]["pipeline"]["coverage_at_10"]["mean"] <= 1
+
+
+def test_segments_have_their_own_figures_and_best_peer():
+    figures = summarise(weeks(), "pipeline")
+
+    unseen = figures["segments"]["unseen_users"]
+    assert unseen["requests"] == 4  # two customers without history, two weeks
+    assert unseen["best_peer"] == "same"
+
+
+def test_the_page_shows_every_method_and_the_difference_to_the_best():
+    page = as_markdown(summarise(weeks(), "pipeline"), "pipeline")
+
+    for line in ("| worse | 0.0000 (0.0000 to 0.0000)", "| NDCG@10 | same | 1.00 | +0.0000"):
+        assert line in page
+
+
+def test_where_no_other_method_finds_anything_there_is_no_ratio():
+    split = random_split(0)
+    week = measure("w", split, {"pipeline": slates(split, True), "none": slates(split, False)})
+
+    figures = summarise([week], "pipeline")
+
+    assert figures["against_best_peer"]["ndcg_at_10"]["ratio"] is None
+    assert "| NDCG@10 | none |  | +" in as_markdown(figures, "pipeline")
