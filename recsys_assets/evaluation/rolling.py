@@ -16,13 +16,19 @@ import pyarrow as pa
 from recsys_assets.candidates.boosted_ranker import BoostedRanker, Boosting, RankerExamples
 from recsys_assets.candidates.declarations import SOURCES, CandidateSource
 from recsys_assets.candidates.inputs import ranker_inputs
+from recsys_assets.candidates.purchase_log import COLUMNS as LINE_COLUMNS
 from recsys_assets.candidates.purchase_log import DAY_SECONDS, PurchaseLog
 from recsys_assets.candidates.snapshot import PurchaseSnapshot
 from recsys_assets.candidates.sources import Sources
 from recsys_assets.candidates.union import UnitedCandidates, unite
+from recsys_assets.evaluation.split import COLUMNS as EVENT_COLUMNS
 from recsys_assets.evaluation.split import Split, split_by_time
+from recsys_assets.features.attributes import attribute_names
+from recsys_assets.features.declarations import ITEM_PROMOTIONS
 from recsys_assets.models.item_history import Changes, promotions_at
+from recsys_assets.settings.days import days_between
 from recsys_assets.slates import DEPTH, PADDING, Scorer, rank
+from recsys_assets.storage import Store
 
 WEEK_DAYS = 7
 RANKER_WEEKS = 8
@@ -51,6 +57,25 @@ class Shop:
         """From rows of `interactions` and `items`, and changes of `item_promotions`."""
         log = PurchaseLog.from_tables(interactions, items, attributes)
         return cls(interactions, log.item_ids.tolist(), log, promotions)
+
+
+def load_shop(store: Store, first_day: date, through: date) -> Shop:
+    """What the store holds of the days from the first to `through`, both included.
+
+    Raises:
+        MissingPartition: a day, or another table, has not been materialized.
+    """
+    items = store.table("items").read()
+    days = days_between(first_day, through)
+    columns = list(dict.fromkeys((*EVENT_COLUMNS, *LINE_COLUMNS)))
+    promotions = Changes.from_table(
+        store.table(ITEM_PROMOTIONS.name).read(),
+        items.column("item_id").combine_chunks(),
+        ITEM_PROMOTIONS.columns,
+    )
+    interactions = store.table("interactions").read(days, columns=columns)
+    attributes = attribute_names("items", items.column_names)
+    return Shop.from_tables(interactions, items, attributes, promotions)
 
 
 @dataclass(frozen=True)
