@@ -25,10 +25,9 @@ from recsys_assets.releases.release import Releases
 from recsys_assets.releases.rendering import ServingConfig
 from recsys_assets.retraining.candidate import WEIGHTS, DaySnapshot, offline_release, served_release
 from recsys_assets.retraining.comparison import quality
-from recsys_assets.retraining.gate import day_before
 from recsys_assets.retraining.labelled import LabelledDay, labelled_days, sample
 from recsys_assets.settings import Settings, load_settings
-from recsys_assets.settings.days import days_between
+from recsys_assets.settings.days import day_before, days_between
 from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import read_bytes, write_atomically
 from recsys_assets.terminal.screen import Screen

@@ -30,6 +30,9 @@ class Estimate:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.mean:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
+
 
 class CalibrationBin(TypedDict):
     """Examples of similar predicted probability."""

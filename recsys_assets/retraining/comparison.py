@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from recsys_assets.events.contract import distinct
-from recsys_assets.metrics import Estimate, bootstrap, ndcg, recall
+from recsys_assets.metrics import bootstrap, ndcg, recall
 from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.releases.offline import OfflineRelease
 from recsys_assets.releases.release import Releases
@@ -30,10 +30,10 @@ from recsys_assets.retraining.gate import (
     Comparison,
     EvaluationWindow,
     GateRules,
-    day_before,
     unknown_to,
 )
 from recsys_assets.retraining.labelled import LabelledDay, labelled_days, sample
+from recsys_assets.settings.days import day_before
 
 K = 10
 METRICS = {"ndcg_at_10": ndcg, "recall_at_10": recall}
@@ -277,12 +277,8 @@ def as_markdown(comparisons: Sequence[Comparison]) -> str:
         ]
         lines += [
             f"| {row.metric} | {row.candidate:.4f} | {row.live:.4f} | {row.popularity:.4f} "
-            f"| {_signed(row.over_live)} | {_signed(row.over_popularity)} |"
+            f"| {row.over_live} | {row.over_popularity} |"
             for row in one.metrics
         ]
         lines.append("")
     return "\n".join(lines)
-
-
-def _signed(estimate: Estimate) -> str:
-    return f"{estimate.mean:+.4f} ({estimate.low:+.4f} to {estimate.high:+.4f})"

@@ -6,13 +6,14 @@ nothing at all, was live.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
 
 from recsys_assets.monitoring.sessions import sessions_of, to_sessions
 from recsys_assets.releases.offline import Sessions
+from recsys_assets.settings.days import midnight
 from recsys_assets.storage import Store
 
 
@@ -48,7 +49,7 @@ def labelled_days(store: Store, days: Sequence[str], attribution_hours: int) -> 
     if not days:
         return []
     window = timedelta(hours=attribution_hours)
-    closed = _midnight(max(days)) + timedelta(days=1) + window
+    closed = midnight(max(days)) + timedelta(days=1) + window
     first = first_purchases(store, closed)
     frame = sessions_of(store, list(days))
     return [_labelled(day, frame, first, window) for day in days]
@@ -57,7 +58,7 @@ def labelled_days(store: Store, days: Sequence[str], attribution_hours: int) -> 
 def first_purchases(store: Store, before: datetime) -> pl.DataFrame:
     """`user_id`, `item_id` and `first_time` of all pairs bought on days begun before `before`."""
     table = store.table("interactions")
-    days = [day for day in table.days() if _midnight(day) < before]
+    days = [day for day in table.days() if midnight(day) < before]
     events = pl.DataFrame(table.read(days, ["user_id", "item_id", "timestamp", "event"]))
     return (
         events.lazy()
@@ -69,9 +70,9 @@ def first_purchases(store: Store, before: datetime) -> pl.DataFrame:
 
 
 def _labelled(day: str, frame: pl.DataFrame, first: pl.DataFrame, window: timedelta) -> LabelledDay:
-    midnight = _midnight(day)
+    begins = midnight(day)
     of_day = frame.filter(
-        pl.col("timestamp").is_between(midnight, midnight + timedelta(days=1), closed="left")
+        pl.col("timestamp").is_between(begins, begins + timedelta(days=1), closed="left")
     )
     bought = (
         of_day.select("session_id", "user_id", "timestamp")
@@ -81,7 +82,7 @@ def _labelled(day: str, frame: pl.DataFrame, first: pl.DataFrame, window: timede
         .agg("item_id")
     )
     labelled = of_day.join(bought, on=["user_id", "session_id"], how="inner", maintain_order="left")
-    earlier = first.filter(pl.col("first_time") < midnight).join(
+    earlier = first.filter(pl.col("first_time") < begins).join(
         labelled.select("user_id").unique(), on="user_id", how="semi"
     )
     purchased = earlier.group_by("user_id").agg("item_id").iter_rows()
@@ -103,7 +104,3 @@ def sample(days: Sequence[LabelledDay], most: int, seed: int = 0) -> list[Labell
         relevant = [day.relevant[row] for row in rows]
         drawn.append(LabelledDay(day.day, day.sessions.take(rows), relevant, day.purchased))
     return drawn
-
-
-def _midnight(day: str) -> datetime:
-    return datetime.fromisoformat(day).replace(tzinfo=UTC)
