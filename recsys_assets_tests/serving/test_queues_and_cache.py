@@ -183,15 +183,16 @@ class TestCache:
 
     def test_the_same_question_is_answered_from_memory(self, running, raw, slow):
         hits, reached = self.counts(running)
-        first, second = self.ask(raw), self.ask(raw)
+        first, second = self.ask(raw, k=6), self.ask(raw, k=6)
         for name in ("item_id", "score", "release", "degraded"):
             assert first.as_numpy(name).tolist() == second.as_numpy(name).tolist()
         assert first.as_numpy("release").tolist() == [[slow]]
         assert self.counts(running) == (hits + 1, reached + 1)
 
     def test_another_question_is_not(self, running, raw):
+        self.ask(raw, k=7)
         hits, reached = self.counts(running)
-        self.ask(raw, k=4)
+        self.ask(raw, k=8)
         assert self.counts(running) == (hits, reached + 1)
 
     def test_after_a_promotion_and_back_the_live_release_answers(
