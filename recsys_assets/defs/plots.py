@@ -77,7 +77,7 @@ def learning_curves(history: Sequence[Mapping[str, float]], shown: Sequence[str]
         values = series(history, name)
         right.plot(range(1, len(values) + 1), values, marker="o", label=name.replace("_", " "))
     right.set(title="validation week", xlabel="epoch")
-    right.legend(frameon=False)
+    right.legend(loc="best", frameon=False)
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
