@@ -57,7 +57,7 @@ class Boosting:
     min_leaf_examples: int = 500
     negatives: float = 0.25
     household_power: float = 0.5
-    threads: int = 1
+    threads: int = 2
     seed: int = 1
 
     def __post_init__(self) -> None:
