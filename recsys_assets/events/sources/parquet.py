@@ -39,6 +39,7 @@ from recsys_assets.events.contract import (
     Contract,
 )
 from recsys_assets.events.validation import usable_time
+from recsys_assets.settings.days import midnight
 from recsys_assets.storage.filesystem import below, exists, files_below, local_path, open_file
 from recsys_assets.storage.s3 import StorageUnavailable
 
@@ -248,11 +249,8 @@ def _may_concern(group: pq.RowGroupMetaData, wanted: Collection[date]) -> bool:
     low, high = bounds.min_raw // ticks, bounds.max_raw // ticks
     if low < 0 or high > datetime.now(UTC).timestamp():
         return True
-    return any(low <= start + _DAY_SECONDS and start <= high for start in map(_start, wanted))
-
-
-def _start(day: date) -> float:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+    starts = (midnight(day).timestamp() for day in wanted)
+    return any(low <= start + _DAY_SECONDS and start <= high for start in starts)
 
 
 def _unreadable(path: str, error: Exception) -> BrokenInput:
