@@ -92,7 +92,7 @@ def plot(settings: Sequence[Row], households: int) -> bytes:
         f"{households:,} households; whiskers: 95 % of the difference to none", loc="left"
     )
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, title="setting: trade-off, or temperature")
+    axes.legend(loc="best", frameon=False, title="setting: trade-off, or temperature")
     return as_png(figure)
 
 

@@ -49,6 +49,9 @@ class Source(Protocol):
     def items(self) -> pa.Table:
         """The catalogue."""
 
+    def withdrawn_items(self) -> pa.Table:
+        """Products that history names and the first catalogue lacks; often no rows."""
+
     def users(self) -> pa.Table:
         """Users with attributes; users who interact need not be here."""
 
