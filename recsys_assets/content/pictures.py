@@ -119,7 +119,7 @@ def square(data: bytes, size: int) -> np.ndarray:
     Raises:
         PictureFault: it has too many pixels, or is no picture in one of `FORMATS`.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
@@ -132,10 +132,11 @@ def square(data: bytes, size: int) -> np.ndarray:
         raise
     except Image.DecompressionBombError:
         raise _too_many("far too many") from None
+    except UnidentifiedImageError as error:
+        formats = ", ".join(FORMATS)
+        raise PictureFault(BROKEN, f"it is no picture in one of {formats}: deliver one") from error
     except Exception as error:  # decoders raise whatever broken bytes lead them to
-        raise PictureFault(
-            BROKEN, f"no picture can be read from it ({error}): deliver a {', '.join(FORMATS)}"
-        ) from error
+        raise PictureFault(BROKEN, f"it cannot be decoded ({error}): deliver it again") from error
     return np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS))
 
 

@@ -158,20 +158,23 @@ def test_a_picture_of_too_many_pixels_is_not_decoded(size):
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "reason"),
     [
-        b"",
-        b"no picture",
-        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-        picture_file("red", form="TIFF"),
-        png_that_says(50, 50),
-        picture_file("red", (64, 64), "JPEG")[:-200],
+        (b"", "no picture in one of JPEG"),
+        (b"no picture", "no picture in one of JPEG"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture in one of JPEG"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture in one of JPEG"),
+        (picture_file("red", form="TIFF"), "no picture in one of JPEG"),
+        (png_that_says(50, 50), "cannot be decoded"),
+        (picture_file("red", (64, 64), "JPEG")[:-200], "cannot be decoded"),
     ],
     ids=["empty", "text", "svg", "postscript", "tiff", "too few pixels", "cut off"],
 )
-def test_what_is_no_picture_is_broken(data):
-    assert fault_of(square, data, 8).kind == "broken"
+def test_what_is_no_picture_is_broken(data, reason):
+    fault = fault_of(square, data, 8)
+
+    assert fault.kind == "broken"
+    assert reason in fault.reason
 
 
 @pytest.mark.parametrize("form", pictures.FORMATS)
