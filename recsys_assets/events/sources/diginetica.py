@@ -18,7 +18,7 @@ How they are read:
   factor of two, in a unit that is not told. 0 is not known. What was charged for a purchase is not
   told, nor how many were bought.
 - A product has one category of one level, which is both `category_l1` and `category_l2`. The
-  words of its name are published as numbers; they are its text, as words that shops share.
+  words of its name are published as numbers; they are its text, for products share them.
 """
 
 from collections.abc import Collection
