@@ -18,13 +18,22 @@ from recsys_assets.settings.reading import InvalidSetting, MissingSettings
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEPLOYMENTS = ("local", "eks")
 
-# First and last event day of each built-in source (UTC), and the day that counts as today.
-# The last evening of Complete Journey's store year falls on 2018-01-01 in UTC.
+# First and last event day of each recording (UTC), and the day that counts as today.
+# The last evening of Complete Journey's store year falls on 2018-01-01 in UTC. The week from
+# Diginetica's today is the last with views; some of its purchases follow weeks after them.
 _RECORDED: dict[str, tuple[date, date, date]] = {
     "complete_journey": (date(2017, 1, 1), date(2018, 1, 1), date(2017, 10, 1)),
     "movielens_100k": (date(1997, 9, 20), date(1998, 4, 22), date(1998, 3, 1)),
+    "yoochoose": (date(2014, 4, 1), date(2014, 9, 30), date(2014, 9, 1)),
+    "diginetica": (date(2016, 1, 1), date(2016, 6, 17), date(2016, 5, 25)),
 }
 SOURCES = (*_RECORDED, "parquet")
+# What RECSYS_SOURCE_URL may be, and by which schemes it is read, where a source has one.
+_PLACES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "parquet": ("a folder or an s3:// prefix", ("file", "s3")),
+    "yoochoose": ("the folder with its publisher's files", ("file",)),
+    "diginetica": ("the folder with its publisher's files", ("file",)),
+}
 INDEX_KINDS = ("flat", "hnsw", "hnswsq8", "ivfflat", "ivfsq8", "ivfpq", "auto")
 SEEN_WHEN_DOWN = ("show", "refuse")  # `pipeline.seen_settings.WhenDown`
 # `storage.online_store` opens them; one with +cluster names any node of a cluster.
@@ -192,17 +201,15 @@ def _path(environ: Mapping[str, str], variable: str) -> Path | None:
 
 
 def _source_url(environ: Mapping[str, str], source: str) -> str | None:
-    if source != "parquet":
+    if source not in _PLACES:
         return None
+    place, schemes = _PLACES[source]
     value = environ.get("RECSYS_SOURCE_URL", "")
     if not value:
-        raise InvalidSetting(
-            "RECSYS_SOURCE_URL", value, "RECSYS_SOURCE=parquet needs a folder or an s3:// prefix"
-        )
+        raise InvalidSetting("RECSYS_SOURCE_URL", value, f"RECSYS_SOURCE={source} needs {place}")
     if "://" not in value:
         value = Path(value).expanduser().resolve().as_uri()
-    named = {"RECSYS_SOURCE_URL": value}
-    return reading.url(named, "RECSYS_SOURCE_URL", "", ("file", "s3"))
+    return reading.url({"RECSYS_SOURCE_URL": value}, "RECSYS_SOURCE_URL", "", schemes)
 
 
 def _days(environ: Mapping[str, str], source: str) -> Days:

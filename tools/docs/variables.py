@@ -43,10 +43,15 @@ VARIABLES = (
     ),
     Variable(
         "RECSYS_SOURCE",
-        "`complete_journey`, `movielens_100k`, or `parquet` with its URL",
+        "`complete_journey`, `movielens_100k`, or, each with its URL, `parquet`, `yoochoose` or "
+        "`diginetica`",
         "complete_journey",
     ),
-    Variable("RECSYS_SOURCE_URL", "folder or `s3://` prefix of the source `parquet`"),
+    Variable(
+        "RECSYS_SOURCE_URL",
+        "folder or `s3://` prefix of the source `parquet`; folder with the publisher's files of "
+        "`yoochoose` and `diginetica`",
+    ),
     Variable("RECSYS_FIRST_DAY", "first event day that partitions cover", "2017-01-01"),
     Variable(
         "RECSYS_LAST_DAY", "last event day of a recording; live data has no last day", "2018-01-01"
