@@ -28,7 +28,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from recsys_assets.events.contract import DELIVERED_DAY, ITEMS, PROMOTIONS
+from recsys_assets.events.contract import DELIVERED_DAY, ITEMS, PROMOTIONS, WITHDRAWN_ITEMS
 from recsys_assets.events.sources.recording import (
     ACCOUNT,
     VISITOR,
@@ -112,6 +112,10 @@ class Diginetica:
             file.collect(file.scan().select("userId").unique()) for file in self._events.values()
         )
         return accounts(pl.concat(read)["userId"].drop_nulls().unique().sort().to_list())
+
+    def withdrawn_items(self) -> pa.Table:
+        """None: the catalogue is that of all time."""
+        return WITHDRAWN_ITEMS.schema.empty_table()
 
     def promotions(self) -> pa.Table:
         """None."""

@@ -27,7 +27,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from recsys_assets.events.contract import DELIVERED_DAY, ITEMS, PROMOTIONS
+from recsys_assets.events.contract import DELIVERED_DAY, ITEMS, PROMOTIONS, WITHDRAWN_ITEMS
 from recsys_assets.events.sources.recording import (
     ACCOUNT,
     VISITOR,
@@ -110,6 +110,10 @@ class YooChoose:
     def users(self) -> pa.Table:
         """Nobody has an account."""
         return accounts([])
+
+    def withdrawn_items(self) -> pa.Table:
+        """None: the catalogue is that of all time."""
+        return WITHDRAWN_ITEMS.schema.empty_table()
 
     def promotions(self) -> pa.Table:
         """None."""
