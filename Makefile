@@ -93,7 +93,7 @@ format: setup-check ## Format the code and mend what the linter can
 lock: setup ## Write the lock files anew; OPTIONS=--upgrade takes the newest versions
 	scripts/lock $(OPTIONS)
 
-bench: bench-serving bench-overload bench-faults bench-triton bench-soak bench-logging bench-slate bench-quantized bench-index bench-quality bench-refresh bench-storage bench-growth bench-answers ## All benchmarks
+bench: bench-serving bench-overload bench-faults bench-triton bench-soak bench-logging bench-slate bench-quantized bench-index bench-quality bench-seeds bench-refresh bench-storage bench-growth bench-answers ## All benchmarks
 
 bench-serving: setup ## Open-loop load on the demo's release, beside the case study's layouts and the floor
 	python -m benchmarks.serving
@@ -131,8 +131,11 @@ bench-growth: setup ## Each stage over once, twice and four times the days
 bench-logging: setup ## What the request log adds to an answer, logged and not in turns
 	python -m benchmarks.logging
 
-bench-quality: setup ## Spread of the evaluation over three seeds, on the demo's data
+bench-quality: setup ## Eight rolling weeks: candidate sources and ranker against tuned peers
 	python -m benchmarks.quality
+
+bench-seeds: setup ## Spread of the evaluation over three seeds, on the demo's data
+	python -m benchmarks.seeds
 
 bench-refresh: setup ## Newer data without training: a release refreshed nightly against the same frozen
 	python -m benchmarks.refresh

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from itertools import cycle
 
 import numpy as np
@@ -24,6 +23,7 @@ from recsys_assets.metrics import LEVEL, RESAMPLES
 from recsys_assets.pipeline.circuit import connect_for_bulk
 from recsys_assets.pipeline.request_log import STREAM, new_request_id
 from recsys_assets.settings import load_settings
+from recsys_assets.settings.days import midnight
 from recsys_assets.storage import Store
 from recsys_assets.triton.client import RecommendClient
 
@@ -113,7 +113,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = load_settings()
     history = purchased_items(Store(settings.storage_url), settings.history_through.isoformat())
-    moment = int(datetime.combine(settings.today, datetime.min.time(), UTC).timestamp())
+    moment = int(midnight(settings.today).timestamp())
     store = connect_for_bulk(settings.online_store_url)
     newest = store.xrevrange(STREAM, count=1)
     try:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
+import psutil
 
 from recsys_assets.releases.offline import OfflineRelease, Sessions
 
 _WARM_UP = 50
-_MIB = 1024  # /proc counts in KiB
+_MIB = 1 << 20
 
 
 class Memory(TypedDict):
@@ -61,15 +62,17 @@ def read_sessions(file: Path) -> Sessions:
 
 def memory(folder: Path, release: int, sessions: Sessions) -> Memory:
     """Loads a release and answers some requests, in a process that has loaded none before."""
-    before, start = _resident(), time.perf_counter()
+    process = psutil.Process()
+    before, start = process.memory_info(), time.perf_counter()
     served = OfflineRelease.load(folder, release)
     load_seconds = time.perf_counter() - start
     for number in range(_WARM_UP):
         _time(served, sessions, number)
-    after = _resident()
+    after = process.memory_info()
+    shared = after.shared - before.shared
     return Memory(
-        private_mib=round((after["RssAnon"] - before["RssAnon"]) / _MIB, 1),
-        shared_mib=round((after["RssFile"] - before["RssFile"]) / _MIB, 1),
+        private_mib=round((after.rss - before.rss - shared) / _MIB, 1),
+        shared_mib=round(shared / _MIB, 1),
         load_seconds=round(load_seconds, 2),
     )
 
@@ -107,12 +110,6 @@ def _time(served: OfflineRelease, sessions: Sessions, number: int) -> tuple[floa
     cpu, wall = time.thread_time(), time.perf_counter()
     served.answer(asked, {})
     return (time.thread_time() - cpu) * 1000, (time.perf_counter() - wall) * 1000
-
-
-def _resident() -> dict[str, int]:
-    """KiB of this process by kind of page."""
-    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return {name: int(fields[name].split()[0]) for name in ("RssAnon", "RssFile")}
 
 
 def main() -> None:

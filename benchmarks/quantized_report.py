@@ -62,7 +62,7 @@ def plot(result: Mapping[str, Any]) -> bytes:
     shared = [of[name]["shared_mib"] for name in names]
     memory.bar(names, shared, bottom=private, label="shared by all processes")
     memory.set_title("resident memory, MiB")
-    memory.legend()
+    memory.legend(loc="best")
     for percentile in ("p99", "p50"):
         latency.bar(names, [of[name]["cpu_ms"][percentile] for name in names], label=percentile)
     latency.set_title("CPU time of a request, ms")
@@ -73,7 +73,7 @@ def plot(result: Mapping[str, Any]) -> bytes:
     loss.errorbar(names, middle, np.abs(limits - middle), fmt="o", capsize=4)
     loss.axhline(0.5, linestyle="--", color="tab:red", label="0.5 %")
     loss.set_title("loss of NDCG@10, %, 95 % interval")
-    loss.legend()
+    loss.legend(loc="best")
     for axes in (memory, latency, loss):
         axes.tick_params(axis="x", rotation=15)
     return as_png(figure)

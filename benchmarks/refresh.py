@@ -19,14 +19,15 @@ import numpy as np
 
 from benchmarks.machine import describe_machine
 from recsys_assets.defs.runs.instance import open_instance
+from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.releases.offline import OfflineRelease
 from recsys_assets.releases.release import Releases
 from recsys_assets.releases.rendering import ServingConfig
 from recsys_assets.retraining.candidate import WEIGHTS, DaySnapshot, offline_release, served_release
-from recsys_assets.retraining.comparison import LabelledDay, labelled_days, quality, sample
-from recsys_assets.retraining.gate import day_before
+from recsys_assets.retraining.comparison import quality
+from recsys_assets.retraining.labelled import LabelledDay, labelled_days, sample
 from recsys_assets.settings import Settings, load_settings
-from recsys_assets.settings.days import days_between
+from recsys_assets.settings.days import day_before, days_between
 from recsys_assets.storage import Store
 from recsys_assets.storage.filesystem import read_bytes, write_atomically
 from recsys_assets.terminal.screen import Screen
@@ -70,7 +71,8 @@ class Bench:
         Raises:
             MissingPartition: a day before it has not been made.
         """
-        data = DaySnapshot.at(self._store, day_before(labelled.day))
+        known = CatalogueSnapshot.at(self._store, day_before(labelled.day))
+        data = DaySnapshot.of(self._store, known)
         refreshed = offline_release(self._weights, data, self._config)
         return DayQuality(
             labelled.day,

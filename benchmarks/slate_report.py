@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from recsys_assets.metrics import Estimate
 from recsys_assets.terminal.figures import as_png
 
 Row = dict[str, Any]
@@ -25,7 +26,7 @@ def as_markdown(settings: Sequence[Row], ranked: Sequence[Row]) -> str:
     ]
     lines += [
         f"| {row['name']} | {row['ndcg_at_10']:.4f}{_of_seeds(row)} "
-        f"| {_signed(row['ndcg_at_10_difference'])} "
+        f"| {Estimate(*row['ndcg_at_10_difference'])} "
         f"| {row['recall_at_10']:.4f} | {row['coverage_at_10']:.2%} "
         f"| {row['intra_list_diversity']:.3f} | {row['distinct_category_l2']:.2f} "
         f"| {row['microseconds']:.0f} |"
@@ -37,8 +38,8 @@ def as_markdown(settings: Sequence[Row], ranked: Sequence[Row]) -> str:
         "|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row['ranked']} | {row['ndcg_at_10']:.4f} | {_signed(row['ndcg_at_10_difference'])} "
-        f"| {row['recall_at_10']:.4f} | {_signed(row['recall_at_10_difference'])} |"
+        f"| {row['ranked']} | {row['ndcg_at_10']:.4f} | {Estimate(*row['ndcg_at_10_difference'])} "
+        f"| {row['recall_at_10']:.4f} | {Estimate(*row['recall_at_10_difference'])} |"
         for row in ranked
     ]
     return "\n".join([*lines, ""])
@@ -47,11 +48,6 @@ def as_markdown(settings: Sequence[Row], ranked: Sequence[Row]) -> str:
 def _of_seeds(row: Row) -> str:
     least, most = row["ndcg_at_10_of_seeds"]
     return f" ({least:.4f} to {most:.4f})" if len(row["seeds"]) > 1 else ""
-
-
-def _signed(difference: Sequence[float]) -> str:
-    mean, low, high = difference
-    return f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
 
 
 def plot(settings: Sequence[Row], households: int) -> bytes:
@@ -96,7 +92,7 @@ def plot(settings: Sequence[Row], households: int) -> bytes:
         f"{households:,} households; whiskers: 95 % of the difference to none", loc="left"
     )
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, title="setting: trade-off, or temperature")
+    axes.legend(loc="best", frameon=False, title="setting: trade-off, or temperature")
     return as_png(figure)
 
 

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from recsys_assets.releases.release import Promoted
 
 
+# Commands for one machine, and what does their work in a cluster.
+INSTEAD = {
+    "demo": "start the job initial_pipeline in Dagster's UI",
+    "ui": "run `kubectl -n recsys port-forward service/dagster-dagster-webserver 3000`",
+    "up": "kubectl apply starts Valkey and Triton, see k8s/",
+    "down": "kubectl delete stops them, see k8s/",
+    "watch": "the agent beside each Triton server watches it",
+}
+
+
 class _Commands(click.Group):
     """Says what a store does not answer in one line, whatever the command."""
 
@@ -38,13 +48,25 @@ class _Commands(click.Group):
 @click.pass_context
 def main(context: click.Context) -> None:
     """A product recommender as a Dagster asset graph."""
-    from recsys_assets.defs.deployment.local_only import require_possible
-
     try:
         context.obj = load_settings()
         require_possible(context.obj, context.invoked_subcommand)
     except InvalidSetting as error:
         raise click.ClickException(str(error)) from None
+
+
+def require_possible(settings: Settings, command: str | None) -> None:
+    """Refuses a command that would start its own services beside those of a cluster.
+
+    Raises:
+        InvalidSetting: names the command and what to do instead.
+    """
+    if settings.deployment != "local" and command in INSTEAD:
+        raise InvalidSetting(
+            "RECSYS_DEPLOYMENT",
+            settings.deployment,
+            f"`recsys {command}` is for one machine; {INSTEAD[command]}",
+        )
 
 
 for folder in (serving, retention, exporter, storefront):

@@ -30,6 +30,9 @@ class Estimate:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.mean:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
+
 
 class CalibrationBin(TypedDict):
     """Examples of similar predicted probability."""
@@ -138,6 +141,32 @@ def bootstrap(values: np.ndarray, seed: int = 0) -> Estimate:
     n = len(values)
     draws = np.random.default_rng(seed).integers(0, n, size=(RESAMPLES, n), dtype=np.int32)
     means = values[draws].mean(axis=1)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(float(values.mean()), float(low), float(high))
+
+
+def bootstrap_groups(values: np.ndarray, group: np.ndarray, seed: int = 0) -> Estimate:
+    """As `bootstrap`, where requests of one group (a customer's weeks) depend on each other.
+
+    Groups are drawn, each with all its requests: a cluster bootstrap of a ratio, sums of values
+    over numbers of requests. Davison and Hinkley, Bootstrap Methods and their Application, 1997.
+
+    Args:
+        values: float [requests].
+        group: int [requests], from 0 on.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    if not len(values):
+        raise ValueError("bootstrap: no requests in this segment")
+    sums, counts = np.bincount(group, values), np.bincount(group)
+    present = counts > 0
+    sums, counts = sums[present], counts[present]
+    n = len(counts)
+    draws = np.random.default_rng(seed).integers(0, n, size=(RESAMPLES, n), dtype=np.int32)
+    means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(float(values.mean()), float(low), float(high))
 

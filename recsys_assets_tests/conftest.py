@@ -8,13 +8,22 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from recsys_assets.runtime.processes import Address
 from recsys_assets.services.valkey import Valkey
 
+# Neither how long an example takes nor how soon it is made is a fault: no guess about speed.
+hypothesis_settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("any machine")
+
 pytest_plugins = ["recsys_assets_tests.serving.fixtures"]  # of a deployment with a release
 
 _FIRST_OF_THE_KERNEL = 32_768  # net.ipv4.ip_local_port_range
+_DRAW = random.SystemRandom()  # a random order seeds the other one alike in all workers
 _SHARED = ("spark", "trained_shop", "valkey_cluster_url")  # dear: one worker has all their tests
 
 
@@ -52,7 +61,7 @@ def free_port() -> int:
     stopped on it can be started there again.
     """
     while True:
-        port = random.randrange(20_000, _FIRST_OF_THE_KERNEL)
+        port = _DRAW.randrange(20_000, _FIRST_OF_THE_KERNEL)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -19,7 +19,8 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+
+import psutil
 
 VARIABLE = "RECSYS_TESTS_SLOWED"
 _LOOK_SECONDS = 0.5  # a new process is found, and held, after this
@@ -46,23 +47,22 @@ def slowed(share: float, period: float = 0.1) -> Iterator[dict[str, str]]:
 
 
 def _hold(mark: str, share: float, period: float, over: threading.Event) -> None:
-    entry, held, looked_at = f"{VARIABLE}={mark}".encode(), set[int](), 0.0
+    held, looked_at = set[int](), 0.0
     try:
         while not over.wait(share * period):
             if time.monotonic() - looked_at > _LOOK_SECONDS:
-                held, looked_at = set(_started_with(entry)), time.monotonic()
+                held, looked_at = set(_started_with(mark)), time.monotonic()
             _send(held, signal.SIGSTOP)
             over.wait((1 - share) * period)
             _send(held, signal.SIGCONT)
     finally:
-        _send(set(_started_with(entry)), signal.SIGCONT)
+        _send(set(_started_with(mark)), signal.SIGCONT)
 
 
-def _started_with(entry: bytes) -> Iterator[int]:
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if entry in (process / "environ").read_bytes().split(b"\0"):
-                yield int(process.name)
+def _started_with(mark: str) -> Iterator[int]:
+    for process in psutil.process_iter(["environ"]):
+        if (process.info["environ"] or {}).get(VARIABLE) == mark:
+            yield process.pid
 
 
 def _send(pids: set[int], what: signal.Signals) -> None:

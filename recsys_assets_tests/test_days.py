@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from recsys_assets.settings import Days, InvalidSetting, load_settings
+from recsys_assets.settings.days import day_before, midnight
 
 FIRST, TODAY = date(2024, 1, 1), date(2024, 8, 3)
 SHOP = {
@@ -101,3 +102,12 @@ def test_days_to_skip_are_read_once_each_and_in_order():
 
     assert load_settings(SHOP | given).skipped_days == (date(2024, 5, 2), date(2024, 5, 9))
     assert load_settings(SHOP).skipped_days == ()
+
+
+def test_the_day_before_the_first_of_a_month():
+    assert day_before("2025-03-01") == "2025-02-28"
+
+
+@pytest.mark.parametrize("day", ["2025-03-30", date(2025, 3, 30)])
+def test_an_event_day_begins_at_midnight_utc(day):
+    assert midnight(day) == datetime(2025, 3, 30, tzinfo=UTC)

@@ -61,6 +61,7 @@ WARNINGS = {
     "dlrm_loss_decreased",
     "dlrm_is_better_than_popularity",
     "better_than_every_baseline",
+    "better_than_every_baseline_each_week",
     "offline_equals_online of online_refresh",  # the values are sent by then
 }
 

@@ -96,7 +96,7 @@ def shown_and_wanted(draw):
 
 
 @given(shown_and_wanted())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_metrics_equal_an_independent_computation(case):
     items, k, slates, wanted = case
     rows = [row for row, want in enumerate(wanted) for _ in want]

@@ -55,7 +55,7 @@ def test_more_requests_than_a_block():
     popularity=hnp.arrays(np.int64, 9, elements=st.integers(0, 3)),
     k=st.integers(1, 12),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_rank_equals_sorting(scores, seen, popularity, k):
     slates = rank(scorer_of(scores), matrix(seen), popularity, k)
 

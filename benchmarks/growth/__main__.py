@@ -16,6 +16,7 @@ from io import StringIO
 from pathlib import Path
 
 import click
+import psutil
 
 from benchmarks.growth.stages import DAY, HISTORY, World
 from benchmarks.machine import describe_machine
@@ -79,9 +80,8 @@ def _cpu_seconds(stage: Callable[[World], object], world: World) -> float:
 
 def _used() -> float:
     """CPU seconds of this process, in fine steps, and of those that it has started."""
-    tasks = Path("/proc/self/task").glob("*/children")
-    children = [pid for task in tasks for pid in task.read_text().split()]
-    used = usage_of({pid: int(pid) for pid in children}).values()
+    children = psutil.Process().children()
+    used = usage_of({str(child.pid): child.pid for child in children}).values()
     return time.process_time() + sum(child.cpu_seconds for child in used)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,7 @@ from recsys_assets.features.attributes import ATTRIBUTE_TABLES, attribute_rows, 
 from recsys_assets.features.declarations import ITEM_PROMOTIONS
 from recsys_assets.monitoring.answer_table import COLUMNS
 from recsys_assets.monitoring.request_log import TABLE as REQUEST_LOG
+from recsys_assets.settings.days import midnight
 from recsys_assets.storage import Store
 
 FIRST_DAY = date(2017, 1, 1)
@@ -57,8 +58,8 @@ class Shop:
         store.table("users").write(pa.Table.from_pylist(users))
         promotion = {
             "item_id": self.item_ids[0],
-            "valid_from": _midnight(FIRST_DAY),
-            "valid_to": _midnight(FIRST_DAY + timedelta(days=7)),
+            "valid_from": midnight(FIRST_DAY),
+            "valid_to": midnight(FIRST_DAY + timedelta(days=7)),
             "display": 0.5,
             "mailer": 0.5,
         }
@@ -70,7 +71,7 @@ class Shop:
 
     def write_answers(self, store: Store, day: date) -> None:
         """The request log of a day: one answer a user."""
-        slate, moment = self.item_ids[:_SLATE], _midnight(day)
+        slate, moment = self.item_ids[:_SLATE], midnight(day)
         answers = [
             {
                 "request_id": f"{day}/{n}",
@@ -99,7 +100,7 @@ class Shop:
         rows = {
             "user_id": [f"user-{n}" for n in users],
             "item_id": [f"item-{n}" for n in items],
-            "timestamp": [_midnight(day) + timedelta(seconds=int(second)) for second in seconds],
+            "timestamp": [midnight(day) + timedelta(seconds=int(second)) for second in seconds],
             "event": np.where(draw.random(count) < 0.1, "view", "purchase").tolist(),
             "session_id": [f"user-{n}/{day}" for n in users],
             "quantity": [1] * count,
@@ -112,7 +113,3 @@ class Shop:
         frame = pl.DataFrame(pa.table(columns, schema=INTERACTIONS.schema))
         added = {DELIVERED_DAY: pl.lit(day), SOURCE_FILE: pl.lit("made up")}
         return frame.with_columns(**added)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, datetime.min.time(), UTC)

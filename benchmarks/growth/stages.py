@@ -31,7 +31,7 @@ from recsys_assets.features.training_examples import (
 from recsys_assets.models.item_history import ItemHistory
 from recsys_assets.monitoring.outcomes import outcomes
 from recsys_assets.monitoring.sessions import sessions_of
-from recsys_assets.retraining.comparison import labelled_days
+from recsys_assets.retraining.labelled import labelled_days
 from recsys_assets.settings import Settings
 from recsys_assets.settings.days import days_between
 from recsys_assets.storage import Store

@@ -5,10 +5,12 @@ deployment of the settings is the exception: it was there before and is left run
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import psutil
 
 from recsys_assets.runtime.processes import ServiceError
 from recsys_assets.services import deployment
@@ -94,16 +96,19 @@ def running_deployment(settings: Settings) -> Running:
 def stubs_of(triton: int) -> dict[str, int]:
     """Pids of the model processes of a Triton server, by model and instance."""
     found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().split(b"\0")
-            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has ended between the listing and now
-        if int(parent) == triton and command[0].decode().endswith(_STUB):
-            version = Path(command[1].decode()).parent.name
-            found[f"{command[_STUB_NAME_FIELD].decode()} v{version}"] = int(process.name)
+    for process in _children(triton):
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            command = process.cmdline()
+            if command and command[0].endswith(_STUB):
+                version = Path(command[1]).parent.name
+                found[f"{command[_STUB_NAME_FIELD]} v{version}"] = int(process.pid)
     return found
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return list(psutil.Process(pid).children())
+    return []
 
 
 def all_processes(running: Running) -> dict[str, int]:

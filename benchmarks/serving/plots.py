@@ -32,7 +32,7 @@ def plot_rates(layouts: Mapping[str, Any], stages: Mapping[str, Any]) -> bytes:
     of_rates.set_xlabel("requests/s offered (Poisson arrivals)")
     of_rates.set_ylabel("latency from the scheduled arrival, ms")
     of_rates.set_title("p50 (line) and p99 (dashes)")
-    of_rates.legend(frameon=False)
+    of_rates.legend(loc="best", frameon=False)
     _plot_stages(of_stages, stages)
     return as_png(figure)
 
@@ -98,7 +98,7 @@ def plot_memory(
         of_memory.plot(minutes, values, label=name)
     of_memory.set_ylabel("proportional memory, MB")
     of_memory.set_xlabel("minutes")
-    of_memory.legend(frameon=False, fontsize=8)
+    of_memory.legend(loc="best", frameon=False, fontsize=8)
     of_latency.plot(range(1, len(p99_ms) + 1), p99_ms, "o-")
     of_latency.set_ylabel("p99, ms")
     of_latency.set_xlabel("segment")

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 
 from recsys_assets.events.purchases import purchased_items
 from recsys_assets.settings import Settings
+from recsys_assets.settings.days import midnight
 from recsys_assets.storage import Store
 
 _DAY_SECONDS = 86_400
@@ -70,7 +70,7 @@ class Population:
 def population_of(settings: Settings, exponent: float = 1.0, k: int = 10) -> Population:
     """The visitors of the settings' shop: who bought something, on the day that counts as today."""
     history = purchased_items(Store(settings.storage_url), settings.history_through.isoformat())
-    moment = int(datetime.combine(settings.today, datetime.min.time(), UTC).timestamp())
+    moment = int(midnight(settings.today).timestamp())
     return Population(list(history), moment, exponent, k=k)
 
 

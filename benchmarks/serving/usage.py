@@ -1,11 +1,9 @@
-"""CPU time and memory of processes, from /proc."""
+"""CPU time and memory of processes."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-_TICKS = os.sysconf("SC_CLK_TCK")
+import psutil
 
 
 @dataclass(frozen=True)
@@ -25,8 +23,8 @@ def usage_of(processes: Mapping[str, int]) -> dict[str, ProcessUsage]:
     found = {}
     for name, pid in processes.items():
         try:
-            found[name] = _usage(Path("/proc") / str(pid))
-        except (FileNotFoundError, ProcessLookupError):
+            found[name] = _usage(psutil.Process(pid))
+        except psutil.NoSuchProcess:
             continue
     return found
 
@@ -50,22 +48,14 @@ def used_between(
 
 def machine_cpu_seconds() -> float:
     """CPU seconds that all processes of the machine have used since it started, idle left out."""
-    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
-    user, nice, system, _, _, irq, softirq, *_ = (int(field) for field in fields)
-    return (user + nice + system + irq + softirq) / _TICKS
+    busy = psutil.cpu_times()
+    return float(busy.user + busy.nice + busy.system + busy.irq + busy.softirq)
 
 
-def _usage(process: Path) -> ProcessUsage:
-    fields = (process / "stat").read_text().rpartition(")")[2].split()
-    rollup = dict(
-        line.split()[:2] for line in (process / "smaps_rollup").read_text().splitlines()[1:]
-    )
+def _usage(process: psutil.Process) -> ProcessUsage:
+    times, memory = process.cpu_times(), process.memory_full_info()
     return ProcessUsage(
-        cpu_seconds=(int(fields[11]) + int(fields[12])) / _TICKS,
-        resident_mb=_megabytes(rollup["Rss:"]),
-        proportional_mb=_megabytes(rollup["Pss:"]),
+        cpu_seconds=times.user + times.system,
+        resident_mb=round(memory.rss / 1e6, 2),
+        proportional_mb=round(memory.pss / 1e6, 2),
     )
-
-
-def _megabytes(kibibytes: str) -> float:
-    return round(int(kibibytes) * 1024 / 1e6, 2)

@@ -77,7 +77,7 @@ def learning_curves(history: Sequence[Mapping[str, float]], shown: Sequence[str]
         values = series(history, name)
         right.plot(range(1, len(values) + 1), values, marker="o", label=name.replace("_", " "))
     right.set(title="validation week", xlabel="epoch")
-    right.legend(frameon=False)
+    right.legend(loc="best", frameon=False)
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
@@ -230,3 +230,27 @@ def as_table(points: Sequence[Point], chosen: Point | None = None) -> str:
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
+
+
+def plot_rolling_weeks(by_week: Mapping[str, Mapping[str, float]], ours: str) -> bytes:
+    """NDCG@10 of every method week by week, ours in colour: PNG.
+
+    Args:
+        by_week: method -> value, by the first day of the week.
+        ours: the method that stands out.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes = figure.subplots()
+    weeks = list(by_week)
+    for method in by_week[weeks[0]]:
+        values = [by_week[week][method] for week in weeks]
+        mine = method == ours
+        colour = {"color": _MODEL, "linewidth": 2.5} if mine else {"linewidth": 1, "alpha": 0.8}
+        axes.plot(weeks, values, marker="o", label=method, **colour)
+    axes.set(ylabel="NDCG@10", xlabel="week from")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize="small", ncols=3)
+    return as_png(figure)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
+from recsys_assets.candidates.ease import LAMBDA, MIN_BUYERS, Ease
 from recsys_assets.evaluation.split import Split
 from recsys_assets.slates import Scorer
 
@@ -21,12 +22,9 @@ ALS_FACTORS = 64
 ALS_REGULARISATION = 0.01
 ALS_ALPHA = 1.0
 ALS_ITERATIONS = 15
-EASE_LAMBDA = 1000.0
-EASE_MIN_BUYERS = 8
-# The Gram matrix of the primal form: 20,000 items are 1.6 GB of float32 and about a minute.
-EASE_MAX_ITEMS = 20_000
+RP3_BETA = 0.5
 THREADS = 2
-_BLOCK = 512
+_LAST = -1e9  # behind everything that has a score
 
 
 def popularity(split: Split) -> Scorer:
@@ -39,14 +37,14 @@ def popularity_recent(split: Split) -> Scorer:
     return _constant(split.purchases_recent)
 
 
-def item_knn(split: Split) -> Scorer:
-    """Sum of cosine similarities to what the household bought, 100 neighbours per item kept.
+def item_knn(split: Split, neighbours: int = KNN_NEIGHBOURS) -> Scorer:
+    """Sum of cosine similarities to what the household bought, the nearest neighbours kept.
 
     Sarwar et al., Item-based collaborative filtering, WWW 2001; neighbours by `implicit`.
     """
     from implicit.nearest_neighbours import CosineRecommender
 
-    model = CosineRecommender(K=KNN_NEIGHBOURS, num_threads=THREADS)
+    model = CosineRecommender(K=neighbours, num_threads=THREADS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it converts its own intermediate matrix to CSR
         model.fit(split.history, show_progress=False)
@@ -54,7 +52,13 @@ def item_knn(split: Split) -> Scorer:
     return lambda start, stop: (split.requests.seen[start:stop] @ similarity).toarray()
 
 
-def als(split: Split, seed: int = 0) -> Scorer:
+def als(
+    split: Split,
+    seed: int = 0,
+    factors: int = ALS_FACTORS,
+    regularisation: float = ALS_REGULARISATION,
+    alpha: float = ALS_ALPHA,
+) -> Scorer:
     """Matrix factorisation of implicit feedback by alternating least squares (`implicit`).
 
     Hu, Koren and Volinsky, Collaborative filtering for implicit feedback datasets, ICDM 2008.
@@ -64,9 +68,9 @@ def als(split: Split, seed: int = 0) -> Scorer:
 
     with threadpool_limits(1, "blas"):
         model = AlternatingLeastSquares(
-            factors=ALS_FACTORS,
-            regularization=ALS_REGULARISATION,
-            alpha=ALS_ALPHA,
+            factors=factors,
+            regularization=regularisation,
+            alpha=alpha,
             iterations=ALS_ITERATIONS,
             num_threads=THREADS,
             random_state=seed,
@@ -77,94 +81,35 @@ def als(split: Split, seed: int = 0) -> Scorer:
     return lambda start, stop: users[start:stop] @ model.item_factors.T
 
 
-def ease(
-    split: Split, regularisation: float = EASE_LAMBDA, min_buyers: int = EASE_MIN_BUYERS
-) -> Scorer:
+def ease(split: Split, regularisation: float = LAMBDA, min_buyers: int = MIN_BUYERS) -> Scorer:
     """EASE, the closed-form linear autoencoder, over products with enough buyers.
 
-    Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019 (arXiv 1905.03375).
     Products with fewer than `min_buyers` buyers follow after the others, by popularity.
     """
-    buyers = np.bincount(split.history.indices, minlength=split.history.shape[1])
-    columns = np.flatnonzero(buyers >= min_buyers)
-    columns = np.sort(columns[np.argsort(-buyers[columns], kind="stable")[:EASE_MAX_ITEMS]])
-    history = split.history[:, columns].astype(np.float64)
-    scorer = ease_dual if history.shape[0] <= history.shape[1] else ease_primal
-    score = scorer(history, regularisation)
-    floor = -1e9
+    fitted = Ease.fit(split.history, regularisation, min_buyers)
+    return lambda start, stop: fitted.scores(split.requests.seen[start:stop], _LAST)
+
+
+def rp3beta(split: Split, beta: float = RP3_BETA) -> Scorer:
+    """Three steps of a random walk, user to item to user to item, less popular items' advantage.
+
+    Paudel et al., Updatable, accurate, diverse, and scalable recommendations for interactive
+    applications, ACM TiiS 7(1), 2017.
+
+    Args:
+        split: what to learn from.
+        beta: power of an item's buyers that its probability is divided by.
+    """
+    history = sparse.csr_matrix(split.history, dtype=np.float32)
+    buyers = np.asarray(history.sum(axis=0)).ravel()
+    bought = np.asarray(history.sum(axis=1)).ravel()
+    back = sparse.csr_matrix(sparse.diags(1 / np.maximum(buyers, 1)) @ history.T)
+    forth = sparse.csr_matrix(sparse.diags(1 / np.maximum(bought, 1)) @ history)
+    penalty = (np.maximum(buyers, 1) ** -beta).astype(np.float32)
 
     def scores(start: int, stop: int) -> np.ndarray:
-        seen = split.requests.seen[start:stop]
-        everything = np.full(seen.shape, floor, dtype=np.float32)
-        everything[:, columns] = score(seen[:, columns])
-        return everything
-
-    return scores
-
-
-def ease_dual(
-    history: sparse.csr_matrix, regularisation: float
-) -> Callable[[sparse.csr_matrix], np.ndarray]:
-    """EASE by a system as large as the number of users; exact, for fewer users than items.
-
-    With X the history, the paper's P = (X'X + aI)^-1 is (I - X'(XX' + aI)^-1 X) / a by the
-    Woodbury identity, so scores X B = X - (X P) / diag(P) need no items x items matrix:
-    2,469 users and 16,649 items take seconds and 200 MB instead of minutes and gigabytes.
-
-    Returns:
-        A function of seen [n, items] that gives scores [n, items].
-    """
-    from scipy import linalg
-
-    gram = (history @ history.T).toarray()
-    gram[np.diag_indices_from(gram)] += regularisation
-    factor = linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-    inverse = linalg.cho_solve(factor, np.eye(len(gram)), check_finite=False)
-    # diag(P) a = 1 - x_j' (XX' + aI)^-1 x_j for each item's column x_j.
-    diagonal = 1 - np.asarray(history.multiply((history.T @ inverse).T).sum(axis=0)).ravel()
-
-    # Solved in float64, applied in float32: scores only have to be ordered.
-    weights, items = inverse.astype(np.float32), sparse.csr_matrix(history.T, dtype=np.float32)
-
-    def scores(seen: sparse.csr_matrix) -> np.ndarray:
-        overlap = (seen @ items).toarray().astype(np.float32)
-        projected = (items @ (overlap @ weights).T).T
-        dense = seen.toarray().astype(np.float32)
-        return dense - (dense - projected) / diagonal.astype(np.float32)
-
-    return scores
-
-
-def ease_primal(
-    history: sparse.csr_matrix, regularisation: float
-) -> Callable[[sparse.csr_matrix], np.ndarray]:
-    """EASE by the paper's items x items system, in place, for more users than items.
-
-    Peak memory is one float32 matrix of items x items, and blocks of 512 of its columns.
-
-    Returns:
-        A function of seen [n, items] that gives scores [n, items].
-    """
-    from scipy import linalg
-
-    items = history.shape[1]
-    columns = sparse.csc_matrix(history, dtype=np.float32)
-    rows = sparse.csr_matrix(columns.T)
-    inverse = np.empty((items, items), dtype=np.float32, order="F")
-    for start in range(0, items, _BLOCK):
-        inverse[:, start : start + _BLOCK] = (rows @ columns[:, start : start + _BLOCK]).toarray()
-    inverse[np.diag_indices_from(inverse)] += regularisation
-    inverse, failed = linalg.lapack.spotrf(inverse, lower=1, overwrite_a=1)
-    if not failed:
-        inverse, failed = linalg.lapack.spotri(inverse, lower=1, overwrite_c=1)
-    if failed:
-        raise ValueError(f"EASE: the Gram matrix is not positive definite (LAPACK info {failed})")
-    diagonal = inverse.diagonal().copy()
-
-    def scores(seen: sparse.csr_matrix) -> np.ndarray:
-        dense = np.asfortranarray(seen.toarray().astype(np.float32))
-        product = linalg.blas.ssymm(1.0, inverse, dense, side=1, lower=1)  # seen @ P
-        return dense - product / diagonal
+        users = split.requests.seen[start:stop] @ back
+        return (users @ forth).toarray().astype(np.float32) * penalty
 
     return scores
 

@@ -199,16 +199,9 @@ def segments_as_markdown(table: pa.Table) -> str:
 def comparison_as_markdown(comparisons: list[MethodComparison]) -> str:
     """Paired differences as Markdown."""
     lines = ["| against | Δ recall@10 | Δ NDCG@10 |", "|---|---|---|"]
-    lines += [
-        f"| {one.baseline} | {_signed(one.recall_at_10)} | {_signed(one.ndcg_at_10)} |"
-        for one in comparisons
-    ]
+    lines += [f"| {one.baseline} | {one.recall_at_10} | {one.ndcg_at_10} |" for one in comparisons]
     return "\n".join(lines)
 
 
 def _with_interval(row: dict[str, float], name: str) -> str:
     return f"{row[name]:.4f} ({row[f'{name}_low']:.4f} to {row[f'{name}_high']:.4f})"
-
-
-def _signed(estimate: metrics.Estimate) -> str:
-    return f"{estimate.mean:+.4f} ({estimate.low:+.4f} to {estimate.high:+.4f})"

@@ -13,14 +13,14 @@ value by value. Items have theirs in `models/item_history.py`.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 from scipy import sparse
 
-from recsys_assets.settings.days import Days, days_between
+from recsys_assets.settings.days import Days, days_between, midnight
 from recsys_assets.storage import Store
 
 COLUMNS = ["user_id", "item_id", "timestamp", "event", "device"]
@@ -86,7 +86,7 @@ def split_by_time(
         NothingToEvaluate: nothing was bought before `evaluation_from`, or no household bought
             anything for the first time in the evaluated days.
     """
-    start = datetime.combine(evaluation_from, time(), UTC)
+    start = midnight(evaluation_from)
     end = start + timedelta(days=evaluation_days)
     events = pl.DataFrame(interactions.select(COLUMNS))
     catalogue = pl.DataFrame({"item_id": item_ids}).with_row_index("item")
@@ -201,7 +201,7 @@ def user_columns(store: Store, user_ids: np.ndarray, first_day: date, before: da
 def _latest_rows(store: Store, first_day: date, before: date) -> pl.DataFrame:
     days = pl.date_range(first_day, before, closed="left", eager=True).dt.strftime("%Y-%m-%d")
     rows = pl.DataFrame(store.table("user_features").read(days.to_list()))
-    moment = datetime.combine(before, time(), UTC)
+    moment = midnight(before)
     known = rows.filter(pl.col("event_timestamp") <= moment).sort("event_timestamp")
     return known.unique("user_id", keep="last").drop("event_timestamp")
 

@@ -258,6 +258,16 @@ ITEMS = Contract(
 )
 
 
+_CATEGORIES = ("category_l1", "category_l2", "category_l3", "brand")
+WITHDRAWN_ITEMS = Contract(
+    "withdrawn_items",
+    (
+        Column("item_id", pa.string(), "Sold once, and in no catalogue since.", required=True),
+        *(Column(name, pa.string(), "As in `items`.") for name in _CATEGORIES),
+    ),
+)
+
+
 # Not delivered: it grows with each catalogue. Texts and prices change often, and no past day reads
 # them.
 CATALOGUE_HISTORY = Contract(
@@ -265,10 +275,7 @@ CATALOGUE_HISTORY = Contract(
     (
         Column("item_id", pa.string(), "Item", required=True),
         Column("seen_from", pa.date32(), "Day on which it was first seen so", required=True),
-        *(
-            Column(name, pa.string(), "As in `items` of that day.")
-            for name in ("category_l1", "category_l2", "category_l3", "brand")
-        ),
+        *(Column(name, pa.string(), "As in `items` of that day.") for name in _CATEGORIES),
     ),
 )
 

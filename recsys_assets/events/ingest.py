@@ -179,7 +179,9 @@ def _describe(day: date, good: pl.DataFrame, bad: pl.DataFrame, validated: Valid
     )
 
 
-def record_catalogue(store: Store, items: pa.Table, today: date) -> pa.Table:
+def record_catalogue(
+    store: Store, items: pa.Table, today: date, withdrawn: pa.Table | None = None
+) -> pa.Table:
     """Takes the catalogue of a day into the history; returns all of it.
 
     To be called before the table `items` is replaced: the catalogue that a history begins with is
@@ -189,6 +191,8 @@ def record_catalogue(store: Store, items: pa.Table, today: date) -> pa.Table:
         store: holds the tables.
         items: the catalogue, without repeated ids.
         today: the day on which it is seen.
+        withdrawn: products that were withdrawn before any catalogue was seen. Of one that is in
+            the history, or in the catalogue, that counts.
     """
     table = store.table(CATALOGUE_HISTORY.table)
     if table.has():
@@ -197,6 +201,9 @@ def record_catalogue(store: Store, items: pa.Table, today: date) -> pa.Table:
         earlier = store.table("items")
         history = _seen(earlier.read() if earlier.has() else items.slice(0, 0), today)
     grown = _extended(history, _seen(items, today))
+    if withdrawn is not None:
+        before = _seen(withdrawn, today).join(grown, on="item_id", how="anti")
+        grown = pl.concat([grown, before]).sort("item_id", "seen_from")
     rows = grown.to_arrow().cast(CATALOGUE_HISTORY.schema)
     table.write(rows)
     return rows

@@ -205,6 +205,12 @@ def clean_items(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
     )
 
 
+def clean_withdrawn(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Withdrawn items that keep the contract, and the quarantined rest; first row of an id wins."""
+    rules = {**_key_rules("item_id"), **_unique_rule("item_id")}
+    return _split(_frame(rows), "item_id", rules, rows.schema)
+
+
 def clean_users(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Users that keep the contract, and the quarantined rest; first row of an id wins."""
     rules = {**_key_rules("user_id"), **_unique_rule("user_id")}

@@ -5,7 +5,7 @@ Of every table the newest partition is read and no other; a release's manifest i
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 from typing import Any
 
 from recsys_assets.monitoring.answer_parts import AnswerParts
@@ -13,6 +13,7 @@ from recsys_assets.monitoring.thresholds import ALARMING
 from recsys_assets.releases.release import Releases
 from recsys_assets.releases.release_events import UnreadableRecord
 from recsys_assets.retraining.alerts import raised_alerts
+from recsys_assets.settings.days import midnight
 from recsys_assets.storage import Store, Table
 from recsys_assets.storage.filesystem import children, exists
 
@@ -121,7 +122,8 @@ class StoreReader:
         at = datetime.fromisoformat(promoted.promoted_at).timestamp()
         if self._release_read.number != promoted.release:
             manifest = releases.manifest(promoted.release)
-            days = (_midnight(manifest[name]) for name in ("trained_through", "item_features_day"))
+            named = (manifest[name] for name in ("trained_through", "item_features_day"))
+            days = (midnight(day).timestamp() for day in named)
             self._release_read = ReleaseFacts(promoted.release, at, *days)
         return replace(self._release_read, promoted_at=at)
 
@@ -132,7 +134,7 @@ class StoreReader:
             return ReportFacts()
         row = table.read([day], columns=["state", "measurements"]).to_pylist()[0]
         psi = {one["name"]: one["value"] for one in row["measurements"] if one["statistic"] == _PSI}
-        return ReportFacts(_midnight(day), row["state"] in ALARMING, psi)
+        return ReportFacts(midnight(day).timestamp(), row["state"] in ALARMING, psi)
 
     def _business(self) -> ReportFacts:
         table = self._store.table("business_metrics")
@@ -140,11 +142,11 @@ class StoreReader:
         if day is None:
             return ReportFacts()
         (state,) = table.read([day], columns=["state"])["state"].to_pylist()
-        return ReportFacts(_midnight(day), state in ALARMING)
+        return ReportFacts(midnight(day).timestamp(), state in ALARMING)
 
     def _interactions(self) -> float:
         day = _newest_day(self._store.table("interactions"))
-        return 0.0 if day is None else _midnight(day)
+        return 0.0 if day is None else midnight(day).timestamp()
 
     def _alerts(self) -> dict[str, float]:
         return {one.kind: one.at.timestamp() for one in raised_alerts(self._store)}
@@ -155,7 +157,3 @@ def _newest_day(table: Table) -> str | None:
     names = [name for name in children(table.url) if name.startswith(_DAY)]
     days = (name.removeprefix(_DAY) for name in reversed(names))
     return next((day for day in days if table.has(day)), None)
-
-
-def _midnight(day: str) -> float:
-    return datetime.combine(date.fromisoformat(day), time(), UTC).timestamp()

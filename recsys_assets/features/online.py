@@ -29,6 +29,7 @@ from recsys_assets.features.declarations import (
 from recsys_assets.features.parity import KEYS, VIEWS
 from recsys_assets.features.reader import drop_rows, forget_times, without_time
 from recsys_assets.runtime.pace import Progress, silent
+from recsys_assets.settings.days import midnight
 from recsys_assets.storage import MissingPartition, Store
 from recsys_assets.storage.filesystem import read_bytes
 from recsys_assets.storage.online_store import open_store
@@ -153,8 +154,8 @@ def materialize(
     client = connect(url)
     try:
         through, sent = complete_through(client), OfflineContents.sent_to(client)
-        end = max(_midnight(today), through or _EPOCH)
-        known, since = contents.through(end), _midnight(history_start)
+        end = max(midnight(today), through or _EPOCH)
+        known, since = contents.through(end), midnight(history_start)
         if through is None or sent is None:
             steps = _everything(since)
         else:
@@ -236,8 +237,4 @@ class _Sending:
 
 def _known(day: str) -> datetime:
     """When the features of a day are known."""
-    return _midnight(date.fromisoformat(day) + timedelta(days=1))
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return midnight(date.fromisoformat(day) + timedelta(days=1))

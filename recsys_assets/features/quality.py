@@ -1,11 +1,12 @@
 """What must hold of feature snapshots and training examples; counts of rows that break it."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from itertools import pairwise
 
 import polars as pl
 
 from recsys_assets.features.declarations import FeatureSet, FirstTime, LastTime, WindowAggregate
+from recsys_assets.settings.days import midnight
 
 _SHARES = ("discount_share_28d", "discount")
 _ONE_DAY = 1
@@ -42,7 +43,7 @@ def from_the_future(features: FeatureSet, rows: pl.DataFrame, day: date) -> dict
     Their `event_timestamp` is not the midnight that ends the day, or a time in them is not before
     that.
     """
-    known = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+    known = midnight(day) + timedelta(days=1)
     rules = {"event_timestamp": pl.col("event_timestamp") != known}
     times = [f.name for f in features.of(LastTime)] + [f.name for f in features.of(FirstTime)]
     for name in times:

@@ -5,7 +5,7 @@ layout is Feast's documented one (docs/specs/online_store_format.md, Redis; seri
 version 3): one hash per entity, keyed by the serialized entity key and the project, whose fields
 are murmur3_32 of `view:feature` and whose values are `ValueProto` messages. All views of an
 entity share its hash, so one HGETALL is one user. Equality with `get_online_features` is proved
-by test. For both environments: standard library, numpy and redis only.
+by test. For both environments: standard library, numpy, mmh3 and redis only.
 
 Feast writes a row only if its `event_timestamp` is later than that of the row that is there. So
 a newer value is never replaced by an older one, and neither is a wrong one by what was put right
@@ -19,22 +19,18 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING
 
+import mmh3
 import numpy as np
 import redis
 
 from recsys_assets.features.declarations import USER_FEATURES
 from recsys_assets.storage.resp import Packed, bulk, exchange
 
-if TYPE_CHECKING:
-    import redis
-
 PROJECT = "recsys"
 USER_ATTRIBUTES = "user_attributes"
 _STRING_TYPE = 2  # feast.types.ValueType.STRING
 _NULL_FIELD = 19  # feast.types.Value.null_val
-_MASK = 0xFFFFFFFF
 Value = str | int | float | bool | None
 _AT_ONCE = 1_000
 
@@ -49,9 +45,7 @@ class OnlineUserFeatures:
         project: Feast project.
     """
 
-    def __init__(
-        self, client: "redis.Redis", columns: Iterable[str], project: str = PROJECT
-    ) -> None:
+    def __init__(self, client: redis.Redis, columns: Iterable[str], project: str = PROJECT) -> None:
         self._client = client
         self._project = project.encode()
         self._fields: dict[str, bytes] = {}
@@ -110,7 +104,7 @@ def key_prefix(name: str) -> bytes:
 
 def field_name(view: str, feature: str) -> bytes:
     """Name of a feature's field within its entity's hash: murmur3_32, little-endian."""
-    return struct.pack("<I", murmur3_32(f"{view}:{feature}".encode()))
+    return struct.pack("<I", mmh3.hash(f"{view}:{feature}", signed=False))
 
 
 def parse_value(message: bytes) -> Value:
@@ -138,26 +132,6 @@ def parse_value(message: bytes) -> Value:
     if field == _NULL_FIELD:
         return None
     raise ValueError(f"feast.types.Value: field {field} is not a scalar type that features have")
-
-
-def murmur3_32(data: bytes, seed: int = 0) -> int:
-    """MurmurHash3, x86, 32 bits (Appleby, public domain), which Feast names fields by."""
-    digest = seed
-    whole = len(data) - len(data) % 4
-    for (block,) in struct.iter_unpack("<I", data[:whole]):
-        digest ^= _scramble(block)
-        digest = ((digest << 13 | digest >> 19) * 5 + 0xE6546B64) & _MASK
-    digest ^= _scramble(int.from_bytes(data[whole:], "little"))
-    digest ^= len(data)
-    digest = (digest ^ digest >> 16) * 0x85EBCA6B & _MASK
-    digest = (digest ^ digest >> 13) * 0xC2B2AE35 & _MASK
-    return digest ^ digest >> 16
-
-
-def _scramble(block: int) -> int:
-    block = block * 0xCC9E2D51 & _MASK
-    block = (block << 15 | block >> 17) & _MASK
-    return block * 0x1B873593 & _MASK
 
 
 def _varint(message: bytes, position: int) -> tuple[int, int]:

@@ -9,13 +9,13 @@ column `split` says so, and training leaves them alone; later trainings learn fr
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from recsys_assets.features.backfill import TIMESTAMP
-from recsys_assets.settings.days import VALIDATION_DAYS, days_between
+from recsys_assets.settings.days import VALIDATION_DAYS, days_between, midnight
 
 if TYPE_CHECKING:
     import polars as pl
@@ -68,9 +68,9 @@ def example_entities(store: "Store", span: "Days") -> pa.Table:
     end = span.evaluation_from
     time, validated = pl.col("event_timestamp"), end - timedelta(days=VALIDATION_DAYS)
     split = (
-        pl.when(time >= _midnight(end))
+        pl.when(time >= midnight(end))
         .then(pl.lit("held_out"))
-        .when(time >= _midnight(validated))
+        .when(time >= midnight(validated))
         .then(pl.lit("validation"))
         .otherwise(pl.lit("train"))
     )
@@ -91,7 +91,7 @@ def entities_of_days(store: "Store", first_day: date, days: Sequence[str]) -> pa
     import polars as pl
 
     first = _first_purchases(store, first_day, date.fromisoformat(days[-1]))
-    of_days = first.filter(pl.col("event_timestamp") >= _midnight(date.fromisoformat(days[0])))
+    of_days = first.filter(pl.col("event_timestamp") >= midnight(days[0]))
     return of_days.with_columns(split=pl.lit("train")).to_arrow().cast(_ENTITIES)
 
 
@@ -118,10 +118,6 @@ def _first_purchases(store: "Store", first_day: date, last_day: date) -> "pl.Dat
     return purchases.unique(["user_id", "item_id"], keep="first", maintain_order=True).select(
         "user_id", "item_id", pl.col("timestamp").alias("event_timestamp"), "device"
     )
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, datetime.min.time(), UTC)
 
 
 def join_features(feature_store: "FeatureStore", entities: pa.Table, features: object) -> pa.Table:

@@ -131,7 +131,7 @@ class DlrmTrainer:
         self.bought = data.examples if bought is None else bought
         self.queries = drawing.encode_queries(encoding, self.bought)
         self.purchases = Purchases.from_table(data.purchases, encoding, data.history)
-        self.tastes = PurchaseCountHistory(self.purchases)
+        self.purchase_counts = PurchaseCountHistory(self.purchases)
         self.distribution = NegativeDistribution(parameters.exponent, parameters.uniform_share)
         numbers, self.sampler = _sampler(data, self.distribution)
         self.users = np.array([numbers[user] for user in self.bought.user["user_id"]], np.int64)
@@ -256,13 +256,13 @@ class DlrmTrainer:
         )
 
     def _affinity(self, user: np.ndarray, items: np.ndarray, moments: np.ndarray) -> np.ndarray:
-        return self.tastes.affinities(user, self.catalogue.ids[items, 1:], moments)
+        return self.purchase_counts.affinities(user, self.catalogue.ids[items, 1:], moments)
 
     def _log_odds(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         return np.asarray(log_odds(self.model, inputs))
 
     def save(self, folder: Path) -> float:
-        """Writes ONNX, encoding, tastes, and weights for fine-tuning.
+        """Writes ONNX, encoding, purchase counts, and weights for fine-tuning.
 
         Returns:
             The largest difference between ONNX and TensorFlow.
@@ -277,7 +277,7 @@ class DlrmTrainer:
             ("item_ids", np.int32, len(item.vocabularies)),
             ("item_numbers", np.float32, item.dense_width),
             ("item_text", np.float32, self.catalogue.text.shape[1]),
-            ("affinity", np.float32, self.tastes.affinity_width),
+            ("affinity", np.float32, self.purchase_counts.affinity_width),
         ]
         export_onnx(
             lambda *arrays: log_odds(self.model, features(self.encoding, *arrays)),

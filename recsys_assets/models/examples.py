@@ -230,7 +230,7 @@ class MaskedQueries:
     Attributes:
         ids: int32 [n, columns].
         dense: float32 [n, width].
-        user: int64 [n], user rows by which tastes are looked up, 0 where they are hidden.
+        user: int64 [n], user rows by which purchase counts are looked up, 0 where they are hidden.
     """
 
     ids: np.ndarray
@@ -247,9 +247,9 @@ def mask_queries(
 ) -> MaskedQueries:
     """Takes `rows` and hides parts of them: the user id is the first column of `ids`.
 
-    Of a hidden user neither id, attributes, tastes nor numbers are left; device and the context
-    of the request stay. Where only the id is hidden, tastes stay in half of the cases: a new
-    user has none yet, and an old one's are worth learning without the id.
+    Of a hidden user neither id, attributes, purchase counts nor numbers are left; device and the
+    context of the request stay. Where only the id is hidden, purchase counts stay in half of the
+    cases: a new user has none yet, and an old one's are worth learning without the id.
     """
     ids, dense = queries.ids[rows], queries.dense[rows]
     user = ids[:, 0].astype(np.int64)

@@ -8,7 +8,7 @@ those of its candidates.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from recsys_assets.events.contract import CATALOGUE_HISTORY
 from recsys_assets.features.attributes import attribute_names
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
+from recsys_assets.settings.days import midnight
 from recsys_assets.storage import Store
 
 Columns = dict[str, np.ndarray]
@@ -224,7 +225,7 @@ def _withdrawn(catalogued: pa.Table, item_ids: pa.Array, names: Iterable[str]) -
 
 def midnight_after(day: str) -> int:
     """Epoch seconds at which the features of `day` (YYYY-MM-DD, UTC) become known."""
-    return int((datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)).timestamp())
+    return int((midnight(day) + timedelta(days=1)).timestamp())
 
 
 def strings(column: pa.Array | pa.ChunkedArray) -> np.ndarray:

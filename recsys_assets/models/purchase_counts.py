@@ -76,7 +76,7 @@ class Purchases:
 
 
 class PurchaseCountHistory:
-    """Tastes as of any moment, for training: purchases of days before the moment's."""
+    """Counts as of any moment, for training: purchases of days before the moment's."""
 
     def __init__(self, purchases: Purchases) -> None:
         self._purchases = purchases
@@ -122,7 +122,7 @@ class PurchaseCountHistory:
 
 
 class PurchaseCounts:
-    """Tastes as of a model's last day, for inference.
+    """Counts as of a model's last day, for inference.
 
     Args:
         counts: per attribute, CSR arrays `starts`, `values`, `counts` over user rows.
@@ -211,7 +211,7 @@ class PurchaseCounts:
 
 
 def renew(folder: Path, events: pa.Table, history: ItemHistory) -> None:
-    """Gives the model in `folder` the tastes of all purchases among `events`.
+    """Gives the model in `folder` the counts of all purchases among `events`.
 
     Its vocabularies stay: purchases by users that it does not know are left out.
 
@@ -224,7 +224,7 @@ def renew(folder: Path, events: pa.Table, history: ItemHistory) -> None:
 
 
 def counted(folder: Path, events: pa.Table, history: ItemHistory) -> PurchaseCounts:
-    """The tastes that `renew` gives a model, without changing it."""
+    """The counts that `renew` gives a model, without changing it."""
     encoding = ModelEncoding.load(folder / "encoding.json")
     return PurchaseCounts.of(Purchases.from_table(events, encoding, history))
 

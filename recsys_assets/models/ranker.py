@@ -34,7 +34,7 @@ class Ranker:
         promotions: of the items, around the moments to come.
         threads: of onnxruntime.
         device: that requests are computed on.
-        tastes_of: as for `QueryTower`, of both models.
+        purchase_counts_of: as for `QueryTower`, of both models.
 
     Raises:
         FileNotFoundError: a file of the artifact is missing.
@@ -51,19 +51,19 @@ class Ranker:
         promotions: Changes,
         threads: int = 1,
         device: Device = CPU,
-        tastes_of: Callable[[Path], PurchaseCounts] = PurchaseCounts.load,
+        purchase_counts_of: Callable[[Path], PurchaseCounts] = PurchaseCounts.load,
     ) -> None:
         encoding = ModelEncoding.load(folder / "encoding.json")
         self._query, self._item = encoding.query, encoding.item
         self._time_zone = encoding.time_zone
-        self._tastes = tastes_of(folder)
+        self._purchase_counts = purchase_counts_of(folder)
         self._session = device.open_session(folder / "ranker.onnx", threads)
         self._ids = self._item.encode_ids(item_columns)
         self._numbers = ItemNumbers(self._item, item_columns, promotions)
         self._text = text_embeddings
         self._scoring = Scoring.load(folder)
         self._correction = self._scoring.correction(item_columns["popularity_28d"])
-        self._tower = QueryTower(folder / RETRIEVAL, threads, device, tastes_of)
+        self._tower = QueryTower(folder / RETRIEVAL, threads, device, purchase_counts_of)
         self._vectors = item_vectors(folder / RETRIEVAL, item_columns, text_embeddings, threads)
 
     def score(self, user_columns: Columns, timestamp: int, rows: np.ndarray) -> np.ndarray:
@@ -113,7 +113,7 @@ class Ranker:
                 "item_ids": ids,
                 "item_numbers": self._numbers.at(timestamps[owner], candidates),
                 "item_text": self._text[candidates],
-                "affinity": self._tastes.affinities(query.ids[:, 0], ids[:, 1:], owner),
+                "affinity": self._purchase_counts.affinities(query.ids[:, 0], ids[:, 1:], owner),
             },
         )[0]
         if embeddings is None:

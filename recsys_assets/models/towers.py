@@ -94,7 +94,7 @@ class QueryTower:
         folder: a version of the artifact `two_tower`.
         threads: of onnxruntime; one is fastest for single requests.
         device: to compute on.
-        tastes_of: where the users' tastes come from, by folder: unless given, from the folder.
+        purchase_counts_of: where those of the users come from, by folder: unless given, from it.
 
     Raises:
         FileNotFoundError: a file of the artifact is missing.
@@ -107,11 +107,11 @@ class QueryTower:
         folder: Path,
         threads: int = 1,
         device: Device = CPU,
-        tastes_of: Callable[[Path], PurchaseCounts] = PurchaseCounts.load,
+        purchase_counts_of: Callable[[Path], PurchaseCounts] = PurchaseCounts.load,
     ) -> None:
         encoding = ModelEncoding.load(folder / "encoding.json")
         self._encoding, self._time_zone = encoding.query, encoding.time_zone
-        self._tastes = tastes_of(folder)
+        self._purchase_counts = purchase_counts_of(folder)
         self._session = device.open_session(folder / "query_tower.onnx", threads)
 
     def embed(self, columns: Columns, timestamps: np.ndarray) -> np.ndarray:
@@ -134,7 +134,7 @@ class QueryTower:
             {
                 "ids": batch.ids,
                 "numbers": batch.dense,
-                "profile": self._tastes.profiles(batch.ids[:, 0]),
+                "profile": self._purchase_counts.profiles(batch.ids[:, 0]),
             },
         )
         return np.asarray(output[0], dtype=np.float32)

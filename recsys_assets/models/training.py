@@ -207,7 +207,10 @@ def write_metrics(
 
 
 def peak_memory_gib() -> float:
-    """Largest resident memory of this process so far."""
+    """Largest resident memory of this process so far.
+
+    psutil does not say it on Linux, and `getrusage` counts what the parent held before it.
+    """
     status = Path("/proc/self/status").read_text(encoding="ascii")
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 2**20

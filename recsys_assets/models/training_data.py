@@ -4,7 +4,7 @@ Also what is known of the catalogue at the end of a day, and the item embeddings
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -140,7 +140,10 @@ def text_embeddings(store: Store, item_ids: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CatalogueSnapshot:
-    """What is known of the catalogue at the end of a day."""
+    """What is known of the catalogue at the end of a day.
+
+    History and texts are read once: that of an earlier day comes from a later one's (`as_of`).
+    """
 
     day: str
     history: ItemHistory
@@ -157,6 +160,19 @@ class CatalogueSnapshot:
         history = ItemHistory.load(store, day)
         columns = history.snapshot(midnight_after(day))
         return cls(day, history, columns, text_embeddings(store, history.item_ids))
+
+    def as_of(self, day: str) -> "CatalogueSnapshot":
+        """What was known at the end of an earlier day, of the items that are in the catalogue now.
+
+        Raises:
+            ValueError: the day is later, or no activity was known by its end.
+        """
+        moment = midnight_after(day)
+        if day > self.day:
+            raise ValueError(f"what is known by {self.day} does not tell what {day} brings")
+        if not (self.history.activity.moments()[:1] <= moment).any():
+            raise ValueError(f"table 'item_features' has no day up to {day}: materialize it first")
+        return replace(self, day=day, columns=self.history.snapshot(moment))
 
     def embeddings(self, two_tower: Path) -> np.ndarray:
         """Of every item, float32 [items, d], in catalogue order."""

@@ -142,7 +142,7 @@ class TwoTowerTrainer:
         self.data, self.encoding = data, encoding
         self.catalogue, self.parameters = catalogue, parameters
         self.purchases = Purchases.from_table(data.purchases, encoding, data.history)
-        self.tastes = PurchaseCountHistory(self.purchases)
+        self.purchase_counts = PurchaseCountHistory(self.purchases)
         import tensorflow as tf
 
         tf.keras.utils.set_random_seed(self.parameters.seed)
@@ -188,7 +188,10 @@ class TwoTowerTrainer:
             item_ids = drawing.mask_items(self.catalogue.ids[items], masks, self.random)
             yield {
                 **query_features(
-                    encoding, asked.ids, asked.dense, self.tastes.profiles(asked.user, moments)
+                    encoding,
+                    asked.ids,
+                    asked.dense,
+                    self.purchase_counts.profiles(asked.user, moments),
                 ),
                 **item_features(encoding, item_ids, numbers, self.catalogue.text[items]),
                 CANDIDATE: (items + 1).astype(np.int32)[:, None],
@@ -216,9 +219,9 @@ class TwoTowerTrainer:
 
     def _requests(self, requests: Examples) -> dict[str, np.ndarray]:
         asked = drawing.encode_queries(self.encoding, requests)
-        # As in a release, whose tastes are of one day for all requests.
+        # As in a release, whose purchase counts are of one day for all requests.
         moments = np.full(len(requests), requests.timestamp.min())
-        profiles = self.tastes.profiles(asked.ids[:, 0].astype(np.int64), moments)
+        profiles = self.purchase_counts.profiles(asked.ids[:, 0].astype(np.int64), moments)
         return query_features(self.encoding, asked.ids, asked.dense, profiles)
 
     def save(self, folder: Path) -> float:
@@ -237,7 +240,7 @@ class TwoTowerTrainer:
             [
                 (*ids, len(query.vocabularies)),
                 ("numbers", np.float32, query.dense_width),
-                ("profile", np.float32, self.tastes.profile_width),
+                ("profile", np.float32, self.purchase_counts.profile_width),
             ],
             folder / "query_tower.onnx",
         )

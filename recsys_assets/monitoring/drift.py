@@ -6,6 +6,7 @@ from typing import Any
 
 from recsys_assets.monitoring.alerts import Alarm, Measurement, alerts_of
 from recsys_assets.monitoring.loading import (
+    as_live,
     day_traffic,
     live_release,
     reference_days,
@@ -64,6 +65,7 @@ class DriftReport:
         judged: what was found.
         revenue: of the day.
         degraded_share: of the answers, given without the online store and left out.
+        looked_at: share of the sessions that were measured, 1 on all but a huge day.
         reference, current: the frames, for pictures of the distributions.
         time_zone: in which the release tells the hour of a request.
     """
@@ -75,6 +77,7 @@ class DriftReport:
     judged: DriftVerdict
     revenue: float
     degraded_share: float
+    looked_at: float
     reference: Traffic
     current: Traffic
     time_zone: str
@@ -102,6 +105,7 @@ class DriftReport:
             "labels_about": ", ".join(self.labels_about),
             "revenue": round(self.revenue, 2),
             "degraded_share": self.degraded_share,
+            "share_looked_at": self.looked_at,
             **series,
         }
 
@@ -112,8 +116,9 @@ def measure(
     day: str,
     thresholds: DriftThresholds,
     attribution_hours: int,
+    release: int | None = None,
 ) -> DriftReport:
-    """Measures a day of traffic against the training span of the live release.
+    """Measures a day of traffic against the training span of the live release, or of another.
 
     Labels are late: concept drift is judged on the sessions whose attribution window closed
     during `day`, against sessions of the same release that closed before.
@@ -125,12 +130,14 @@ def measure(
         day: YYYY-MM-DD.
         thresholds: limits, sample sizes, length of the reference.
         attribution_hours: of the outcomes.
+        release: as which the day is measured if it was live then.
 
     Raises:
-        MissingRelease: nothing is promoted.
+        MissingRelease: nothing is promoted, or the release is gone.
+        MissingArtifact: what the release was made of is gone.
         MissingPartition: a table lacks a day, or the reference has none.
     """
-    live = live_release(releases)
+    live = live_release(releases) if release is None else as_live(releases, release)
     days = reference_days(store, live, day, thresholds.reference_days)
     reference = reference_traffic(store, live, days, day)
     current = day_traffic(store, live, day)
@@ -143,6 +150,7 @@ def measure(
         judged=judge(profile, current.traffic, thresholds),
         revenue=current.traffic.revenue,
         degraded_share=current.degraded,
+        looked_at=current.looked_at,
         reference=reference,
         current=current.traffic,
         time_zone=live.known.time_zone,

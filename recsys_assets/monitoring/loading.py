@@ -1,11 +1,17 @@
-"""Reads what a day's drift is measured on: the live release, its reference, the day itself."""
+"""Reads what a day's drift is measured on: the live release, its reference, the day itself.
+
+Of a day with more answers than figures need, sessions are drawn. Such a day is read in parts, and
+never held as a whole.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import polars as pl
+import pyarrow as pa
 
 from recsys_assets.features.encoding import ModelEncoding
+from recsys_assets.monitoring.answer_parts import schema_of
 from recsys_assets.monitoring.profile import ModelVocabulary
 from recsys_assets.monitoring.traffic import (
     ANSWER_KEYS,
@@ -19,7 +25,7 @@ from recsys_assets.monitoring.traffic import (
     recorded_traffic,
 )
 from recsys_assets.releases.release import MissingRelease, Releases
-from recsys_assets.storage import MissingPartition, Store
+from recsys_assets.storage import MissingPartition, Store, Table
 
 REQUEST_LOG, OUTCOMES = "request_log", "outcomes"
 _ENCODING = "encoding.json"
@@ -27,11 +33,12 @@ SERVED_DAYS = 28  # how far back a release's own earlier answers are looked for
 _SCORE_DAYS = 7  # of them, the first: a whole week, which later ones are compared with
 LABELLED_DAYS = 14
 _SCORE_COLUMNS = [*ANSWER_KEYS, "release", "answered_at", "degraded", "candidate_scores"]
+ANSWERS = 50_000
+"""Answers of a day that are looked at: 300 bootstrap draws of their households are 120 MB."""
+_HASHES = 2**64
 _LABEL_COLUMNS = ["release", "user_id", "timestamp", "degraded", "auc", "scores", "purchased"]
-_NOT_FEATURES = (
-    *("request_id", "release", "answered_at", "degraded", "k"),
-    *("item_ids", "scores", "candidate_ids", "candidate_scores"),
-)
+_NOT_FEATURES = ("release", "answered_at", "degraded", "candidate_scores")
+_NOT_LOOKED_AT = ("request_id", "k", "item_ids", "scores", "candidate_ids")
 
 
 @dataclass(frozen=True)
@@ -53,10 +60,17 @@ class LiveWeights:
 
 @dataclass(frozen=True)
 class DayTraffic:
-    """The traffic of one day, and what was left out of it: the share of degraded answers."""
+    """The traffic of one day.
+
+    Attributes:
+        traffic: without degraded answers.
+        degraded: their share.
+        looked_at: share of its sessions that were drawn.
+    """
 
     traffic: Traffic
     degraded: float
+    looked_at: float
 
 
 def live_release(releases: Releases) -> LiveWeights:
@@ -130,13 +144,16 @@ def answered_traffic(
     Scores are those of the first week that it served, of the last four; labels those of the last
     `labelled_days`.
     """
-    labels = _of_release(store, OUTCOMES, _before(day, labelled_days), live, _LABEL_COLUMNS)
-    answers = _of_release(store, REQUEST_LOG, _before(day, SERVED_DAYS), live, _SCORE_COLUMNS)
+    labelled = _days(store, OUTCOMES, day, labelled_days)
+    labels = [
+        labels_of(_of_release(store, OUTCOMES, one, live, ANSWERS // labelled_days, _LABEL_COLUMNS))
+        for one in labelled
+    ]
     return Traffic(
         pl.DataFrame(),
         pl.DataFrame(),
-        no_scores() if answers is None else _first_days(answers),
-        no_labels() if labels is None else labels_of(labels),
+        _first_scores(store, live, _days(store, REQUEST_LOG, day, SERVED_DAYS)),
+        pl.concat([no_labels(), *labels]),
     )
 
 
@@ -149,34 +166,53 @@ def day_traffic(store: Store, live: LiveWeights, day: str) -> DayTraffic:
         MissingPartition: `request_log`, `outcomes`, `interactions` or `item_features` lacks the
             day.
     """
-    log = pl.DataFrame(store.table(REQUEST_LOG).read([day])).filter(pl.col("user_id") != "")
+    table = store.table(REQUEST_LOG)
+    share = _share(table, day, ANSWERS)
+    columns = [name for name in schema_of(table.path(day)).names if name not in _NOT_LOOKED_AT]
+    log = _drawn(table, day, share, columns)
     answered = answered_requests(log)
-    labels = pl.DataFrame(store.table(OUTCOMES).read([day], columns=_LABEL_COLUMNS))
+    labels = _of_release(store, OUTCOMES, day, live, ANSWERS, _LABEL_COLUMNS)
     scored = _of(live, answered)
     traffic = Traffic(
         answered.drop(_NOT_FEATURES),
         purchases(store, [day]),
         scored.select(*SCORES_SCHEMA),
-        labels_of(_of(live, labels)),
+        labels_of(labels),
     )
-    return DayTraffic(traffic, int(log["degraded"].sum()) / max(len(log), 1))
+    return DayTraffic(traffic, int(log["degraded"].sum()) / max(len(log), 1), share)
 
 
-def _before(day: str, count: int) -> tuple[str, str]:
-    """First day of the `count` days before `day`, and `day`."""
-    return (date.fromisoformat(day) - timedelta(days=count)).isoformat(), day
+def _days(store: Store, name: str, day: str, count: int) -> list[str]:
+    """Those of the `count` days before `day` that a table has."""
+    first = (date.fromisoformat(day) - timedelta(days=count)).isoformat()
+    return [one for one in store.table(name).days() if first <= one < day]
+
+
+def _share(table: Table, day: str, answers: int) -> float:
+    """Of a day's sessions, for so many of its answers; 1 if there are no more."""
+    return min(1.0, answers / max(table.row_count([day]), 1))
+
+
+def _drawn(table: Table, day: str, share: float, columns: list[str]) -> pl.DataFrame:
+    """Answers to known households of a day, all that were given to a `share` of the sessions.
+
+    The same answers give the same rows, in whichever order they are.
+    """
+    session = pl.struct("user_id", "timestamp").hash(date.fromisoformat(day).toordinal())
+    drawn = session < int(share * _HASHES) if share < 1 else pl.lit(True)
+
+    def keep(rows: pa.Table) -> pa.Table:
+        return pl.DataFrame(rows).filter(drawn & (pl.col("user_id") != "")).to_arrow()
+
+    return pl.DataFrame(table.read_kept(day, keep, columns))
 
 
 def _of_release(
-    store: Store, name: str, span: tuple[str, str], live: LiveWeights, columns: list[str]
-) -> pl.DataFrame | None:
-    """Rows of the release in those days of a span (its end excluded) that are there."""
+    store: Store, name: str, day: str, live: LiveWeights, answers: int, columns: list[str]
+) -> pl.DataFrame:
+    """A day's rows of the release, of as many sessions as have so many answers."""
     table = store.table(name)
-    days = [day for day in table.days() if span[0] <= day < span[1]]
-    if not days:
-        return None
-    rows = pl.DataFrame(table.read(days, columns=columns))
-    return _of(live, rows).filter(pl.col("user_id") != "")
+    return _of(live, _drawn(table, day, _share(table, day, answers), columns))
 
 
 def _of(live: LiveWeights, rows: pl.DataFrame) -> pl.DataFrame:
@@ -184,7 +220,13 @@ def _of(live: LiveWeights, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col("release").is_in(list(live.releases)))
 
 
-def _first_days(answers: pl.DataFrame) -> pl.DataFrame:
-    answered = answered_requests(answers).select(*SCORES_SCHEMA)
-    days = answered["day"].unique().sort().head(_SCORE_DAYS)
-    return answered.filter(pl.col("day").is_in(days.to_list()))
+def _first_scores(store: Store, live: LiveWeights, days: list[str]) -> pl.DataFrame:
+    """Scores of the first days, of some ascending ones, on which the release has answered."""
+    found: list[pl.DataFrame] = []
+    for day in days:
+        rows = _of_release(store, REQUEST_LOG, day, live, ANSWERS // _SCORE_DAYS, _SCORE_COLUMNS)
+        scores = answered_requests(rows).select(*SCORES_SCHEMA)
+        found += [scores] if len(scores) else []
+        if len(found) == _SCORE_DAYS:
+            break
+    return pl.concat([no_scores(), *found])

@@ -6,7 +6,7 @@ window closed during D, which with W = 24 h are the sessions of the day before. 
 user may overlap; a purchase then counts for each of the sessions.
 """
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow as pa
 from recsys_assets.events.contract import TIMESTAMP
 from recsys_assets.metrics import auc, ndcg, recall
 from recsys_assets.monitoring.request_log import TABLE as REQUEST_LOG
-from recsys_assets.settings.days import days_between
+from recsys_assets.settings.days import days_between, midnight
 from recsys_assets.storage import MissingPartition, Store
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ _EVENT = [
 
 def days_judged(day: str, attribution_hours: int) -> list[str]:
     """Days whose sessions have windows that close during `day` (all YYYY-MM-DD)."""
-    opens = _midnight(day) - timedelta(hours=attribution_hours)
+    opens = midnight(day) - timedelta(hours=attribution_hours)
     last = opens + timedelta(days=1) - timedelta(microseconds=1)
     return days_between(opens.date(), last.date())
 
@@ -119,7 +119,7 @@ def _sessions(store: Store, day: str, attribution_hours: int) -> "pl.DataFrame":
     days = [d for d in days_judged(day, attribution_hours) if d >= logged[0]]
     if not days:
         return pl.DataFrame()
-    opens = _midnight(day) - timedelta(hours=attribution_hours)
+    opens = midnight(day) - timedelta(hours=attribution_hours)
     answers = pl.DataFrame(table.read(days, columns=_ANSWER))
     return (
         answers.filter(
@@ -219,7 +219,3 @@ def _quality(rows: pa.Table) -> dict[str, pa.Array]:
         values["auc"][n] = auc(label, np.array(scores, dtype=np.float32))
     columns = {name: pa.array(column, from_pandas=True) for name, column in values.items()}
     return {**columns, "labelled_candidates": pa.array(labelled)}
-
-
-def _midnight(day: str) -> datetime:
-    return datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC)

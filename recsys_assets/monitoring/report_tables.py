@@ -6,6 +6,8 @@ import pyarrow as pa
 
 from recsys_assets.monitoring.business import BusinessMetrics
 from recsys_assets.monitoring.drift import DriftReport
+from recsys_assets.releases.release import Releases
+from recsys_assets.storage import Store
 
 DRIFT = "drift_report"
 BUSINESS = "business_metrics"
@@ -52,6 +54,15 @@ def drift_row(report: DriftReport) -> pa.Table:
         "measurements": [asdict(one) for one in report.judged.measurements],
     }
     return pa.Table.from_pylist([row], DRIFT_SCHEMA)
+
+
+def measured_against(store: Store, releases: Releases, day: str) -> int | None:
+    """The release that the last report of a day is about; None where there is none any more."""
+    table = store.table(DRIFT)
+    if not table.has(day):
+        return None
+    release: int = table.read([day], ["live_release"])["live_release"][0].as_py()
+    return release if release in releases.numbers() else None
 
 
 def business_row(metrics: BusinessMetrics) -> pa.Table:

@@ -6,7 +6,6 @@ and what a release that has never been live can be asked.
 """
 
 from collections.abc import Sequence
-from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
@@ -15,6 +14,7 @@ from recsys_assets.events.purchases import purchased_items
 from recsys_assets.features.attributes import user_columns
 from recsys_assets.features.declarations import USER_FEATURES
 from recsys_assets.releases.offline import Sessions
+from recsys_assets.settings.days import day_before
 from recsys_assets.storage import Store
 
 KEYS = ("session_id", "user_id", "timestamp", "device")
@@ -67,8 +67,8 @@ def to_sessions(frame: pl.DataFrame) -> Sessions:
 
 def purchased_before(store: Store, day: str) -> dict[str, set[str]]:
     """What each user had bought before `day` (YYYY-MM-DD) began."""
-    through = (date.fromisoformat(day) - timedelta(days=1)).isoformat()
-    return {user: set(items) for user, items in purchased_items(store, through).items()}
+    bought = purchased_items(store, day_before(day))
+    return {user: set(items) for user, items in bought.items()}
 
 
 def values(column: pl.Series) -> np.ndarray:

@@ -31,27 +31,27 @@ _SAMPLE_QUERIES = "sample_queries.npy"
 
 
 @dataclass(frozen=True)
-class DaySnapshot(CatalogueSnapshot):
+class DaySnapshot:
     """What weights are laid over: what is known of the catalogue, and what users have done.
 
     `events` are rows of `interactions`: user_id, item_id, timestamp and event.
     """
 
+    catalogue: CatalogueSnapshot
     events: pa.Table
 
     @classmethod
-    def at(cls, store: Store, day: str) -> "DaySnapshot":
-        """Reads it as of the end of a day, YYYY-MM-DD.
+    def of(cls, store: Store, catalogue: CatalogueSnapshot) -> "DaySnapshot":
+        """Reads what users had done by the end of the catalogue's day.
 
         Raises:
-            MissingPartition: a table has not been materialized.
+            MissingPartition: `interactions` has not been materialized.
         """
-        known = CatalogueSnapshot.at(store, day)
-        return cls(day, known.history, known.columns, known.text, interactions(store, day))
+        return cls(catalogue, interactions(store, catalogue.day))
 
-    def tastes_of(self, model: Path) -> PurchaseCounts:
+    def purchase_counts_of(self, model: Path) -> PurchaseCounts:
         """Counts the purchases, for the vocabularies of the model in a folder."""
-        return counted(model, self.events, self.history)
+        return counted(model, self.events, self.catalogue.history)
 
 
 def offline_release(
@@ -67,17 +67,22 @@ def offline_release(
     from recsys_assets.models.ranker import Ranker
     from recsys_assets.models.towers import QueryTower
 
-    ids, two_tower = data.history.item_ids, weights["two_tower"]
+    known, two_tower = data.catalogue, weights["two_tower"]
+    ids, counts_of = known.history.item_ids, data.purchase_counts_of
     ranker = Ranker(
-        weights["dlrm"], data.columns, data.text, data.history.promotions, tastes_of=data.tastes_of
+        weights["dlrm"],
+        known.columns,
+        known.text,
+        known.history.promotions,
+        purchase_counts_of=counts_of,
     )
     return OfflineRelease(
-        QueryTower(two_tower, tastes_of=data.tastes_of),
-        exact_index(data.embeddings(two_tower), ids),
+        QueryTower(two_tower, purchase_counts_of=counts_of),
+        exact_index(known.embeddings(two_tower), ids),
         RankStage(
             ranker,
-            data.text,
-            most_popular(data.columns["popularity_28d"]),
+            known.text,
+            most_popular(known.columns["popularity_28d"]),
             config.diversity,
             config.sampling,
         ),

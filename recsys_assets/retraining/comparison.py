@@ -1,122 +1,166 @@
 """One release against another and against popularity, on sessions whose outcome is known.
 
-Who asked, and what was bought, is rebuilt from the interactions, so that releases can be compared
-on days on which neither of them, or nothing at all, was live.
+Weights are told from data: the same sessions are asked of two releases that differ in one of them.
+Weights alone: the candidate's and the live ones, over the same data. Data alone: the live weights
+over fresh data, and the live release as it is served, over its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from recsys_assets.events.contract import distinct
-from recsys_assets.metrics import Estimate, bootstrap, ndcg, recall
-from recsys_assets.monitoring.sessions import sessions_of, to_sessions
-from recsys_assets.releases.offline import Sessions
-from recsys_assets.retraining.gate import DATA, NEWEST, OLDER, Compared, Comparison
-from recsys_assets.storage import Store
+from recsys_assets.metrics import bootstrap, ndcg, recall
+from recsys_assets.models.training_data import CatalogueSnapshot
+from recsys_assets.releases.offline import OfflineRelease
+from recsys_assets.releases.release import Releases
+from recsys_assets.releases.rendering import ServingConfig
+from recsys_assets.retraining.candidate import (
+    WEIGHTS,
+    DaySnapshot,
+    offline_release,
+    served_release,
+)
+from recsys_assets.retraining.gate import (
+    DATA,
+    NEWEST,
+    OLDER,
+    Compared,
+    Comparison,
+    EvaluationWindow,
+    GateRules,
+    unknown_to,
+)
+from recsys_assets.retraining.labelled import LabelledDay, labelled_days, sample
+from recsys_assets.settings.days import day_before
 
 K = 10
 METRICS = {"ndcg_at_10": ndcg, "recall_at_10": recall}
 
-
-@dataclass(frozen=True)
-class LabelledDay:
-    """The sessions of one day that led to a first-time purchase.
-
-    Attributes:
-        day: YYYY-MM-DD.
-        sessions: n requests.
-        relevant: n sets of items, bought for the first time within the attribution window.
-        purchased: by user, what had been bought before the day.
-    """
-
-    day: str
-    sessions: Sessions
-    relevant: list[frozenset[str]]
-    purchased: Mapping[str, frozenset[str]]
-
-
-def labelled_days(store: Store, days: Sequence[str], attribution_hours: int) -> list[LabelledDay]:
-    """Reads and labels the sessions of the given days.
-
-    Args:
-        store: holds interactions and user features of the days and of all before them, and
-            interactions of the days in which the attribution windows close.
-        days: YYYY-MM-DD.
-        attribution_hours: a purchase counts that follows a request within these.
-
-    Raises:
-        MissingPartition: a day has not been materialized.
-    """
-    if not days:
-        return []
-    window = timedelta(hours=attribution_hours)
-    closed = _midnight(max(days)) + timedelta(days=1) + window
-    first = first_purchases(store, closed)
-    frame = sessions_of(store, list(days))
-    return [_labelled(day, frame, first, window) for day in days]
-
-
-def first_purchases(store: Store, before: datetime) -> pl.DataFrame:
-    """`user_id`, `item_id` and `first_time` of all pairs bought on days begun before `before`."""
-    table = store.table("interactions")
-    days = [day for day in table.days() if _midnight(day) < before]
-    events = pl.DataFrame(table.read(days, ["user_id", "item_id", "timestamp", "event"]))
-    return (
-        events.lazy()
-        .filter(pl.col("event") == "purchase")
-        .group_by("user_id", "item_id")
-        .agg(pl.col("timestamp").min().alias("first_time"))
-        .collect()
-    )
-
-
-def _labelled(day: str, frame: pl.DataFrame, first: pl.DataFrame, window: timedelta) -> LabelledDay:
-    midnight = _midnight(day)
-    of_day = frame.filter(
-        pl.col("timestamp").is_between(midnight, midnight + timedelta(days=1), closed="left")
-    )
-    bought = (
-        of_day.select("session_id", "user_id", "timestamp")
-        .join(first, on="user_id")
-        .filter(pl.col("first_time").is_between(pl.col("timestamp"), pl.col("timestamp") + window))
-        .group_by("user_id", "session_id")
-        .agg("item_id")
-    )
-    labelled = of_day.join(bought, on=["user_id", "session_id"], how="inner", maintain_order="left")
-    earlier = first.filter(pl.col("first_time") < midnight).join(
-        labelled.select("user_id").unique(), on="user_id", how="semi"
-    )
-    purchased = earlier.group_by("user_id").agg("item_id").iter_rows()
-    return LabelledDay(
-        day,
-        to_sessions(labelled.drop("item_id")),
-        [frozenset(items) for items in labelled["item_id"].to_list()],
-        {user: frozenset(items) for user, items in purchased},
-    )
-
-
-def sample(days: Sequence[LabelledDay], most: int, seed: int = 0) -> list[LabelledDay]:
-    """At most `most` sessions a day, drawn without replacement; the same ones every time."""
-    random = np.random.default_rng(seed)
-    drawn = []
-    for day in days:
-        count = len(day.sessions)
-        rows = np.sort(random.permutation(count)[:most])
-        relevant = [day.relevant[row] for row in rows]
-        drawn.append(LabelledDay(day.day, day.sessions.take(rows), relevant, day.purchased))
-    return drawn
-
-
-def _midnight(day: str) -> datetime:
-    return datetime.fromisoformat(day).replace(tzinfo=UTC)
-
-
 # Answers the sessions of a day: one array of item ids each.
 Answerer = Callable[[LabelledDay], Sequence[np.ndarray]]
+
+
+def compare_weights(
+    releases: Releases,
+    base: int,
+    models: Mapping[str, Path],
+    known: CatalogueSnapshot,
+    of: EvaluationWindow,
+    rules: GateRules,
+    attribution_hours: int,
+) -> list[Comparison]:
+    """Compares trained weights with the live ones, on the newest days and on older ones.
+
+    Both are given the same data, known the day before the first day that they are asked. Days
+    that either has learned from are left out of the newest ones: it would be asked what it knows.
+    Where no such day is left, there is no comparison of that span. Where the data of the live
+    release are older, what fresh data alone are worth is compared too.
+
+    Args:
+        releases: hold the live release.
+        base: its number.
+        models: folders of the trained parts, by name.
+        known: the catalogue, at the end of a day not before the newest.
+        of: the days.
+        rules: how many sessions of the older span are drawn.
+        attribution_hours: as for `labelled_days`.
+
+    Raises:
+        MissingPartition: events or features of a day are missing.
+        MissingArtifact: what the live release was made of is gone.
+    """
+    store, live = releases.store, _Live(releases, base)
+    newest = unknown_to(of.newest, max(of.through, live.trained_through))
+    written = store.table("interactions").days()
+    older = [day for day in of.older if day in written[1:]]  # of the first, nothing is known
+    spans = {
+        NEWEST: labelled_days(store, newest, attribution_hours),
+        OLDER: sample(labelled_days(store, older, attribution_hours), rules.older_sessions),
+    }
+    comparisons = []
+    for span, days in spans.items():
+        if not _any_session(days):
+            continue
+        data = DaySnapshot.of(store, known.as_of(day_before(days[0].day)))
+        candidate = _answerer(offline_release(models, data, live.config))
+        fresh, popularity = live.over(data), _popularity(data)
+        comparisons.append(compare(span, days, candidate, fresh, popularity))
+        if span == NEWEST and live.data_through < data.catalogue.day:
+            comparisons.append(compare(DATA, days, fresh, live.as_served(), popularity))
+    return comparisons
+
+
+def compare_data(
+    releases: Releases,
+    base: int,
+    known: CatalogueSnapshot,
+    of: EvaluationWindow,
+    attribution_hours: int,
+) -> Comparison | None:
+    """What fresh data alone were worth to the live release on the newest days.
+
+    None where its own are as fresh, or nobody bought anything new on those days.
+
+    Args:
+        releases: hold the live release.
+        base: its number.
+        known: the catalogue, as for `compare_weights`.
+        of: the days.
+        attribution_hours: as for `labelled_days`.
+
+    Raises:
+        MissingPartition: events or features of a day are missing.
+        MissingArtifact: what the live release was made of is gone.
+    """
+    live = _Live(releases, base)
+    if live.data_through >= of.through:
+        return None
+    days = labelled_days(releases.store, of.newest, attribution_hours)
+    if not _any_session(days):
+        return None
+    data = DaySnapshot.of(releases.store, known.as_of(of.through))
+    return compare(DATA, days, live.over(data), live.as_served(), _popularity(data))
+
+
+class _Live:
+    """The live release: its weights over any data, and as it is served."""
+
+    def __init__(self, releases: Releases, release: int) -> None:
+        manifest = releases.manifest(release)
+        self._releases, self._release = releases, release
+        self.trained_through = str(manifest["trained_through"])
+        self.data_through = str(manifest["item_features_day"])
+        self.config = ServingConfig.of(releases, release)
+
+    def over(self, data: DaySnapshot) -> Answerer:
+        weights = {part: self._releases.part(self._release, part) for part in WEIGHTS}
+        return _answerer(offline_release(weights, data, self.config))
+
+    def as_served(self) -> Answerer:
+        return _answerer(served_release(self._releases, self._release))
+
+
+def _answerer(release: OfflineRelease) -> Answerer:
+    """Asks each day once, however often it is compared."""
+    slates: dict[str, Sequence[np.ndarray]] = {}
+
+    def answer(day: LabelledDay) -> Sequence[np.ndarray]:
+        if day.day not in slates:
+            slates[day.day] = release.answer(day.sessions, day.purchased).slates
+        return slates[day.day]
+
+    return answer
+
+
+def _popularity(data: DaySnapshot) -> Answerer:
+    known = data.catalogue
+    return popular_slates(known.history.item_ids, known.columns["popularity_28d"])
+
+
+def _any_session(days: Sequence[LabelledDay]) -> bool:
+    return any(len(day.sessions) for day in days)
 
 
 def quality(
@@ -233,12 +277,8 @@ def as_markdown(comparisons: Sequence[Comparison]) -> str:
         ]
         lines += [
             f"| {row.metric} | {row.candidate:.4f} | {row.live:.4f} | {row.popularity:.4f} "
-            f"| {_signed(row.over_live)} | {_signed(row.over_popularity)} |"
+            f"| {row.over_live} | {row.over_popularity} |"
             for row in one.metrics
         ]
         lines.append("")
     return "\n".join(lines)
-
-
-def _signed(estimate: Estimate) -> str:
-    return f"{estimate.mean:+.4f} ({estimate.low:+.4f} to {estimate.high:+.4f})"

@@ -6,7 +6,7 @@ belongs here: collecting it. What follows from it is decided in `policy.py`.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from recsys_assets.monitoring.thresholds import ALARMING, TOO_FEW
@@ -26,7 +26,8 @@ class Report:
     `event` is the storage id of the materialization: of two reports of a day, the higher one was
     measured later, whatever the clock said. `day` is the partition, `state` one of "ok",
     "too_few_samples" and those that alarm, `live_release` the release that it is about, and
-    `cause` that of the alert on top, or "".
+    `cause` that of the alert on top, or "". A `correction` was measured as rows came late, or
+    were put right.
     """
 
     day: str
@@ -34,6 +35,7 @@ class Report:
     state: str
     live_release: int
     cause: str
+    correction: bool = False
 
     @property
     def alarming(self) -> bool:
@@ -64,7 +66,16 @@ class Report:
             state=str(metadata["state"]),
             live_release=int(metadata["live_release"]),
             cause=str(metadata.get("cause") or _first_cause(metadata.get("alerts"))),
+            correction=bool(metadata.get("correction", False)),
         )
+
+    def after(self, earlier: "Report") -> "Report":
+        """As the newest of its day: a correction that says the same is no other event to act on.
+
+        Late rows come every night, and a day whose drift was answered stays as drifted.
+        """
+        same = (self.state, self.live_release) == (earlier.state, earlier.live_release)
+        return replace(self, event=earlier.event) if self.correction and same else self
 
 
 def _first_cause(alerts: Any) -> str:
@@ -97,11 +108,11 @@ class Evidence:
         """With further reports, in any order; one that is known already changes nothing."""
         by_day = {report.day: report for report in self.reports}
         seen = self.seen
-        for report in reports:
+        for report in sorted(reports, key=lambda report: report.event):
             seen = max(seen, report.event)
             known = by_day.get(report.day)
             if known is None or known.event < report.event:
-                by_day[report.day] = report
+                by_day[report.day] = report if known is None else report.after(known)
         days = sorted(by_day)
         first_day = min((day for day in (self.first_day, *days[:1]) if day), default="")
         return Evidence(seen, first_day, tuple(by_day[day] for day in days))

@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from recsys_assets.models.hyperparameters import parameter
+from recsys_assets.settings.days import day_before
 
 if TYPE_CHECKING:
     from recsys_assets.metrics import Estimate
@@ -108,11 +109,6 @@ def evaluation_window(day: str, rules: GateRules, attribution_hours: int) -> Eva
     return EvaluationWindow(through, newest, _days_to(last_older, rules.older_days))
 
 
-def day_before(day: str) -> str:
-    """The day before a day, YYYY-MM-DD."""
-    return (date.fromisoformat(day) - timedelta(days=1)).isoformat()
-
-
 def unknown_to(days: Sequence[str], known_through: str) -> tuple[str, ...]:
     """Of the days, those that a release with data up to `known_through` does not know."""
     return tuple(day for day in days if day > known_through)
@@ -176,7 +172,7 @@ def judge_refresh(
         if ndcg.over_live.high < 0 and ndcg.over_live.mean < -rules.max_loss * ndcg.live:
             reasons.append(
                 f"NDCG@10 over fresh data fell by more than {rules.max_loss:.0%} of "
-                f"{ndcg.live:.4f}: {_shown(ndcg.over_live)}"
+                f"{ndcg.live:.4f}: {ndcg.over_live}"
             )
     return Verdict(tuple(reasons))
 
@@ -200,15 +196,15 @@ def _against_newest(one: Comparison, rules: GateRules) -> list[str]:
     ndcg = one.metric("ndcg_at_10")
     reasons = []
     if not ndcg.over_live.mean > 0:
-        reasons.append(f"NDCG@10 of the newest days is not above live: {_shown(ndcg.over_live)}")
+        reasons.append(f"NDCG@10 of the newest days is not above live: {ndcg.over_live}")
     for row in one.metrics:
         if row.over_live.low < -rules.max_loss * row.live:
             reasons.append(
                 f"{row.metric} of the newest days may have lost more than {rules.max_loss:.0%} "
-                f"of {row.live:.4f}: {_shown(row.over_live)}"
+                f"of {row.live:.4f}: {row.over_live}"
             )
     if not ndcg.over_popularity.low > 0:
-        reasons.append(f"NDCG@10 is not surely above popularity: {_shown(ndcg.over_popularity)}")
+        reasons.append(f"NDCG@10 is not surely above popularity: {ndcg.over_popularity}")
     return reasons
 
 
@@ -217,13 +213,9 @@ def _against_older(one: Comparison, rules: GateRules) -> list[str]:
     if ndcg.over_live.high < 0 and ndcg.over_live.mean < -rules.max_forgetting * ndcg.live:
         return [
             f"NDCG@10 of {one.days[0]} to {one.days[-1]} fell by more than "
-            f"{rules.max_forgetting:.0%} of {ndcg.live:.4f}: {_shown(ndcg.over_live)}"
+            f"{rules.max_forgetting:.0%} of {ndcg.live:.4f}: {ndcg.over_live}"
         ]
     return []
-
-
-def _shown(estimate: "Estimate") -> str:
-    return f"{estimate.mean:+.4f} ({estimate.low:+.4f} to {estimate.high:+.4f})"
 
 
 def _days_to(last: date, count: int) -> tuple[str, ...]:

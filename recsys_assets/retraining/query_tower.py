@@ -144,7 +144,7 @@ class QueryTowerTrainer:
         self.item_tower = ItemTower(base.folder)
         self.catalogue = drawing.encode_catalogue(self.encoding, data.history, data.text)
         self.purchases = Purchases.from_table(data.purchases, self.encoding, data.history)
-        self.tastes = PurchaseCountHistory(self.purchases)
+        self.purchase_counts = PurchaseCountHistory(self.purchases)
         self.queries = drawing.encode_queries(self.encoding, self.span.examples)
         self.log_drawn = self._log_drawn()
         self._build()
@@ -233,7 +233,10 @@ class QueryTowerTrainer:
                 self.parameters.max_snapshot_age_days,
             )
             features = two_tower.query_features(
-                self.encoding, asked.ids, asked.dense, self.tastes.profiles(asked.user, moments)
+                self.encoding,
+                asked.ids,
+                asked.dense,
+                self.purchase_counts.profiles(asked.user, moments),
             )
             vectors = self._embed_items(items, moments, self.span.examples.timestamp[part])
             losses.append(
@@ -255,7 +258,7 @@ class QueryTowerTrainer:
         """Inputs of the tower for the request side of examples, nothing hidden."""
         asked = drawing.encode_queries(self.encoding, examples)
         user = asked.ids[:, 0].astype(np.int64)
-        profiles = self.tastes.profiles(user, examples.timestamp)
+        profiles = self.purchase_counts.profiles(user, examples.timestamp)
         return two_tower.query_features(self.encoding, asked.ids, asked.dense, profiles)
 
     def difference_from(self, file: Path, known_users: int) -> float:
@@ -289,7 +292,7 @@ class QueryTowerTrainer:
             [
                 ("ids", np.int32, len(query.vocabularies)),
                 ("numbers", np.float32, query.dense_width),
-                ("profile", np.float32, self.tastes.profile_width),
+                ("profile", np.float32, self.purchase_counts.profile_width),
             ],
             folder / QUERY_TOWER,
         )

@@ -13,9 +13,8 @@ from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.releases.release import Releases
 from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
 from recsys_assets.retraining.candidate import WEIGHTS, serving_parts
-from recsys_assets.retraining.comparison import as_markdown
+from recsys_assets.retraining.comparison import as_markdown, compare_data
 from recsys_assets.retraining.gate import Comparison, Verdict, evaluation_window, judge_refresh
-from recsys_assets.retraining.judging import judge_data
 from recsys_assets.retraining.release_candidate import CandidateInputs, ask, live_release, settle
 from recsys_assets.triton.repository import item_ids
 
@@ -88,8 +87,8 @@ def make_refresh(inputs: CandidateInputs, day: str, log: Callable[[str], object]
     brought_by = releases.weights_of(base)
     before = set(item_ids(releases.fetch(base), base))
     window = evaluation_window(day, rules, inputs.attribution_hours)
-    gain = judge_data(releases, base, window, inputs.attribution_hours)
     known = CatalogueSnapshot.at(store, day)
+    gain = compare_data(releases, base, known, window, inputs.attribution_hours)
     weights = ReleaseParts.of(store, releases.made_of(base, WEIGHTS))
     parts, recall = serving_parts(store, weights, known, inputs.index_kind, _NAMES)
     origin = Origin(

@@ -14,7 +14,7 @@ from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.releases.release import MissingRelease, Releases
 from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
 from recsys_assets.retraining.candidate import serving_parts
-from recsys_assets.retraining.comparison import as_markdown
+from recsys_assets.retraining.comparison import as_markdown, compare_weights
 from recsys_assets.retraining.gate import (
     NEWEST,
     Comparison,
@@ -23,7 +23,6 @@ from recsys_assets.retraining.gate import (
     evaluation_window,
     judge,
 )
-from recsys_assets.retraining.judging import judge_models
 from recsys_assets.rollout.canary import CanaryServer, canaries, check_release, measure_latency
 from recsys_assets.storage import Store
 from recsys_assets.triton.client import is_live
@@ -120,10 +119,11 @@ def make_candidate(
     window = evaluation_window(day, rules, inputs.attribution_hours)
     trained = ReleaseParts.current(inputs.store, artifacts)
     window = replace(window, through=_learned_through(trained.folders))
-    hours = inputs.attribution_hours
-    comparisons = judge_models(releases, base, trained.folders, window, rules, hours)
-    log(_summary(comparisons))
     known = CatalogueSnapshot.at(inputs.store, day)
+    comparisons = compare_weights(
+        releases, base, trained.folders, known, window, rules, inputs.attribution_hours
+    )
+    log(_summary(comparisons))
     names = {part: f"candidate_{part}/{day}" for part in ("item_embeddings", "item_index")}
     parts, recall = serving_parts(inputs.store, trained, known, inputs.index_kind, names)
     origin = Origin(window.through, inputs.run_id, base, inputs.cause)

@@ -97,10 +97,8 @@ class SingleServer:
         """
         self._require_live()
         try:
-            return self._change(releases, step)
-        except NothingServed as error:
-            if self.revive(error):
-                return self._change(releases, step)
+            return self._change_or_revive(releases, step)
+        except NothingServed:
             if step.action != "rolled back":
                 raise
         # Nobody is disturbed by beginning anew with the earlier one alone.
@@ -126,6 +124,14 @@ class SingleServer:
     def _require_live(self) -> None:
         remedy = "start it (`recsys up` starts the embedded one), or correct RECSYS_TRITON_GRPC"
         require_live(self.grpc, remedy)
+
+    def _change_or_revive(self, releases: Releases, step: ReleaseChange) -> Promoted:
+        try:
+            return self._change(releases, step)
+        except NothingServed as error:
+            if not self.revive(error):
+                raise
+        return self._change(releases, step)
 
     def _change(self, releases: Releases, step: ReleaseChange) -> Promoted:
         serving = step.serving

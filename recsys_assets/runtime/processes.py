@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from recsys_assets.runtime.waiting import WaitedTooLong, wait_for
 
@@ -72,7 +73,8 @@ class Daemon:
     """One detached process, known by its pid file.
 
     `pid_file` holds the pid and the process's start time, so that a pid which the kernel has
-    given to another process is never taken, or stopped, for ours.
+    given to another process is never taken, or stopped, for ours; and where in the log, to which
+    each process appends, it has begun.
     """
 
     name: str
@@ -82,23 +84,30 @@ class Daemon:
     @property
     def pid(self) -> int | None:
         """Pid of the running process, or None."""
+        record = self._record()
+        if record is None:
+            return None
+        started = started_at(record["pid"])
+        # One that ended before its start could be recorded has None on both sides.
+        return record["pid"] if started is not None and started == record["started"] else None
+
+    def _record(self) -> dict[str, Any] | None:
         try:
-            record = json.loads(self.pid_file.read_text())
+            record: dict[str, Any] = json.loads(self.pid_file.read_text())
         except FileNotFoundError:
             return None
         except ValueError:
             raise ServiceError(
                 f"{self.pid_file} is damaged: delete it once no {self.name} runs"
             ) from None
-        started = _started_at(record["pid"])
-        # One that ended before its start could be recorded has None on both sides.
-        return record["pid"] if started is not None and started == record["started"] else None
+        return record
 
     def start(self, command: Sequence[str], env: Mapping[str, str]) -> int:
         """Starts the command in a session of its own, its output appended to the log file."""
         for file in (self.pid_file, self.log_file):
             file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
+            log_from = log.tell()
             process = subprocess.Popen(
                 command,
                 env=dict(env),
@@ -109,7 +118,8 @@ class Daemon:
                 start_new_session=True,
             )
         staging = self.pid_file.with_suffix(".new")
-        staging.write_text(json.dumps({"pid": process.pid, "started": _started_at(process.pid)}))
+        record = {"pid": process.pid, "started": started_at(process.pid), "log_from": log_from}
+        staging.write_text(json.dumps(record))
         staging.replace(self.pid_file)
         return process.pid
 
@@ -150,8 +160,9 @@ class Daemon:
         try:
             wait_for(is_ready, f"{self.name} to start", seconds)
         except WaitedTooLong as error:
+            said = self.log_tail()
             self.stop()
-            raise ServiceError(f"{error}. {self.log_tail()}") from None
+            raise ServiceError(f"{error}. {said}") from None
 
     def stop(self, seconds: float = _STOP_SECONDS) -> bool:
         """Asks the process to end, then kills its group; True if there was one to stop."""
@@ -174,15 +185,20 @@ class Daemon:
             return False
 
     def log_tail(self, length: int = _LOG_TAIL_BYTES) -> str:
-        """The last bytes of its log, and where it is."""
+        """The last bytes that the process has said, none of those before it, and where they are."""
+        record = self._record()
+        said_from = record.get("log_from", 0) if record else 0
         with self.log_file.open("rb") as log:
-            log.seek(max(0, self.log_file.stat().st_size - length))
+            log.seek(max(said_from, self.log_file.stat().st_size - length))
             tail = log.read().decode(errors="replace")
         return f"The end of {self.log_file}:\n{tail}"
 
 
-def _started_at(pid: int) -> int | None:
-    """Start time of a live process in clock ticks since boot; None if it has ended."""
+def started_at(pid: int) -> int | None:
+    """Start time of a live process in clock ticks since boot; None if it has ended.
+
+    psutil says it by the wall clock, so setting that would make another process of each.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

@@ -22,7 +22,8 @@ class Cluster:
     `agents`, a headless service, which one it answers with. The pods of `canary_agents` are
     brought to the newest release instead. A pod that serves has `triton_memory` and, for models,
     `triton_models` bytes of disk, as its manifest says. All pods together may take
-    `promotion_seconds` to get to a release, which is a download and a load.
+    `promotion_seconds` to get to a release, which is a download and a load. Pods of Dagster's chart
+    have its instance mounted in `dagster_home`; others have none, and it is empty.
     """
 
     namespace: str
@@ -40,6 +41,7 @@ class Cluster:
     triton_models: int
     promotion_seconds: int
     region: str
+    dagster_home: str
 
     @classmethod
     def load(cls, environ: reading.Environ) -> "Cluster":
@@ -70,6 +72,7 @@ class Cluster:
             triton_models=reading.quantity(environ, "RECSYS_TRITON_MODELS", "2Gi"),
             promotion_seconds=reading.positive(environ, "RECSYS_PROMOTION_SECONDS", 600),
             region=environ.get("AWS_REGION") or REGION,
+            dagster_home=environ.get("DAGSTER_HOME", ""),
         )
 
 

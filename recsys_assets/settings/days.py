@@ -1,7 +1,7 @@
 """Where a shop's history ends, and on which days its first models are measured."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from recsys_assets.settings.reading import InvalidSetting
 
@@ -12,6 +12,17 @@ VALIDATION_DAYS = 7
 def days_between(first: date, last: date) -> list[str]:
     """Days from first to last, both included, as YYYY-MM-DD."""
     return [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
+
+
+def midnight(day: date | str) -> datetime:
+    """When an event day begins, in UTC; the day is a date or YYYY-MM-DD."""
+    begins = date.fromisoformat(day) if isinstance(day, str) else day
+    return datetime.combine(begins, time(), UTC)
+
+
+def day_before(day: str) -> str:
+    """The day before a day, YYYY-MM-DD."""
+    return (date.fromisoformat(day) - timedelta(days=1)).isoformat()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 boto3 handles whole objects, and pyarrow serves engines that read Parquet by themselves. Endpoint,
 region and credentials come from the usual AWS environment (`AWS_ENDPOINT_URL`, `AWS_REGION`, a
-profile or the role of a service account), as for every other AWS client.
+profile or the role of a service account), as for every other AWS client. These are no settings of
+ours: boto3 reads them by itself, in every process that it is used in. They are looked at here for
+pyarrow, which does not know all of them, and to have other clients once they are others.
 """
 
 import os

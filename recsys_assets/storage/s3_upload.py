@@ -6,6 +6,9 @@ again. A version of an artifact and a release get a new name at each try, so the
 of each part within a run that count. What is never gone on with, a lifecycle rule of the bucket
 removes (`AbortIncompleteMultipartUpload`). On a bucket that is encrypted by KMS, parts cannot be
 compared by their MD5, so such an upload begins anew.
+
+Going on is why parts are sent here and not by s3transfer, which downloads: what it has begun it
+aborts, or leaves behind if it is killed, and each try sends everything again.
 """
 
 import base64
@@ -92,11 +95,11 @@ def upload_file(file: Path, url: str) -> None:
             return
         part_bytes = max(PART_BYTES, -(-size // _MOST_PARTS))
         try:
-            _in_parts(file, size, *_begun(file, bucket, key, part_bytes))
+            _in_parts(size, *_begun(file, bucket, key, part_bytes))
         except ClientError as error:
             if code_of(error) not in _OVERTAKEN:
                 raise
-            _in_parts(file, size, _new(file, bucket, key, part_bytes), [])
+            _in_parts(size, _new(file, bucket, key, part_bytes), [])
 
 
 def upload_folder(source: Path, url: str) -> None:
@@ -110,7 +113,7 @@ def upload_folder(source: Path, url: str) -> None:
         list(pool.map(lambda file: upload_file(file, f"{url}/{file.relative_to(source)}"), files))
 
 
-def _in_parts(file: Path, size: int, upload: _Upload, there: list[Part]) -> None:
+def _in_parts(size: int, upload: _Upload, there: list[Part]) -> None:
     known = {part["PartNumber"]: _listed(part["PartNumber"], part) for part in there}
     numbers = range(1, -(-size // upload.part_bytes) + 1)
     with ThreadPoolExecutor(_PARALLEL) as pool:

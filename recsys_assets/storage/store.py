@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,6 +50,8 @@ _COMPLETE = "_COMPLETE"  # written last, so that an interrupted upload is never 
 _DAY = "day="
 _FILE = "data.parquet"
 _READERS = 8
+PART_ROWS = 5_000
+"""Rows that are held at once where a day may be too large: of answers some 30 MB."""
 _REPLACED = 3
 _Read = TypeVar("_Read")
 
@@ -202,6 +205,22 @@ class Table:
             raise ValueError(f"table {self.name!r}: no day was asked for")
         return pa.concat_tables(parts)
 
+    def read_kept(
+        self, day: str, keep: Callable[[pa.Table], pa.Table], columns: list[str] | None = None
+    ) -> pa.Table:
+        """What `keep` leaves of each `PART_ROWS` rows of a partition, which are held one by one.
+
+        Raises:
+            MissingPartition: the partition has not been written.
+        """
+
+        def read(file: pq.ParquetFile) -> pa.Table:
+            none = file.schema_arrow.empty_table().select(columns or file.schema_arrow.names)
+            parts = map(_as_table, file.iter_batches(PART_ROWS, columns=columns))
+            return pa.concat_tables(map(keep, chain([none], parts)))
+
+        return self._opened(day, read, whole=False)
+
     def row_count(self, days: Iterable[str]) -> int:
         """Rows of the given partitions, from the files' footers alone.
 
@@ -235,21 +254,30 @@ class Table:
     def _read_one(self, day: str | None, columns: list[str] | None) -> pa.Table:
         return self._opened(day, lambda file: file.read(columns=columns))
 
-    def _opened(self, day: str | None, read: Callable[[pq.ParquetFile], _Read]) -> _Read:
-        """What is read of one object, all of it from before a replacement or all from after."""
+    def _opened(
+        self, day: str | None, read: Callable[[pq.ParquetFile], _Read], *, whole: bool = True
+    ) -> _Read:
+        """What is read of one object, all of it from before a replacement or all from after.
+
+        Unless it is read as a `whole`, its bytes are not held at once either.
+        """
         for _ in range(_REPLACED):
             try:
-                return self._once(day, read)
+                return self._once(day, read, whole)
             except ReplacedMeanwhile:
                 continue
-        return self._once(day, read)
+        return self._once(day, read, whole)
 
-    def _once(self, day: str | None, read: Callable[[pq.ParquetFile], _Read]) -> _Read:
+    def _once(self, day: str | None, read: Callable[[pq.ParquetFile], _Read], whole: bool) -> _Read:
         try:
             with open_file(self.path(day)) as source:
-                return read(pq.ParquetFile(source, pre_buffer=True))
+                return read(pq.ParquetFile(source, pre_buffer=whole))
         except FileNotFoundError:
             raise MissingPartition(self.name, day, self.url) from None
+
+
+def _as_table(part: pa.RecordBatch) -> pa.Table:
+    return pa.Table.from_batches([part])
 
 
 def _default_cache() -> Path:

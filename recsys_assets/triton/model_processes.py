@@ -6,15 +6,18 @@ after a second. So whoever runs beside the server counts the processes.
 """
 
 import os
-import signal
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from recsys_assets.runtime.processes import ServiceError
 from recsys_assets.runtime.waiting import WaitedTooLong, wait_for
 from recsys_assets.triton.repository import PIPELINE
 
-_STUB = b"triton_python_backend_stub"
-_SERVER = b"tritonserver"
+_STUB = "triton_python_backend_stub"
+_SERVER = "tritonserver"
 _TIMEOUT_SECONDS = 10.0  # a refused connection fails at once
 
 
@@ -23,19 +26,17 @@ def server_of(repository: Path) -> int | None:
 
     In a pod it can where containers share their processes (`shareProcessNamespace`).
     """
-    option = f"--model-repository={repository}".encode()
-    for entry in Path("/proc").glob("[0-9]*"):
-        program, *arguments = _command(entry).split(b"\0")
+    option = f"--model-repository={repository}"
+    for process in psutil.process_iter(["cmdline"]):
+        program, *arguments = process.info["cmdline"] or [""]
         if program.endswith(_SERVER) and option in arguments:
-            return int(entry.name)
+            return int(process.pid)
     return None
 
 
 def living(server_pid: int, release: int) -> set[int]:
     """Pids of the processes of a release that live, of the server with this pid."""
-    model = f"/{PIPELINE}/{release}/".encode()
-    processes = Path("/proc").glob("[0-9]*")
-    return {int(entry.name) for entry in processes if _is_ours(entry, server_pid, model)}
+    return {process.pid for process in _living(server_pid, release)}
 
 
 def end(server_pid: int, release: int, pids: set[int], seconds: float) -> None:
@@ -47,8 +48,10 @@ def end(server_pid: int, release: int, pids: set[int], seconds: float) -> None:
     Raises:
         ServiceError: the kernel does not end them.
     """
-    for pid in living(server_pid, release) & pids:
-        os.kill(pid, signal.SIGKILL)
+    for process in _living(server_pid, release):
+        if process.pid in pids:
+            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                process.kill()
     what = f"processes {sorted(pids)} of release {release} to end"
     try:
         wait_for(lambda: not living(server_pid, release) & pids, what, seconds)
@@ -72,21 +75,17 @@ def wanted(grpc_address: str, release: int) -> int:
     return sum(int(group.count) * max(1, len(group.gpus)) for group in config.instance_group)
 
 
-def _is_ours(process: Path, server_pid: int, model: bytes) -> bool:
-    """Whether a process is a stub of the model, in the server's session; a zombie is none."""
-    command = _command(process)
+def _living(server_pid: int, release: int) -> Iterator[psutil.Process]:
+    """The stubs of a release in the server's session; one that has ended has no command."""
+    model = f"/{PIPELINE}/{release}/"
+    for process in psutil.process_iter(["cmdline"]):
+        command = " ".join(process.info["cmdline"] or ())
+        if _STUB in command and model in command and _session_of(process) == server_pid:
+            yield process
+
+
+def _session_of(process: psutil.Process) -> int | None:
     try:
-        return _STUB in command and model in command and os.getsid(int(process.name)) == server_pid
+        return os.getsid(process.pid)
     except ProcessLookupError:
-        return False  # it has ended meanwhile
-
-
-def _command(process: Path) -> bytes:
-    """Its program and arguments, a zero byte after each; empty if it has ended."""
-    try:
-        return (process / "cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
-
-
-__all__ = ["end", "living", "server_of", "wanted"]
+        return None  # it has ended meanwhile

@@ -11,7 +11,7 @@ from benchmarks import refresh
 from benchmarks.refresh import METHODS, run
 from recsys_assets.releases.offline import Sessions
 from recsys_assets.releases.release import MANIFEST, Reason, Releases
-from recsys_assets.retraining.comparison import LabelledDay
+from recsys_assets.retraining.labelled import LabelledDay
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 from recsys_assets.terminal.screen import Screen

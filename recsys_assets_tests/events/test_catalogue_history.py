@@ -83,6 +83,22 @@ def test_a_history_begins_with_the_catalogue_that_is_there(store):
     assert known_items(store).sort().to_list() == ["a", "withdrawn"]
 
 
+def test_products_withdrawn_before_the_first_catalogue_are_known_too(store):
+    gone = pa.table({"item_id": ["gone"], "category_l2": ["tea"]})
+    for _ in range(2):
+        record_catalogue(store, catalogue(a="tea"), DAY, gone)
+
+    assert rows(store) == [row("a", DAY, "tea"), row("gone", DAY, "tea")]
+
+
+def test_of_a_product_that_the_catalogue_holds_or_held_the_catalogue_counts(store):
+    both = pa.table({"item_id": ["a", "b"], "category_l2": ["other", "other"]})
+    record_catalogue(store, catalogue(a="tea"), DAY)
+    record_catalogue(store, catalogue(b="bread"), LATER, both)
+
+    assert rows(store) == [row("a", DAY, "tea"), row("b", LATER, "bread")]
+
+
 def test_without_a_catalogue_nothing_is_known(store):
     with pytest.raises(MissingPartition, match="catalogue_history"):
         known_items(store)

@@ -4,8 +4,14 @@ from datetime import UTC, datetime
 import polars as pl
 import pyarrow as pa
 
-from recsys_assets.events.contract import ITEMS, PROMOTIONS, USERS
-from recsys_assets.events.validation import clean_items, clean_promotions, clean_users, digest
+from recsys_assets.events.contract import ITEMS, PROMOTIONS, USERS, WITHDRAWN_ITEMS
+from recsys_assets.events.validation import (
+    clean_items,
+    clean_promotions,
+    clean_users,
+    clean_withdrawn,
+    digest,
+)
 
 
 def items(**columns):
@@ -52,6 +58,21 @@ def test_a_missing_text_is_empty_and_extra_columns_keep_their_type():
     assert good.column("text").to_pylist() == [""]
     assert good.column("weight").to_pylist() == [3]
     assert good.schema.names == [*ITEMS.names, "weight"]
+
+
+def test_a_withdrawn_item_needs_no_more_than_an_id_of_its_own():
+    delivered = pa.table({"item_id": ["gone", None, "gone", "a\0"], "brand": ["X", "Y", "Z", "X"]})
+
+    good, bad = clean_withdrawn(WITHDRAWN_ITEMS.conform(delivered, "withdrawn_items.parquet"))
+
+    assert good.select(["item_id", "brand", "category_l1"]).to_pylist() == [
+        {"item_id": "gone", "brand": "X", "category_l1": None}
+    ]
+    assert bad["reason"].to_pylist() == [
+        "missing_item_id",
+        "duplicate_item_id",
+        "item_id_holds_nul",
+    ]
 
 
 def test_users_keep_their_attributes():

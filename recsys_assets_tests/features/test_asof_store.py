@@ -8,8 +8,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-pytest.importorskip("feast")
-
 START = datetime(2017, 1, 1, tzinfo=UTC)
 OURS = "recsys_assets.features.asof_store.AsOfOfflineStore"
 KEYS = pa.schema([("user_id", pa.string()), ("item_id", pa.string())])

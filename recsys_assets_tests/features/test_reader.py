@@ -7,7 +7,6 @@ from recsys_assets.features.reader import (
     OnlineUserFeatures,
     entity_key,
     field_name,
-    murmur3_32,
     parse_value,
 )
 
@@ -35,14 +34,6 @@ class Rows:
     def read_response(self):
         row = self.hashes.get(self._asked.pop(0), {})
         return [part for pair in row.items() for part in pair]
-
-
-@pytest.mark.parametrize(
-    ("data", "digest"),
-    [(b"", 0), (b"a", 0x3C2569B2), (b"hello", 0x248BFA47), (b"hello, world", 0x149BBB7F)],
-)
-def test_murmur_against_published_values(data, digest):
-    assert murmur3_32(data) == digest
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@ import shutil
 import pyarrow as pa
 import pytest
 
+from recsys_assets.monitoring import outcomes
 from recsys_assets.storage import MissingPartition, Store
-from tools.living_shop.scratch import TABLES, compare_tables
+from recsys_assets_tests.monitoring.test_outcomes import DAY, answer, event, write
+from tools.living_shop.scratch import TABLES, compare_tables, judge_answers
 
 DAYS = ["2025-03-05", "2025-03-06"]
 ROWS = [{"item_id": "tea", "value": 1.0}, {"item_id": "milk", "value": None}]
@@ -44,6 +46,26 @@ def test_one_row_that_is_not_as_from_scratch_is_one_difference(tmp_path, rows):
 
     assert found.different == 1
     assert f"item_features {DAYS[1]}" in found.examples[0]
+
+
+def test_outcomes_without_a_purchase_that_came_late_are_different(tmp_path):
+    bought = [event("tea", hours=1), event("jam", hours=2, kind="click")]
+    late = event("soap", hours=3)
+    lived, scratch = (stored(tmp_path / name) for name in ("lived", "scratch"))
+    shutil.rmtree(tmp_path / "lived/tables/outcomes")
+    write(lived, [answer(), answer("bob", request="r2")], bought)
+    lived.table("outcomes").write(outcomes.outcomes(lived, DAY, 24), DAY)
+    write(scratch, [], [*bought, late])
+
+    judge_answers(lived, scratch, 24)
+    found = compare_tables(lived, scratch, [DAY])
+    of_outcomes = [line for line in found.examples if line.startswith("outcomes")]
+    assert len(of_outcomes) == 2  # as lived, and from scratch
+    assert "soap" in of_outcomes[1]
+
+    write(lived, [answer(), answer("bob", request="r2")], [*bought, late])
+    lived.table("outcomes").write(outcomes.outcomes(lived, DAY, 24), DAY)
+    assert compare_tables(lived, scratch, [DAY]).different == 0
 
 
 def test_a_table_that_begins_later_is_compared_from_then_on(tmp_path):

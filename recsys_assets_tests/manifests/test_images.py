@@ -34,9 +34,11 @@ SERVING = "".join(
         "boto3==1",
         "click==1",
         "faiss-cpu==1",
+        "mmh3==1",
         "numpy==1.23.5",
         "onnxruntime==1",
         "prometheus-client==1",
+        "psutil==1",
         "redis==1",
     )
 )

@@ -7,7 +7,11 @@ import pytest
 
 from recsys_assets.models.examples import DAY_SECONDS, UnusableExamples
 from recsys_assets.models.item_history import midnight_after
-from recsys_assets.models.training_data import load_training_data, text_embeddings
+from recsys_assets.models.training_data import (
+    CatalogueSnapshot,
+    load_training_data,
+    text_embeddings,
+)
 from recsys_assets.settings.days import VALIDATION_DAYS
 from recsys_assets.storage import MissingPartition
 from recsys_assets_tests.models_environment import DAYS, FIRST_DAY, THROUGH, write_store
@@ -107,6 +111,45 @@ def test_an_attribute_that_users_gain_is_missing_before(store):
     store.table("daily_examples").write(added, NEXT)
     examples = load_training_data(store, NEXT).examples
     assert set(examples.user["income"][examples.timestamp >= midnight_after(THROUGH)]) == {"high"}
+
+
+class TestCatalogueSnapshot:
+    """`as_of`: an earlier day out of what was read for a later one."""
+
+    def test_it_is_what_is_read_of_that_day(self, store):
+        earlier = day(DAYS - 4)
+        table = store.table("item_features")
+        busier = table.read([THROUGH])
+        column = busier.schema.get_field_index("popularity_28d")
+        values = pa.array([99] * len(busier), busier.schema.field(column).type)
+        table.write(busier.set_column(column, "popularity_28d", values), THROUGH)
+        read, later = (CatalogueSnapshot.at(store, of_day) for of_day in (earlier, THROUGH))
+        cut = later.as_of(earlier)
+
+        assert cut.day == earlier
+        assert set(cut.columns) == set(read.columns)
+        for name, values in read.columns.items():
+            np.testing.assert_array_equal(cut.columns[name], values)
+        assert set(later.columns["popularity_28d"]) == {99}
+
+    def test_nothing_of_it_is_read_again(self, store):
+        known = CatalogueSnapshot.at(store, THROUGH)
+        cut = known.as_of(day(DAYS - 4))
+
+        assert cut.history is known.history
+        assert cut.text is known.text
+
+    def test_a_later_day_is_not_known(self, store):
+        known = CatalogueSnapshot.at(store, THROUGH)
+
+        with pytest.raises(ValueError, match=f"by {THROUGH} does not tell what {NEXT} brings"):
+            known.as_of(NEXT)
+
+    def test_a_day_before_all_activity_is_named(self, store):
+        before = day(-1)
+
+        with pytest.raises(ValueError, match=f"'item_features' has no day up to {before}"):
+            CatalogueSnapshot.at(store, THROUGH).as_of(before)
 
 
 class TestTextEmbeddings:

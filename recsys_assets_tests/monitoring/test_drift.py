@@ -6,11 +6,12 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
+from recsys_assets.monitoring import loading
 from recsys_assets.monitoring.drift import measure
-from recsys_assets.monitoring.loading import answered_traffic, live_release
+from recsys_assets.monitoring.loading import answered_traffic, day_traffic, live_release
 from recsys_assets.monitoring.plots import plot_signals
 from recsys_assets.monitoring.thresholds import OK, TOO_FEW, DriftThresholds
-from recsys_assets.releases.release import MissingRelease, Releases
+from recsys_assets.releases.release import MissingRelease, Promoted, Releases
 from recsys_assets.storage import MissingPartition, Store
 from recsys_assets_tests.monitoring.market import OneRelease, day_of, request_log, write_market
 from replay.drift_experiments import shock_day, shocks, stationary_control, triggers
@@ -74,6 +75,29 @@ def test_several_answers_to_one_session_count_once(tmp_path, releases):
     assert measure(store, releases, day, LIMITS, 24).judged.samples == 200
 
 
+def test_of_a_huge_day_some_sessions_are_drawn_with_all_their_answers(
+    tmp_path, releases, monkeypatch
+):
+    store = Store(tmp_path.as_uri())
+    write_market(store, TRAINED + ANSWERED, answered_from=TRAINED)
+    log = pl.DataFrame(request_log(store, TRAINED + ANSWERED - 1))
+    again = log.with_columns(pl.col("answered_at") + pl.duration(seconds=1))
+    store.table("request_log").write(pl.concat([log, again]).to_arrow(), LAST)
+    monkeypatch.setattr(loading, "ANSWERS", 100)
+
+    live = live_release(releases)
+    drawn = day_traffic(store, live, LAST)
+    sessions = drawn.traffic.requests
+    assert drawn.looked_at == 0.25
+    assert 25 < len(sessions) < 75  # of 200
+    first = log.join(sessions, on=["user_id", "timestamp"], how="semi")["answered_at"]
+    assert sessions.join(log, on="user_id")["answered_at"].equals(first)
+    assert drawn.traffic.purchases["day"].len() == 800  # what was bought is counted whole
+    reference = answered_traffic(store, live, LAST)
+    assert len(reference.scores) < 7 * 50
+    assert reference.scores["day"].n_unique() == 7
+
+
 def test_answers_of_an_outage_are_left_out_and_counted(tmp_path, releases):
     store = Store(tmp_path.as_uri())
     write_market(store, TRAINED + 1, answered_from=TRAINED)
@@ -91,6 +115,30 @@ def test_answers_of_an_outage_are_left_out_and_counted(tmp_path, releases):
 def test_a_day_without_a_request_log_is_named(store, releases):
     with pytest.raises(MissingPartition, match="request_log"):
         measure(store, releases, day_of(20).isoformat(), LIMITS, 24)
+
+
+class Successor(OneRelease):
+    """Release 2, trained through five days more, is live."""
+
+    def promoted(self):
+        return Promoted(2, (1,), "2025-01-01T00:00:00+00:00")
+
+    def manifest(self, release):
+        later = day_of(TRAINED + 4).isoformat()
+        return {"trained_through": later} if release == 2 else super().manifest(release)
+
+    def part(self, release, name):
+        return super().part(1, name)
+
+
+def test_a_day_can_be_measured_as_if_the_release_of_then_were_live(store, tmp_path):
+    releases = Successor(tmp_path, day_of(TRAINED - 1))
+    now = measure(store, releases, LAST, LIMITS, 24)
+    then = measure(store, releases, LAST, LIMITS, 24, release=1)
+
+    assert [one.live_release for one in (now, then)] == [2, 1]
+    ends = [one.reference_span[1] for one in (now, then)]
+    assert ends == [day_of(TRAINED + 4).isoformat(), day_of(TRAINED - 1).isoformat()]
 
 
 def test_without_a_promoted_release_there_is_no_reference(tmp_path):

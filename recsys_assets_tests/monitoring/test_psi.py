@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import entropy
 
 from recsys_assets.monitoring.psi import (
     MISSING,
@@ -37,6 +36,8 @@ def test_shares_add_half_a_count_to_every_bin():
 
 
 def test_psi_is_the_sum_of_both_divergences():
+    from scipy.stats import entropy
+
     for expected, actual in pairs():
         p, q = smoothed_by_hand(expected), smoothed_by_hand(actual)
         assert abs(psi(expected, actual) - (entropy(q, p) + entropy(p, q))) < 1e-9
@@ -50,6 +51,8 @@ def test_psi_by_its_formula_in_plain_python():
 
 
 def test_kl_is_the_relative_entropy():
+    from scipy.stats import entropy
+
     for expected, actual in pairs():
         independent = entropy(smoothed_by_hand(actual), smoothed_by_hand(expected))
         assert abs(kl(actual, expected) - independent) < 1e-9

@@ -97,10 +97,10 @@ def ask(address, path, **parameters):
         return json.load(answer)["data"]
 
 
-def scraped(address):
-    """Jobs that were scraped; none while the server is starting."""
+def scraped(address, up=1):
+    """Jobs that were scraped, or (0) that could not be; none while the server is starting."""
     try:
-        series = ask(address, "query", query="up == 1")["result"]
+        series = ask(address, "query", query=f"up == {up}")["result"]
     except OSError:
         return set()
     return {one["metric"]["job"] for one in series}
@@ -125,11 +125,7 @@ def test_all_is_scraped_and_every_rule_can_be_evaluated(prometheus):
 
 
 def test_what_does_not_run_is_told_by_name(prometheus):
-    def down():
-        series = ask(prometheus, "query", query="up == 0")["result"]
-        return {one["metric"]["job"] for one in series}
-
-    until(lambda: down() == set(COMMITTED) - RUNNING)
+    until(lambda: scraped(prometheus, up=0) == set(COMMITTED) - RUNNING)
 
 
 def evaluated(address):

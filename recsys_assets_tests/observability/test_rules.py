@@ -19,6 +19,7 @@ from tools.dashboards.names import named, recorded, rule_files, told
 ALWAYS = "Watchdog"  # fires for ever: a dead man's switch
 TEAMS = ("sre", "ml-platform")
 _EXPECTED = re.compile(r'alertname="(\w+)"')
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Scenario:
     files: frozenset[str]
     metrics: frozenset[str]
     fires: frozenset[str]
+
+
+def seconds(duration):
+    """Of a duration of Prometheus, such as 1h30m."""
+    return sum(int(n) * _SECONDS[unit] for n, unit in re.findall(r"(\d+)([smhd])", duration))
 
 
 def scenarios():
@@ -47,6 +53,9 @@ def scenarios():
                     fires=frozenset(_EXPECTED.findall(str(asked))),
                 )
             )
+            # Else promtool shows what the rules said some time before.
+            step = seconds(content["evaluation_interval"])
+            assert all(seconds(one["eval_time"]) % step == 0 for one in asked), test["name"]
             # A scenario shows all alerts that fire, so that none is overlooked.
             expected = "count by (alertname) (ALERTS{alertstate=" + '"firing"})'
             records = "recsys:queue_seconds:mean1m"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_assets.releases.retention import RetentionPolicy, StoreChanged, carry_out, plan
@@ -117,7 +117,7 @@ def kept(planned, kind):
     return {item.name: item.why for item in planned.kept if item.kind == kind}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(steps=STEPS, policy=POLICIES, later=st.integers(0, 30))
 def test_after_any_history_what_is_served_stays_whole(steps, policy, later):
     with tempfile.TemporaryDirectory() as folder:
@@ -135,7 +135,7 @@ def test_after_any_history_what_is_served_stays_whole(steps, policy, later):
         assert len(set(shop.given)) == len(shop.given)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(steps=STEPS, policy=POLICIES, deletions=st.integers(0, 40))
 def test_killed_at_any_deletion_it_is_consistent_and_the_next_run_ends_it(steps, policy, deletions):
     with tempfile.TemporaryDirectory() as folder:

@@ -11,7 +11,6 @@ from recsys_assets.retraining.gate import (
     Comparison,
     EvaluationWindow,
     GateRules,
-    day_before,
     evaluation_window,
     judge,
     judge_refresh,
@@ -205,7 +204,3 @@ class TestJudgeRefresh:
         worse = compared(over_live=Estimate(-0.05, -0.09, -0.01))
 
         assert self.verdict(comparison(DATA, households=99, ndcg=worse)).better
-
-
-def test_the_day_before_the_first_of_a_month():
-    assert day_before("2025-03-01") == "2025-02-28"

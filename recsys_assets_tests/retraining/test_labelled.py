@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from recsys_assets.events.contract import INTERACTIONS
-from recsys_assets.retraining.comparison import labelled_days, sample
+from recsys_assets.retraining.labelled import labelled_days, sample
 from recsys_assets.storage import MissingPartition, Store
 
 DAY = "2025-03-02"

@@ -156,6 +156,21 @@ def test_a_day_that_is_measured_anew_is_acted_on_again_in_spite_of_its_own_cool_
     assert decision.event == 3
 
 
+def test_a_correction_that_says_the_same_is_not_acted_on_again():
+    acted_on = [report(1, 1), report(2, 2)]
+    for day in (1, 2):
+        corrected = replace(report(day, 3), correction=True)
+        assert acts_on(known(*acted_on, corrected), training(2, 2)) is None
+        assert acts_on(known(*acted_on).with_reports([corrected]), training(2, 2)) is None
+
+
+def test_a_correction_that_says_something_else_counts():
+    corrected = replace(report(2, 3), correction=True)
+
+    assert acts_on(known(report(1, 1), report(2, 2, "ok"), corrected)) == "2017-10-02"
+    assert acts_on(known(report(1, 1), report(2, 2), replace(corrected, state="ok"))) is None
+
+
 def test_another_days_cool_down_holds_a_measured_day_up():
     evidence = known(report(1, 1), report(2, 2), report(2, 3))
 

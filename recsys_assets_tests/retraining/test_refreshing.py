@@ -64,7 +64,7 @@ def make(releases, monkeypatch):
 
     monkeypatch.setattr(Releases, "made_of", made_of)
     monkeypatch.setattr(refreshing.ReleaseParts, "of", lambda _, named: named)
-    monkeypatch.setattr(refreshing, "judge_data", lambda *_: None)
+    monkeypatch.setattr(refreshing, "compare_data", lambda *_: None)
     monkeypatch.setattr(refreshing, "item_ids", lambda *_: LIVE)
     monkeypatch.setattr(
         refreshing.CatalogueSnapshot, "at", lambda *_: SimpleNamespace(history=history)

@@ -1,15 +1,22 @@
 """What becomes of a candidate; judging, rendering and the canary are played by others."""
 
+from collections import Counter
+
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from recsys_assets.metrics import Estimate
+from recsys_assets.releases.offline import Answers, Sessions
 from recsys_assets.releases.release import MissingRelease, Reason, Releases
-from recsys_assets.retraining import release_candidate
-from recsys_assets.retraining.gate import NEWEST, Compared, Comparison, GateRules
+from recsys_assets.retraining import comparison, release_candidate
+from recsys_assets.retraining.gate import DATA, NEWEST, OLDER, Compared, Comparison, GateRules
+from recsys_assets.retraining.labelled import LabelledDay
 from recsys_assets.retraining.release_candidate import CandidateInputs, live_release, make_candidate
 from recsys_assets.rollout.canary import CanaryReport, Finding
 from recsys_assets.storage import Store
+from recsys_assets.storage.store import Table
+from recsys_assets_tests.models_environment import THROUGH, write_store
 from recsys_assets_tests.serving.tiny_release import publish_tiny_release
 
 DAY = "2025-03-05"
@@ -39,7 +46,7 @@ def releases(tmp_path):
 
 @pytest.fixture
 def make(releases, monkeypatch):
-    """Makes the candidate of `DAY` that gains so much and answers so."""
+    """Makes the candidate of a day that gains so much, None to compare it, and answers so."""
     origins = []
 
     def rendered(_, parts, day, origin, config):
@@ -47,11 +54,12 @@ def make(releases, monkeypatch):
         origins.append((day, origin))
         return publish_tiny_release(releases)
 
-    def make(gain=0.02, report=SOUND, rules=None):
-        monkeypatch.setattr(release_candidate, "judge_models", lambda *_: compared(gain))
+    def make(gain=0.02, report=SOUND, rules=None, day=DAY):
+        if gain is not None:
+            monkeypatch.setattr(release_candidate, "compare_weights", lambda *_: compared(gain))
+            monkeypatch.setattr(release_candidate.CatalogueSnapshot, "at", lambda *_: None)
         monkeypatch.setattr(release_candidate, "check_release", lambda *_: report)
         monkeypatch.setattr(release_candidate, "render", rendered)
-        monkeypatch.setattr(release_candidate.CatalogueSnapshot, "at", lambda *_: None)
         monkeypatch.setattr(release_candidate, "serving_parts", lambda *_: (None, 0.99))
         monkeypatch.setattr(release_candidate.ServingConfig, "of", lambda *_: "as the live one's")
         monkeypatch.setattr(release_candidate, "_online_through", lambda _, day: day)
@@ -60,7 +68,7 @@ def make(releases, monkeypatch):
         where = (None, "nowhere:1", "redis://nowhere")
         rules = rules or GateRules()
         inputs = CandidateInputs(releases.store, *where, "flat", rules, 24, "run 7", "drift")
-        return make_candidate(inputs, DAY, ARTIFACTS, lambda _: None), origins
+        return make_candidate(inputs, day, ARTIFACTS, lambda _: None), origins
 
     return make
 
@@ -117,6 +125,35 @@ def test_its_figures_can_be_charted(make):
     assert figures["newest_ndcg_at_10_over_live"] == pytest.approx(0.02)
     assert figures["latency_ms_p99"] == 4.0
     assert figures["index_recall_at_100"] == 0.99
+
+
+def test_history_and_texts_of_the_catalogue_are_read_once(make, tmp_path, monkeypatch):
+    class Shows:
+        def answer(self, sessions, purchased):
+            return Answers([], [], [np.array(["item-0"], dtype=object)] * len(sessions))
+
+    def labelled(_, days, hours):
+        columns = [np.array(["ann"], dtype=object), np.zeros(1, np.int64), np.array(["web"])]
+        return [LabelledDay(day, Sessions(*columns, {}), [frozenset("a")], {}) for day in days]
+
+    def counted(table, *args, **named):
+        reads[table.name] += 1
+        return read(table, *args, **named)
+
+    write_store(tmp_path)
+    reads, read = Counter(), Table.read
+    monkeypatch.setattr(Table, "read", counted)
+    monkeypatch.setattr(release_candidate, "_learned_through", lambda _: "2025-01-15")
+    monkeypatch.setattr(Releases, "part", lambda *_: None)
+    monkeypatch.setattr(comparison, "labelled_days", labelled)
+    for name in ("offline_release", "served_release"):
+        monkeypatch.setattr(comparison, name, lambda *_: Shows())
+
+    made, _ = make(None, rules=GateRules(older_age_days=5), day=THROUGH)
+
+    assert {one.span for one in made.comparisons} == {NEWEST, OLDER, DATA}
+    for table in ("items", "item_features", "item_promotions", "item_text_embeddings"):
+        assert reads[table] == 1
 
 
 def test_without_a_live_release_there_is_nothing_to_start_from(tmp_path):

@@ -273,7 +273,7 @@ def test_a_fine_tuned_pair_answers_for_new_users_and_new_items(shop, tower, rank
     rows = np.arange(len(history.item_ids))
     scores = Ranker(ranker, columns, text, history.promotions).score(one, moment, rows)
 
-    assert not np.allclose(queries[0], queries[1])  # the new user has a row and tastes
+    assert not np.allclose(queries[0], queries[1])  # the new user has a row and purchase counts
     assert len(items) == len(scores) == len(history.item_ids)
     assert np.isfinite(items).all()
     assert np.isfinite(scores).all()

@@ -76,6 +76,16 @@ def test_the_error_of_a_failed_start_shows_the_log(daemon):
         daemon.wait_until(lambda: False, seconds=LIMIT)
 
 
+def test_what_an_earlier_process_said_is_not_taken_for_the_words_of_this_one(daemon):
+    for words in ("aborted", "no such model"):
+        daemon.start([sys.executable, "-c", f"raise SystemExit({words!r})"], os.environ)
+        with pytest.raises(ServiceError, match=words):
+            daemon.wait_until(lambda: False, seconds=LIMIT)
+
+    assert "aborted" in daemon.log_file.read_text()
+    assert "aborted" not in daemon.log_tail()
+
+
 def test_one_that_is_not_ready_in_time_is_stopped(daemon):
     daemon.start(SLEEPER, os.environ)
     with pytest.raises(

@@ -118,8 +118,10 @@ class TestWhatIsLogged:
     def test_a_model_that_is_unloaded_sends_what_it_holds(self, running, client, store, releases):
         given = [client.recommend("ann", AT).request_id for _ in range(20)]
         TritonServer.of(running).stop()
-        assert sorted(answer.request_id for answer in logged(store, 20)) == sorted(given)
-        deployment.up(running)
+        try:
+            assert sorted(answer.request_id for answer in logged(store, 20)) == sorted(given)
+        finally:
+            deployment.up(running)
 
     def test_what_is_dropped_would_be_counted(self, running, client):
         url = f"http://{running.triton_metrics}/metrics"

@@ -5,6 +5,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from recsys_assets.releases.release import Reason
 from recsys_assets.rollout.promotion import promote, rollback
 from recsys_assets.services import deployment
 from recsys_assets.triton.client import CACHED, MODEL
-from recsys_assets_tests.serving.tiny_release import AT, SLOW_FOR_USERS, publish_tiny_release
+from recsys_assets_tests.serving.tiny_release import AT, HELD_FOR_USERS, publish_tiny_release
 from recsys_assets_tests.waiting import LIMIT, until
 
 pytestmark = pytest.mark.integration
@@ -25,15 +26,22 @@ PROCESSES = 2
 
 
 @pytest.fixture(scope="module")
-def slow(running, releases):
-    """A release that takes 0.6 s for any batch with a named user, served."""
-    release = publish_tiny_release(releases, code=SLOW_FOR_USERS)
+def hold(tmp_path_factory):
+    """The folder by which a test holds the model."""
+    return tmp_path_factory.mktemp("hold")
+
+
+@pytest.fixture(scope="module")
+def held(running, releases, hold):
+    """A release that can be held while it works for a named user, served."""
+    code = HELD_FOR_USERS.format(hold=str(hold))
+    release = publish_tiny_release(releases, code=code, patient=True)
     promote(releases, deployment.embedded_server(running), release)
     return release
 
 
 @pytest.fixture
-def raw(running, slow):
+def raw(running, held):
     with grpc.InferenceServerClient(running.triton_grpc) as client:
         yield client
 
@@ -80,13 +88,26 @@ class Burst:
         return self.outcomes
 
 
-def busy(client):
-    """A burst whose first requests, one for each process, are being worked on."""
+@contextmanager
+def busy(client, hold):
+    """A burst whose first requests, one for each process, are being worked on meanwhile."""
+    for file in hold.iterdir():
+        file.unlink()
     burst = Burst(client)
-    for _ in range(PROCESSES):
-        burst.send(1)
-        time.sleep(0.1)
-    return burst
+    (hold / "wait").touch()
+    try:
+        for number in range(1, PROCESSES + 1):
+            burst.send(1)
+            until(lambda number=number: len(list(hold.iterdir())) == number + 1)
+        yield burst
+    finally:
+        (hold / "wait").unlink()
+
+
+def until_queued(running, count):
+    """Until so many requests wait for a process."""
+    name = "nv_inference_pending_request_count"
+    until(lambda: metric(running, name, model="pipeline") == count)
 
 
 def metric(running, name, **labels):
@@ -98,41 +119,39 @@ def metric(running, name, **labels):
     return sum(float(value) for has, value in found if all(one in has for one in wanted))
 
 
-def test_requests_that_wait_together_are_executed_as_a_batch(running, raw, slow):
-    of = {"model": "pipeline", "version": str(slow)}
+def test_requests_that_wait_together_are_executed_as_a_batch(running, raw, held, hold):
+    of = {"model": "pipeline", "version": str(held)}
     names = ("nv_inference_request_success", "nv_inference_exec_count")
-    counted = []
-
-    def none_expires():
-        before = [metric(running, name, **of) for name in names]
-        burst = busy(raw)
+    before = [metric(running, name, **of) for name in names]
+    with busy(raw, hold) as burst:
         burst.send(40)
-        outcomes = set(burst.wait())
-        counted[:] = [metric(running, n, **of) - b for n, b in zip(names, before, strict=True)]
-        return outcomes == {"answered"}
-
-    until(none_expires)  # on a machine that stands still for a second, some do in the queue
-    requests, executions = counted
+        until_queued(running, 40)
+    assert set(burst.wait()) == {"answered"}
+    requests, executions = (
+        metric(running, name, **of) - was for name, was in zip(names, before, strict=True)
+    )
     assert requests == PROCESSES + 40
     assert executions < 10
 
 
-def test_above_the_queue_limit_requests_are_refused_at_once_and_none_hangs(raw):
-    burst = busy(raw)
-    burst.send(QUEUE + 40)
+def test_above_the_queue_limit_requests_are_refused_at_once_and_none_hangs(raw, hold):
+    with busy(raw, hold) as burst:
+        burst.send(QUEUE + 40)
+        # Who is refused need not wait for those who are answered.
+        until(lambda: len(burst.outcomes) > 1)
+        assert all("Exceeds maximum queue size" in one for one in burst.outcomes)
     outcomes = burst.wait()
-    refused = [n for n, one in enumerate(outcomes) if "Exceeds maximum queue size" in one]
-    answered = [n for n, one in enumerate(outcomes) if one == "answered"]
+    answered = [one for one in outcomes if one == "answered"]
+    refused = [one for one in outcomes if "Exceeds maximum queue size" in one]
     assert len(refused) + len(answered) == len(outcomes)
-    assert refused
     assert len(answered) >= QUEUE
-    assert max(refused) < max(answered), "who is refused need not wait for those who are answered"
 
 
-def test_e_mails_have_a_queue_of_their_own_and_wait_for_pages(raw):
-    burst = busy(raw)
-    burst.send(10, "e-mail", priority=2)
-    burst.send(QUEUE + 20, "page", priority=1)
+def test_e_mails_have_a_queue_of_their_own_and_wait_for_pages(raw, hold):
+    with busy(raw, hold) as burst:
+        burst.send(10, "e-mail", priority=2)
+        burst.send(QUEUE + 20, "page", priority=1)
+        until(lambda: burst.outcomes)  # the queue of pages is full
     counts = Counter(burst.wait())
     assert counts["e-mail"] == 10
     assert counts["page"] >= QUEUE
@@ -141,9 +160,11 @@ def test_e_mails_have_a_queue_of_their_own_and_wait_for_pages(raw):
     assert np.median(pages) < min(mails)
 
 
-def test_who_waits_longer_than_he_allows_is_refused(raw):
-    burst = busy(raw)
-    burst.send(1, timeout=50_000)
+def test_who_waits_longer_than_he_allows_is_refused(running, raw, hold):
+    with busy(raw, hold) as burst:
+        burst.send(1, timeout=50_000)
+        until_queued(running, 1)
+        time.sleep(0.1)
     refused = [one for one in burst.wait() if one != "answered"]
     assert len(refused) == 1
     assert "timeout expired" in refused[0]
@@ -161,11 +182,13 @@ class TestParameters:
         with pytest.raises(InferenceServerException, match="search_budget is 'endless'"):
             raw.infer(MODEL, tensors(""), parameters={"search_budget": "endless"})
 
-    def test_an_expired_request_harms_none_of_its_batch(self, raw):
-        burst = busy(raw)
-        burst.send(5)
-        burst.send(5, parameters={"deadline_ms": int(time.time() * 1000) + 100})
-        burst.send(5)
+    def test_an_expired_request_harms_none_of_its_batch(self, running, raw, hold):
+        with busy(raw, hold) as burst:
+            burst.send(5)
+            burst.send(5, parameters={"deadline_ms": int(time.time() * 1000) + 100})
+            burst.send(5)
+            until_queued(running, 15)
+            time.sleep(0.2)
         outcomes = Counter(burst.wait())
         assert outcomes["answered"] == PROCESSES + 10
         assert sum("the deadline passed" in one for one in burst.outcomes) == 5
@@ -181,21 +204,22 @@ class TestCache:
     def ask(self, raw, k=5):
         return raw.infer(CACHED, tensors("", k))
 
-    def test_the_same_question_is_answered_from_memory(self, running, raw, slow):
+    def test_the_same_question_is_answered_from_memory(self, running, raw, held):
         hits, reached = self.counts(running)
-        first, second = self.ask(raw), self.ask(raw)
+        first, second = self.ask(raw, k=6), self.ask(raw, k=6)
         for name in ("item_id", "score", "release", "degraded"):
             assert first.as_numpy(name).tolist() == second.as_numpy(name).tolist()
-        assert first.as_numpy("release").tolist() == [[slow]]
+        assert first.as_numpy("release").tolist() == [[held]]
         assert self.counts(running) == (hits + 1, reached + 1)
 
     def test_another_question_is_not(self, running, raw):
+        self.ask(raw, k=7)
         hits, reached = self.counts(running)
-        self.ask(raw, k=4)
+        self.ask(raw, k=8)
         assert self.counts(running) == (hits, reached + 1)
 
     def test_after_a_promotion_and_back_the_live_release_answers(
-        self, running, raw, releases, slow
+        self, running, raw, releases, held
     ):
         self.ask(raw)
         live = deployment.embedded_server(running)
@@ -208,4 +232,4 @@ class TestCache:
             assert {item.decode().split("-")[0] for item in items} == {str(release)}
         assert self.counts(running)[0] == hits + 1
         rollback(releases, live, Reason("a test", "pytest"))
-        assert self.ask(raw).as_numpy("release").tolist() == [[slow]]
+        assert self.ask(raw).as_numpy("release").tolist() == [[held]]

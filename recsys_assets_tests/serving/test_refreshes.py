@@ -126,6 +126,14 @@ def test_weights_that_others_have_replaced_are_not_taken_back(releases):
     assert releases.promoted().release == 4
 
 
+def test_the_first_release_cannot_be_taken_back(releases):
+    for _ in range(2):
+        with pytest.raises(PromotionError, match="no earlier release"):
+            rollback(releases, Switch(), BECAUSE)
+        live_through(releases, None)
+    assert releases.rejection(1) is None
+
+
 def test_the_first_weights_cannot_be_taken_back(releases):
     live_through(releases, None, 1)
 

@@ -39,20 +39,30 @@ FAILS_FOR_ANN = FAILS_FOR_USERS.replace(
     'any(user_columns["user_id"])', '"ann" in user_columns["user_id"]'
 )
 
-# Takes its time for everybody with a name, however little is to be done.
-SLOW_FOR_USERS = """
+# Waits with any batch that has a named user for as long as the folder {hold} has the file `wait`;
+# each process that does leaves a file of its own there.
+HELD_FOR_USERS = """
 
+import os
 import time
 
 
 def _answer(self, requests, efforts, deadlines):
     if any(requests.user_ids):
-        time.sleep(0.6)
+        hold = Path({hold!r})
+        (hold / str(os.getpid())).touch()
+        while (hold / "wait").exists():
+            time.sleep(0.02)
     return Pipeline.answer(self, requests, efforts, deadlines)
 
 
 TinyPipeline.answer = _answer
 """
+
+
+# How long a request may wait in its queue at most, in the templates and for a patient release.
+_QUEUE_TIMEOUT = "default_timeout_microseconds: 1000000"
+_PATIENT_TIMEOUT = "default_timeout_microseconds: 3600000000"
 
 
 def lay_model(draft: Path, release: int, source: str) -> Path:
@@ -70,14 +80,20 @@ def lay_model(draft: Path, release: int, source: str) -> Path:
     return folder
 
 
-def publish_tiny_release(releases: Releases, broken: bool = False, code: str = "") -> int:
+def publish_tiny_release(
+    releases: Releases, broken: bool = False, code: str = "", patient: bool = False
+) -> int:
     """Publishes a release that Triton can serve, or (broken) one that cannot be loaded.
 
-    `code` is appended to its `model.py`.
+    `code` is appended to its `model.py`. A patient one lets pages wait for an hour in its queue.
     """
     with releases.new() as draft:
         release = int(draft.version)
         folder = lay_model(draft.path, release, TINY_MODEL.read_text() + code)
+        if patient:
+            config = draft.path / "templates" / PIPELINE / "config.pbtxt"
+            assert _QUEUE_TIMEOUT in config.read_text()
+            config.write_text(config.read_text().replace(_QUEUE_TIMEOUT, _PATIENT_TIMEOUT))
         (folder / "item_index").mkdir()
         (folder / "item_index/item_ids.json").write_text(json.dumps(item_ids(release)))
         vectors = np.random.default_rng(release).normal(size=(ITEMS, DIMENSIONS))

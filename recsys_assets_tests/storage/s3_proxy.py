@@ -31,9 +31,15 @@ class Handler(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _any  # noqa: N815
 
-    def pass_on(self, until: int | None = None) -> None:
-        """Gives the server's answer, or only its first bytes before the connection breaks."""
+    def pass_on(
+        self, until: int | None = None, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
+        """Gives the server's answer, or only its first bytes before the connection breaks.
+
+        `meanwhile` is what happens between the server's answer and its arrival.
+        """
         status, headers, data = self.ask()
+        meanwhile()
         self.send_response_only(status)
         for name, value in headers:
             if name.lower() not in _HOP:

@@ -216,14 +216,20 @@ def test_a_file_that_is_deleted_meanwhile_makes_no_version(store, proxy, when):
     version = store.artifact("model").current()
     key = f"{store.url.removeprefix('s3://shop/')}/artifacts/model/{version}/weights"
 
-    def delete(request):
-        if when == "listed":  # after the listing: it has been answered
-            request.pass_on()
+    def delete():
         s3.client().delete_object(Bucket="shop", Key=key)
+
+    def delete_and_pass_on(request):
+        if when == "listed":
+            request.pass_on(meanwhile=delete)
+        else:
+            delete()
         return when == "listed"
 
     at = "list-type" if when == "listed" else "weights"
-    proxy.fault = faults.some(1, delete, lambda r: r.command != "DELETE" and at in r.path)
+    proxy.fault = faults.some(
+        1, delete_and_pass_on, lambda r: r.command != "DELETE" and at in r.path
+    )
     with pytest.raises(MissingArtifact):
         store.artifact("model").fetch()
     assert list(store.cache.rglob("*")) in ([], [store.cache / "model"])

@@ -1,7 +1,8 @@
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from recsys_assets.storage import MissingPartition, Store
+from recsys_assets.storage import MissingPartition, Store, store
 
 
 @pytest.fixture
@@ -43,6 +44,25 @@ def test_a_partition_may_be_written_bit_by_bit_and_appears_as_a_whole(table):
 
     assert seen == [["old"], ["old"]]
     assert table.read(["2017-01-01"])["item_id"].to_pylist() == ["a", "b"]
+
+
+def test_what_is_kept_of_a_partition_is_read_a_part_at_a_time(table, monkeypatch):
+    monkeypatch.setattr(store, "PART_ROWS", 3)
+    table.write(pa.table({"number": range(10), "text": ["x"] * 10}), "2017-01-01")
+    held = []
+
+    def keep_even(rows):
+        held.append(rows.num_rows)
+        return rows.filter(pc.equal(pc.bit_wise_and(rows["number"], 1), 0))
+
+    kept = table.read_kept("2017-01-01", keep_even, ["number"])
+    assert kept.to_pydict() == {"number": [0, 2, 4, 6, 8]}
+    assert max(held) == 3
+
+
+def test_an_empty_partition_has_columns_and_nothing_to_keep(table):
+    table.write(pa.table({"number": pa.array([], pa.int64())}), "2017-01-01")
+    assert table.read_kept("2017-01-01", lambda rows: rows).to_pydict() == {"number": []}
 
 
 def test_a_missing_partition_is_named(table):

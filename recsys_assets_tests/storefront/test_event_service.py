@@ -13,14 +13,15 @@ from fastapi.testclient import TestClient
 
 from recsys_assets.pipeline.seen_items import SeenItems
 from recsys_assets.pipeline.seen_settings import FilterSettings
+from recsys_assets.storage.online_store import open_store
 from recsys_assets.storefront import event_service as module
 from recsys_assets.storefront.access import Tokens
-from recsys_assets.storefront.event_intake import DEFAULT_LIMITS, IntakeLimits, connect
+from recsys_assets.storefront.event_intake import DEFAULT_LIMITS, IntakeLimits
 from recsys_assets.storefront.event_service import PATH, event_service
 from recsys_assets.storefront.event_stream import STREAM, EventStream
 from recsys_assets_tests.conftest import free_port
 from recsys_assets_tests.storefront.events import happened
-from recsys_assets_tests.waiting import reached, until
+from recsys_assets_tests.waiting import LIMIT, reached, until
 
 pytestmark = pytest.mark.integration
 ITEMS = ["tea", "soap"]
@@ -33,7 +34,8 @@ def store(valkey_url):
 
 
 def client_of(url, limits=DEFAULT_LIMITS, **options):
-    _, app = event_service(connect(url), limits, **options)
+    store = open_store(url, socket_timeout=LIMIT, socket_connect_timeout=LIMIT, retry=None)
+    _, app = event_service(store, limits, **options)
     return TestClient(app)
 
 

@@ -1,5 +1,8 @@
 """How many processes a server should run; living and dead ones are tested in `test_healing.py`."""
 
+import os
+
+import psutil
 import pytest
 import tritonclient.grpc as grpc
 from google.protobuf import text_format
@@ -41,3 +44,24 @@ def test_so_many_on_the_processors(configured):
 
 def test_so_many_on_each_gpu_that_triton_has_found(configured):
     assert configured("instance_group { count: 2 kind: KIND_GPU gpus: [0, 1, 2] }") == 6
+
+
+def test_one_that_ends_before_it_is_killed_has_ended(monkeypatch):
+    class Ending:
+        def __init__(self):
+            self.pid = os.getpid()  # in a session, as the server's processes are
+            stub = "/backends/python/triton_python_backend_stub"
+            self.info = {"cmdline": [stub, "/live/pipeline/7/model.py"]}
+
+        def kill(self):
+            listed.clear()
+            raise psutil.NoSuchProcess(self.pid)
+
+    listed = [Ending()]
+    monkeypatch.setattr(psutil, "process_iter", lambda _: list(listed))
+    server = os.getsid(0)
+    assert model_processes.living(server, 7) == {os.getpid()}
+
+    model_processes.end(server, 7, {os.getpid()}, seconds=1)
+
+    assert model_processes.living(server, 7) == set()

@@ -124,7 +124,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "settings": lambda: settings("VARIABLES"),
     "settings of a cluster": lambda: settings("ON_EKS"),
     "features": features,
-    "delivered tables": lambda: contracts("INTERACTIONS", "ITEMS", "USERS", "PROMOTIONS"),
+    "delivered tables": lambda: contracts(
+        "INTERACTIONS", "ITEMS", "USERS", "PROMOTIONS", "WITHDRAWN_ITEMS"
+    ),
     "made tables": lambda: contracts(
         "CATALOGUE_HISTORY", "QUARANTINED_INTERACTIONS", "QUARANTINED_ROWS"
     ),

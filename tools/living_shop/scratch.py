@@ -1,8 +1,9 @@
 """`python -m tools.living_shop.scratch LIVED FILE`: a lived shop's days computed anew, compared.
 
 Features, labels and online values of every day that the storage at the URL LIVED holds are made
-in one run from the files as they finally are, in a home of their own (RECSYS_HOME). What a day
-holds there and here is compared row by row, and what the online store holds value by value.
+in one run from the files as they finally are, in a home of their own (RECSYS_HOME); so is what
+became of its answers, which nobody can give once more. What a day holds there and here is compared
+row by row, and what the online store holds value by value.
 """
 
 import json
@@ -17,12 +18,14 @@ from recsys_assets.defs.graph.jobs import daily_loop
 from recsys_assets.defs.runs.instance import open_instance
 from recsys_assets.defs.runs.narrated_run import run_narrated
 from recsys_assets.features.parity import Parity, sampled_parity
+from recsys_assets.monitoring import outcomes, request_log
 from recsys_assets.settings import Settings, load_settings
 from recsys_assets.storage import Store
 from recsys_assets.terminal.screen import Screen
 
 # Features, and the labels that models learn from.
-TABLES = ("interactions", "item_first_sold", "user_features", "item_features", "daily_examples")
+_MADE = ("interactions", "item_first_sold", "user_features", "item_features", "daily_examples")
+TABLES = (*_MADE, outcomes.TABLE)
 _NAMED = 5
 _ALL = 1_000_000_000
 
@@ -35,11 +38,25 @@ def compute(settings: Settings, days: list[str], screen: Screen) -> None:
     """
     definitions = build_definitions(settings)
     job = definitions.resolve_job_def(daily_loop.name)
-    made_of = dg.AssetSelection.assets(*TABLES).upstream().required_multi_asset_neighbors()
+    made_of = dg.AssetSelection.assets(*_MADE).upstream().required_multi_asset_neighbors()
     wanted = made_of.resolve(definitions.resolve_asset_graph())
     selected = sorted(wanted & set(job.asset_layer.selected_asset_keys))
     with open_instance(settings) as instance:
         run_narrated(settings, instance, job, selected, days, screen)
+
+
+def judge_answers(lived: Store, scratch: Store, attribution_hours: int) -> None:
+    """Makes outcomes anew: of the answers that were given, by the events from scratch.
+
+    Raises:
+        MissingPartition: a day of the events, or of the answers, is not there.
+    """
+    log = lived.table(request_log.TABLE)
+    for day in log.days():
+        scratch.table(log.name).write(log.read([day]), day)
+    for day in lived.table(outcomes.TABLE).days():
+        rows = outcomes.outcomes(scratch, day, attribution_hours)
+        scratch.table(outcomes.TABLE).write(rows, day)
 
 
 def compare_tables(lived: Store, scratch: Store, days: list[str]) -> Parity:
@@ -97,7 +114,9 @@ def main() -> None:
     days = lived.table("user_features").days()
     with Screen(sys.stdout) as screen:
         compute(settings, days, screen)
-    parts = compare_tables(lived, Store(settings.storage_url), days), compare_online(settings)
+    scratch = Store(settings.storage_url)
+    judge_answers(lived, scratch, settings.attribution_hours)
+    parts = compare_tables(lived, scratch, days), compare_online(settings)
     found = {
         "compared": sum(part.compared for part in parts),
         "different": sum(part.different for part in parts),

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dockerfile_parse.constants import COMMENT_INSTRUCTION
+from dockerfile_parse.parser import DockerfileParser, image_from
+
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 
 
@@ -59,12 +62,12 @@ class Dockerfile:
         """Parses a file."""
         arguments: dict[str, str] = {}
         stages: list[Stage] = []
-        for found in _instructions(path.read_text(encoding="utf-8")):
+        for found in _instructions(path):
             if found.keyword == "ARG":
                 name, _, default = found.value.partition("=")
                 arguments[name] = default
             if found.keyword == "FROM":
-                base, _, name = found.value.partition(" AS ")
+                base, name = image_from(found.value)
                 stages.append(Stage(found.line, fill(base, arguments), name or str(len(stages))))
             elif stages:
                 stages[-1].instructions.append(found)
@@ -97,19 +100,10 @@ def fill(text: str, arguments: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda found: arguments.get(found[1], found[0]), text)
 
 
-def _instructions(text: str) -> Iterator[Instruction]:
-    parts: list[str] = []
-    start = 0
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        start = start if parts else number
-        parts.append(stripped.removesuffix("\\").strip())
-        if not stripped.endswith("\\"):
-            keyword, _, value = " ".join(parts).partition(" ")
-            yield Instruction(start, keyword.upper(), value.strip())
-            parts = []
+def _instructions(path: Path) -> Iterator[Instruction]:
+    for found in DockerfileParser(str(path)).structure:
+        if found["instruction"] != COMMENT_INSTRUCTION:
+            yield Instruction(found["startline"] + 1, found["instruction"], found["value"])
 
 
 class Ignored:

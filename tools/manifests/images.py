@@ -36,7 +36,10 @@ class Contents:
     unwanted: tuple[str, ...] = ()
 
 
-_SERVING = ("boto3", "click", "faiss-cpu", "numpy", "onnxruntime", "prometheus-client", "redis")
+_SERVING = (
+    *("boto3", "click", "faiss-cpu", "mmh3", "numpy", "onnxruntime", "prometheus-client"),
+    *("psutil", "redis"),
+)
 # A package and the one in its place would write over each other's files.
 _FOR_CUDA = {"faiss-cpu": "faiss-gpu-cu12", "onnxruntime": "onnxruntime-gpu"}
 _CONTENTS = {

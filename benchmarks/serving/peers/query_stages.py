@@ -126,10 +126,10 @@ class QueryTowers:
                 {
                     "ids": batch.ids[row : row + 1],
                     "numbers": batch.dense[row : row + 1],
-                    "profile": tastes.profiles(batch.ids[row : row + 1, 0]),
+                    "profile": purchase_counts.profiles(batch.ids[row : row + 1, 0]),
                 },
             )[0][0]
-            for row, session, tastes in self._towers
+            for row, session, purchase_counts in self._towers
         ]
         return {"embedding": embeddings[0], "ranker_embedding": embeddings[1]}
 

@@ -25,8 +25,8 @@ Tensors = dict[str, np.ndarray]
 class Unroll:
     """Repeats the query side for each candidate, and joins both to what depends on the pair."""
 
-    def __init__(self, tastes: PurchaseCounts) -> None:
-        self._tastes = tastes
+    def __init__(self, purchase_counts: PurchaseCounts) -> None:
+        self._purchase_counts = purchase_counts
 
     @classmethod
     def load(cls, options: Options) -> "Unroll":
@@ -46,7 +46,7 @@ class Unroll:
             "item_ids": item_ids,
             "item_numbers": inputs["item_numbers"],
             "item_text": inputs["item_text"],
-            "affinity": self._tastes.affinities(ids[:, 0], item_ids[:, 1:], owner),
+            "affinity": self._purchase_counts.affinities(ids[:, 0], item_ids[:, 1:], owner),
             "similarity": inputs["item_vector"] @ inputs["ranker_embedding"],
         }
 

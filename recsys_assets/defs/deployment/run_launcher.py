@@ -16,6 +16,8 @@ import dagster as dg
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 
+from recsys_assets.runtime.processes import started_at
+
 # Clocks of the process table and of events differ by less.
 _SLACK_SECONDS = 60.0
 _FIRST_EVENTS = 20
@@ -46,12 +48,10 @@ class LocalRunLauncher(DefaultRunLauncher):
 
 def _runs_since(pid: int, moment: float) -> bool:
     """Whether a process with that pid lives that was started by then, in epoch seconds."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
+    ticks = started_at(pid)
+    if ticks is None:
         return False
-    state, ticks = fields[0], int(fields[19])
-    # Not the boot time of /proc/stat: a clock that is moved, or faked, does not move it.
+    # Not psutil's boot time: a clock that is moved, or faked, does not move this one.
     uptime = float(Path("/proc/uptime").read_text().split()[0])
     started = time.time() - (uptime - ticks / os.sysconf("SC_CLK_TCK"))
-    return state != "Z" and started <= moment + _SLACK_SECONDS
+    return started <= moment + _SLACK_SECONDS

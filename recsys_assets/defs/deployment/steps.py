@@ -70,7 +70,7 @@ _BY_KIND = {
 }
 # Square matrices of items; slates of every household over the whole catalogue; a whole release.
 _HUNGRY = {
-    *("baselines", "evaluation"),
+    *("baselines", "evaluation", "rolling_evaluation"),
     *("release_candidate", "refreshed_release", "triton_model_repository"),
 }
 

@@ -9,7 +9,9 @@ import yaml
 from sqlalchemy import Engine, event
 
 from recsys_assets.defs.resources import TODAY_TAG
+from recsys_assets.runtime.processes import started_at
 from recsys_assets.settings import REPOSITORY, InvalidSetting, Settings
+from recsys_assets.settings.cluster import Cluster
 from recsys_assets.storage.filesystem import write_atomically
 
 _PID = "recsys/pid"
@@ -55,7 +57,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
         InvalidSetting: DAGSTER_HOME is not the folder into which the chart mounts its instance.
     """
     if settings.cluster is not None:
-        return dg.DagsterInstance.from_config(str(_mounted_home()))
+        return dg.DagsterInstance.from_config(str(_mounted_home(settings.cluster)))
     event.listen(Engine, "connect", _let_the_system_flush)
     instance = dg.DagsterInstance.from_config(str(instance_home(settings)))
     _end_abandoned_runs(instance)
@@ -87,23 +89,23 @@ def process_tag() -> dict[str, str]:
     return {_PID: str(os.getpid())}
 
 
-def _mounted_home() -> Path:
+def _mounted_home(cluster: Cluster) -> Path:
     """The folder of the chart's instance. Without its file, Dagster would begin an empty one."""
-    mounted = os.environ.get("DAGSTER_HOME", "")
-    if not mounted or not (Path(mounted) / "dagster.yaml").is_file():
+    home = Path(cluster.dagster_home)
+    if not cluster.dagster_home or not (home / "dagster.yaml").is_file():
         raise InvalidSetting(
             "DAGSTER_HOME",
-            mounted,
+            cluster.dagster_home,
             "RECSYS_DEPLOYMENT=eks wants the folder into which the instance's dagster.yaml is "
             "mounted, from the ConfigMap dagster-instance of Dagster's chart",
         )
-    return Path(mounted)
+    return home
 
 
 def _end_abandoned_runs(instance: dg.DagsterInstance) -> None:
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         pid = run.tags.get(_PID)
-        if pid is not None and not Path(f"/proc/{pid}").exists():
+        if pid is not None and started_at(int(pid)) is None:
             instance.report_run_failed(run, f"The process {pid} that executed it is gone.")
     _leave_pools(instance)
 

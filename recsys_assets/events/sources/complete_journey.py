@@ -36,6 +36,7 @@ from recsys_assets.events.contract import (
     PROMOTIONS,
     SOURCE_FILE,
     USERS,
+    WITHDRAWN_ITEMS,
     BrokenInput,
 )
 
@@ -130,6 +131,10 @@ class CompleteJourney:
             "package_size",
         )
         return ITEMS.conform(named.sort("item_id").to_arrow(), str(file))
+
+    def withdrawn_items(self) -> pa.Table:
+        """None: the catalogue is that of all time."""
+        return WITHDRAWN_ITEMS.schema.empty_table()
 
     def users(self) -> pa.Table:
         """The 801 households that told of themselves."""

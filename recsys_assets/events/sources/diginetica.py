@@ -28,7 +28,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from recsys_assets.events.contract import DELIVERED_DAY, ITEMS, PROMOTIONS
+from recsys_assets.events.contract import DELIVERED_DAY, ITEMS, PROMOTIONS, WITHDRAWN_ITEMS
 from recsys_assets.events.sources.recording import (
     ACCOUNT,
     VISITOR,
@@ -105,6 +105,10 @@ class Diginetica:
         )
         rows = catalogue.drop("itemId").sort("item_id")
         return ITEMS.conform(rows.to_arrow(), str(products.path))
+
+    def withdrawn_items(self) -> pa.Table:
+        """None: the catalogue is that of all time."""
+        return WITHDRAWN_ITEMS.schema.empty_table()
 
     def users(self) -> pa.Table:
         """All with an account, of whom nothing else is told."""

@@ -20,6 +20,7 @@ from recsys_assets.events.contract import (
     PROMOTIONS,
     SOURCE_FILE,
     USERS,
+    WITHDRAWN_ITEMS,
     BrokenInput,
 )
 
@@ -82,6 +83,10 @@ class MovieLens100K:
             "release_year",
         )
         return ITEMS.conform(named.sort("item_id").to_arrow(), str(self._path("item")))
+
+    def withdrawn_items(self) -> pa.Table:
+        """None: the catalogue is that of all time."""
+        return WITHDRAWN_ITEMS.schema.empty_table()
 
     def users(self) -> pa.Table:
         """Users; the age is given as one of seven bands."""

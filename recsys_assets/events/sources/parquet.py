@@ -4,6 +4,7 @@
     <url>/items.parquet
     <url>/users.parquet
     <url>/promotions.parquet            optional
+    <url>/withdrawn_items.parquet       optional
 
 A folder `day=` says on which day its files were delivered. Reading one event day then opens the
 folders of that day and of the `LATE_DAYS` after it. Files outside such folders may hold any
@@ -33,10 +34,12 @@ from recsys_assets.events.contract import (
     PROMOTIONS,
     SOURCE_FILE,
     USERS,
+    WITHDRAWN_ITEMS,
     BrokenInput,
     Contract,
 )
 from recsys_assets.events.validation import usable_time
+from recsys_assets.settings.days import midnight
 from recsys_assets.storage.filesystem import below, exists, files_below, local_path, open_file
 from recsys_assets.storage.s3 import StorageUnavailable
 
@@ -86,9 +89,11 @@ class ParquetSource:
 
     def promotions(self) -> pa.Table:
         """promotions.parquet, or no rows where there is no such file."""
-        if not exists(f"{self.url}/promotions.parquet"):
-            return PROMOTIONS.schema.empty_table()
-        return self._whole("promotions", PROMOTIONS)
+        return self._optional(PROMOTIONS)
+
+    def withdrawn_items(self) -> pa.Table:
+        """withdrawn_items.parquet, or no rows where there is no such file."""
+        return self._optional(WITHDRAWN_ITEMS)
 
     def _files(self) -> list[_File]:
         found = [path for path in files_below(f"{self.url}/interactions") if not _hidden(path)]
@@ -151,6 +156,11 @@ class ParquetSource:
         """The file as its owner names it."""
         url = below(self.url, name)
         return str(local_path(url) or url)
+
+    def _optional(self, contract: Contract) -> pa.Table:
+        if not exists(f"{self.url}/{contract.table}.parquet"):
+            return contract.schema.empty_table()
+        return self._whole(contract.table, contract)
 
     def _whole(self, table: str, contract: Contract) -> pa.Table:
         name = f"{table}.parquet"
@@ -239,11 +249,8 @@ def _may_concern(group: pq.RowGroupMetaData, wanted: Collection[date]) -> bool:
     low, high = bounds.min_raw // ticks, bounds.max_raw // ticks
     if low < 0 or high > datetime.now(UTC).timestamp():
         return True
-    return any(low <= start + _DAY_SECONDS and start <= high for start in map(_start, wanted))
-
-
-def _start(day: date) -> float:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+    starts = (midnight(day).timestamp() for day in wanted)
+    return any(low <= start + _DAY_SECONDS and start <= high for start in starts)
 
 
 def _unreadable(path: str, error: Exception) -> BrokenInput:

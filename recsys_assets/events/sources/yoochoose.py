@@ -27,7 +27,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from recsys_assets.events.contract import DELIVERED_DAY, ITEMS, PROMOTIONS
+from recsys_assets.events.contract import DELIVERED_DAY, ITEMS, PROMOTIONS, WITHDRAWN_ITEMS
 from recsys_assets.events.sources.recording import (
     ACCOUNT,
     VISITOR,
@@ -106,6 +106,10 @@ class YooChoose:
             .with_columns(category_l2="category_l1", text=pl.lit(""), image=pl.lit(""))
         )
         return ITEMS.conform(named.to_arrow(), str(self._clicks.path))
+
+    def withdrawn_items(self) -> pa.Table:
+        """None: the catalogue is that of all time."""
+        return WITHDRAWN_ITEMS.schema.empty_table()
 
     def users(self) -> pa.Table:
         """Nobody has an account."""

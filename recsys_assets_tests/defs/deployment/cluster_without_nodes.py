@@ -34,6 +34,7 @@ from recsys_assets_tests.defs.deployment import chart, eks
 from recsys_assets_tests.defs.deployment.chart import Values
 from recsys_assets_tests.kubernetes_api import KubernetesApi, kubernetes_api
 from recsys_assets_tests.postgres import postgres
+from recsys_assets_tests.waiting import LIMIT
 
 NAMESPACE = chart.RELEASE_NAMESPACE
 VALUES = chart.values()
@@ -160,7 +161,8 @@ def code_server(port: int, home: str) -> Iterator[None]:
     command = [sys.executable, "-m", "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen([*command, *arguments], env=environment) as process:
         try:
-            wait_for_grpc_server(process, DagsterGrpcClient(port=port, host="127.0.0.1"), command)
+            client = DagsterGrpcClient(port=port, host="127.0.0.1")
+            wait_for_grpc_server(process, client, command, timeout=int(LIMIT))
             yield
         finally:
             process.terminate()

@@ -76,25 +76,28 @@ print(client.DEFAULT_SCHEDULE_GRPC_TIMEOUT, client.DEFAULT_SENSOR_GRPC_TIMEOUT)
 
 
 @pytest.fixture
-def mounted(tmp_path, monkeypatch):
+def mounted(tmp_path):
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     return tmp_path
 
 
+def on_cluster(home):
+    return load_settings({**eks.ENVIRONMENT, "DAGSTER_HOME": str(home)})
+
+
 def test_in_a_cluster_a_pid_of_another_pod_says_nothing(mounted):
-    with open_instance(eks.SETTINGS) as instance:
+    settings = on_cluster(mounted)
+    with open_instance(settings) as instance:
         gone = started_run(instance, GONE)
 
-    assert statuses(eks.SETTINGS, gone) == ["STARTED"]
+    assert statuses(settings, gone) == ["STARTED"]
     assert instance.root_directory == os.fspath(mounted)
 
 
 @pytest.mark.parametrize("home", ["", "/nowhere", "."])
 def test_in_a_cluster_no_instance_is_begun_where_none_is_mounted(home, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DAGSTER_HOME", home)
 
     with pytest.raises(InvalidSetting, match=r"DAGSTER_HOME=.*ConfigMap dagster-instance"):
-        open_instance(eks.SETTINGS)
+        open_instance(on_cluster(home))
     assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from recsys_assets.services.deployment import releases
 from recsys_assets.settings import Settings, load_settings
 from recsys_assets.storage.online_store import open_store
@@ -59,9 +61,8 @@ def release_bytes(folder: Path, items: int) -> dict[str, float]:
 
 def process_bytes(pid: int) -> dict[str, int]:
     """Resident and proportional memory of a process; the latter shares out what is shared."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()[1:]
-    values = {line.split(":")[0]: int(line.split()[1]) << 10 for line in lines}
-    return {"resident": values["Rss"], "proportional": values["Pss"]}
+    memory = psutil.Process(pid).memory_full_info()
+    return {"resident": memory.rss, "proportional": memory.pss}
 
 
 def measure(settings: Settings) -> dict[str, Any]:

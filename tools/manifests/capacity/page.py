@@ -231,5 +231,5 @@ def plot(capacity: Capacity, path: Path) -> None:
     cost.set(xlabel="users", ylabel="$ a month", title="Cost, by the first layout that fits")
     for axes in (memory, cost):
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+        axes.legend(loc="best", fontsize=8)
     figure.savefig(path, dpi=110)

@@ -33,6 +33,7 @@ from recsys_assets.events.validation import (
     clean_items,
     clean_promotions,
     clean_users,
+    clean_withdrawn,
     digest,
     reason_counts,
 )
@@ -271,8 +272,10 @@ def ingest_items(store: StoreResource, source: SourceResource) -> Iterator[dg.Ma
     """Reads, validates and writes the catalogue, its history first."""
     tables = store.get()
     good, bad = clean_items(source.get().items())
+    withdrawn, unusable = clean_withdrawn(source.get().withdrawn_items())
+    bad = pa.concat_tables([bad, unusable])
     catalogue = pl.DataFrame(pl.from_arrow(good))
-    history = record_catalogue(tables, good, datetime.now(UTC).date())
+    history = record_catalogue(tables, good, datetime.now(UTC).date(), withdrawn)
     ever = len(history["item_id"].unique())
     yield dg.MaterializeResult(
         CATALOGUE_HISTORY.table,

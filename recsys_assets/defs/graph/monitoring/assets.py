@@ -11,6 +11,7 @@ import pyarrow as pa
 from recsys_assets.defs.code_version import code_version
 from recsys_assets.defs.configuration import config_fields
 from recsys_assets.defs.graph.features.assets import column_lineage
+from recsys_assets.defs.graph.monitoring.sensors import CORRECT_DAYS
 from recsys_assets.defs.monitoring_resources import AnswerStream, Attribution
 from recsys_assets.defs.partitions import all_days_of, daily, days_of
 from recsys_assets.defs.resources import StoreResource
@@ -47,6 +48,11 @@ _OUTCOME_SOURCES = {
     "auc": _RANKED + _BOUGHT,
     "labelled_candidates": _RANKED[:1] + _BOUGHT,
 }
+
+
+def _is_correction(context: dg.AssetExecutionContext) -> bool:
+    """Whether days are measured again as their events have changed, and not for another reason."""
+    return context.run.job_name == CORRECT_DAYS
 
 
 def _schema(columns: pa.Schema) -> dg.TableSchema:
@@ -187,7 +193,11 @@ def business_metrics(
         measured = business.measure(store.get(), day, attribution.hours, thresholds)
         store.get().table(BUSINESS).write(business_row(measured.metrics), day)
         plot = as_markdown(plot_business(measured.metrics, measured.history), "business metrics")
-        metadata = {**measured.metadata(), "plot": dg.MetadataValue.md(plot)}
+        metadata = {
+            **measured.metadata(),
+            "plot": dg.MetadataValue.md(plot),
+            "correction": _is_correction(context),
+        }
         context.add_asset_metadata(metadata, context.asset_key, day)
 
 
@@ -211,7 +221,8 @@ def business_metrics(
     description=(
         "How far a day's traffic is from the training span of the live release: PSI of every "
         "served feature and of what was bought, KL of the scores, missing and unknown values, and "
-        "AUC and calibration on the labels that became known. Alerts by revenue at risk."
+        "AUC and calibration on the labels that became known. Alerts by revenue at risk. A day "
+        "that is put right is measured against the release that it was measured against before."
     ),
 )
 def drift_report(
@@ -221,14 +232,16 @@ def drift_report(
     from recsys_assets.monitoring import drift
     from recsys_assets.monitoring.evidently_report import write_report
     from recsys_assets.monitoring.plots import plot_signals
-    from recsys_assets.monitoring.report_tables import DRIFT, drift_row
+    from recsys_assets.monitoring.report_tables import DRIFT, drift_row, measured_against
     from recsys_assets.releases.release import Releases
 
     thresholds = DriftThresholds(**context.op_execution_context.op_config)
-    tables = store.get()
+    tables, again = store.get(), _is_correction(context)
+    releases = Releases(tables)
     for day in sorted(context.partition_keys):
         started = time.monotonic()
-        report = drift.measure(tables, Releases(tables), day, thresholds, attribution.hours)
+        release = measured_against(tables, releases, day) if again else None
+        report = drift.measure(tables, releases, day, thresholds, attribution.hours, release)
         measured = time.monotonic() - started
         tables.table(DRIFT).write(drift_row(report), day)
         metadata = {
@@ -237,6 +250,7 @@ def drift_report(
             "signals": dg.MetadataValue.md(as_markdown(plot_signals(report), "signals")),
             "seconds_to_measure": round(measured, 1),
             "seconds": round(time.monotonic() - started, 1),
+            "correction": again,
         }
         context.log.info(f"{day}: {metadata['state']} {metadata['cause']}")
         context.add_asset_metadata(metadata, context.asset_key, day)

@@ -26,9 +26,8 @@ _FEATURES = (
     *("item_first_sold", "user_features", "item_features"),
     *("daily_examples", "online_refresh"),
 )
-_JUDGED = ("outcomes", "business_metrics")
-# What a correction makes again. Not the drift of the day: it is measured against the release that
-# is live by now, which was not the one that answered.
+_JUDGED = ("outcomes", "business_metrics", "drift_report")
+# What a correction makes again.
 CORRECTED = (*_EVENTS, *_FEATURES, *_JUDGED)
 # By these a day is out of date if they are older than the events.
 _DERIVED = ("user_features", "item_features", "daily_examples", "outcomes")

@@ -12,6 +12,7 @@ CANDIDATE = dg.AssetKey("release_candidate")
 REFRESHED = dg.AssetKey("refreshed_release")
 REPORT_TAG = "recsys/report"
 REQUESTED_BY_TAG = "recsys/requested_by"
+WEIGHTS_TAG = "recsys/weights"
 # Of a run that trains: `dagster.yaml` lets only one of them run at a time.
 TRAINS = {"recsys/trains": "1"}
 
@@ -48,6 +49,14 @@ def recent_candidates(instance: dg.DagsterInstance) -> list[JudgedCandidate]:
         )
         for record in reversed(_candidate_records(instance))
     ]
+
+
+def recent_refreshes(
+    instance: dg.DagsterInstance, job: str, day: str, weights: int
+) -> list[dg.RunRecord]:
+    """What the sensor has asked for to put weights over the data of a day, newest first."""
+    tags = {"dagster/partition": day, WEIGHTS_TAG: str(weights)}
+    return list(instance.get_run_records(dg.RunsFilter(job_name=job, tags=tags), limit=_RECENT))
 
 
 def missed_retries(instance: dg.DagsterInstance, now: datetime) -> list[dg.DagsterRun]:

@@ -5,9 +5,10 @@ So a decision that had to wait is made later, one whose run was never created is
 one whose run exists is not.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -24,8 +25,10 @@ from recsys_assets.defs.graph.retraining.past_runs import (
     REPORT_TAG,
     REQUESTED_BY_TAG,
     TRAINS,
+    WEIGHTS_TAG,
     missed_retries,
     recent_candidates,
+    recent_refreshes,
     recent_trainings,
 )
 from recsys_assets.defs.resources import StoreResource
@@ -34,6 +37,9 @@ from recsys_assets.retraining import policy
 from recsys_assets.retraining.alerts import CANDIDATE_REJECTED, RUN_FAILED, Alert
 from recsys_assets.retraining.evidence import Evidence, Report, UnreadableReport
 from recsys_assets.retraining.policy import FINE_TUNE, FULL_RETRAIN, Decision, TriggerPolicy
+
+if TYPE_CHECKING:
+    from recsys_assets.releases.release import Releases
 
 ROLLBACK = "rollback_release"
 REFRESH = "refresh_release"
@@ -48,6 +54,7 @@ _URGENT = {"dagster/priority": "10"}
 
 _SECONDS = 5
 _RECENT_RUNS = 50
+_REFRESH_TRIES, _REFRESH_PAUSE_SECONDS = 3, 600.0
 
 _sensor = partial(
     dg.sensor,
@@ -146,17 +153,47 @@ def refresh_sensor(
         return dg.SkipReason(reason)
     if is_in_progress(context.instance, DAILY_LOOP, CORRECT_DAYS):
         return dg.SkipReason("A day is being worked on, or put right.")
+    weights = releases.weights_of(live.release)
+    tried = recent_refreshes(context.instance, REFRESH, day, weights)
+    if why_not := _not_again(releases, tried):
+        return dg.SkipReason(why_not)
     tags = {
         "recsys/why": f"data through {day}",
         REQUESTED_BY_TAG: context.sensor_name,
+        WEIGHTS_TAG: str(weights),
         **_RETRY_CRASHES,
     }
-    # Once for each day: what was rejected would be so again. Other weights are another matter.
-    run_key = f"{releases.weights_of(live.release)}:{day}"
+    run_key = ":".join(map(str, (weights, day, *([len(tried)] if tried else []))))
     return dg.RunRequest(run_key=run_key, job_name=REFRESH, partition_key=day, tags=tags)
 
 
-@_sensor(description="Has failed runs repeated that Dagster's daemon has passed over.")
+def _not_again(releases: "Releases", tried: Sequence[dg.RunRecord]) -> str:
+    """Why weights are not put over the data of a day after these tries, newest first; or "".
+
+    What was rejected would be so again. What failed otherwise, as a promotion does while a server
+    does not answer, may succeed later.
+    """
+    if not tried:
+        return ""
+    run, ended = tried[0].dagster_run, tried[0].end_time or 0.0
+    if not run.is_finished or run.is_complete_and_waiting_to_retry:
+        return "The refresh is being made."
+    if run.is_success:
+        return "The refresh was made."
+    made = releases.made_by(run.run_id, run.root_run_id)
+    if made is not None and releases.rejection(made) is not None:
+        return f"The refresh, release {made}, was rejected."
+    if len(tried) >= _REFRESH_TRIES:
+        return f"The refresh has failed {len(tried)} times; the next day is another matter."
+    if datetime.now(UTC).timestamp() < ended + _REFRESH_PAUSE_SECONDS:
+        return "The refresh has failed; it is tried again later."
+    return ""
+
+
+@_sensor(
+    minimum_interval_seconds=30,  # it leaves the daemon as long
+    description="Has failed runs repeated that Dagster's daemon has passed over.",
+)
 def passed_over_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Reports the failure of such runs once more, which the daemon then acts on."""
     runs = missed_retries(context.instance, datetime.now(UTC))

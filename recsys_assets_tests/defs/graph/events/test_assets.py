@@ -102,6 +102,19 @@ def test_a_run_over_days_writes_each_of_them_and_says_what_it_found(shop):
     assert by_day[key(0)]["quarantined_rows"].value == 1
 
 
+def test_events_of_a_product_that_was_withdrawn_before_the_first_catalogue_are_kept(shop):
+    rows = pa.table({"item_id": ["gone", None], "category_l2": ["tea", "tea"]})
+    pq.write_table(rows, shop.source / "withdrawn_items.parquet")
+    shop.deliver(0, {}, {"item_id": "gone"})
+
+    shop.run(0)
+
+    assert shop.rows("interactions", 0)["item_id"].to_pylist().count("gone") == 1
+    assert "gone" not in shop.store.table("items").read()["item_id"].to_pylist()
+    quarantined = shop.store.table("quarantined_items").read()
+    assert quarantined["reason"].to_pylist() == ["missing_item_id"]
+
+
 def materialized(shop):
     records = shop.instance.fetch_materializations(dg.AssetKey("interactions"), limit=100).records
     return {

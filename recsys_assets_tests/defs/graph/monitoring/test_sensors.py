@@ -257,9 +257,8 @@ class TestCorrectedDays:
 
         (request,) = loop.tick()
 
-        assert not {dg.AssetKey("outcomes"), dg.AssetKey("business_metrics")} & set(
-            request.asset_selection
-        )
+        names = {key.to_user_string() for key in request.asset_selection}
+        assert names.isdisjoint({"outcomes", "business_metrics", "drift_report"})
 
     def test_features_that_are_right_are_not_computed_again_for_outcomes(self, loop):
         loop.live(self.DAYS[0], answered=False)
@@ -274,6 +273,7 @@ class TestCorrectedDays:
         assert {key.to_user_string() for key in request.asset_selection} == {
             "outcomes",
             "business_metrics",
+            "drift_report",
         }
 
     @pytest.mark.parametrize("job", ["initial_pipeline", "correct_days"])

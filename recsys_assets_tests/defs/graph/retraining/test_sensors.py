@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from recsys_assets.definitions import defs
-from recsys_assets.defs.graph.retraining import past_runs
+from recsys_assets.defs.graph.retraining import past_runs, sensors
 from recsys_assets.defs.graph.retraining.sensors import TOLD_AGAIN, run_failure_alert
 from recsys_assets.monitoring.closed_days import close_day
 from recsys_assets.releases.release import MANIFEST, Reason, Releases
@@ -373,6 +373,48 @@ def test_weights_that_are_live_again_are_brought_up_to_date_too(loop, live):
     promote_rendered(live, "2017-09-15", weights=9)  # as a rollback does
     (request,) = loop.tick("refresh_sensor")
     assert request.run_key == "9:2017-10-02"
+
+
+def fail_refresh(loop, request, releases, *, rejected=False):
+    """Ends the asked-for run before its release is promoted."""
+    run_id = loop.start(request, "refresh_release")
+    with releases.new() as draft:
+        manifest = {"item_features_day": request.partition_key, "run_id": run_id}
+        (draft.path / MANIFEST).write_text(json.dumps(manifest))
+    if rejected:
+        releases.reject(int(draft.version), "it answers badly")
+    assert loop.tick("refresh_sensor") == []
+    assert loop.skipped == "The refresh is being made."
+    loop.end(run_id, success=False)
+
+
+def test_a_refresh_that_fails_is_tried_again_that_day_but_not_for_ever(loop, live, monkeypatch):
+    refresh_online_store(loop, "2017-10-02")
+    (request,) = loop.tick("refresh_sensor")
+    fail_refresh(loop, request, live)
+    assert loop.tick("refresh_sensor") == []
+    assert loop.skipped == "The refresh has failed; it is tried again later."
+
+    monkeypatch.setattr(sensors, "_REFRESH_PAUSE_SECONDS", 0.0)
+    for _ in range(2):
+        (request,) = loop.tick("refresh_sensor")
+        assert request.partition_key == "2017-10-02"
+        fail_refresh(loop, request, live)
+    assert loop.tick("refresh_sensor") == []
+    assert "has failed 3 times" in loop.skipped
+
+    refresh_online_store(loop, "2017-10-03")
+    assert len(loop.tick("refresh_sensor")) == 1
+
+
+def test_a_refresh_that_was_rejected_is_not_tried_again(loop, live, monkeypatch):
+    monkeypatch.setattr(sensors, "_REFRESH_PAUSE_SECONDS", 0.0)
+    refresh_online_store(loop, "2017-10-02")
+    (request,) = loop.tick("refresh_sensor")
+    fail_refresh(loop, request, live, rejected=True)
+
+    assert loop.tick("refresh_sensor") == []
+    assert loop.skipped == "The refresh, release 2, was rejected."
 
 
 def test_without_a_release_or_a_day_there_is_nothing_to_refresh(loop, home):

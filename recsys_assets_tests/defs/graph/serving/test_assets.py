@@ -68,12 +68,12 @@ def artifacts(running):
 
 @pytest.fixture(scope="module")
 def first(running, artifacts):
-    """The run that has promoted the first release."""
-    return materialize(running)
+    """The run that has promoted the first release, and its answer to Ann."""
+    return materialize(running), recommend(running, "ann", AT)
 
 
-def test_a_release_is_rendered_checked_and_promoted(running, first):
-    result = first
+def test_a_release_is_rendered_checked_and_promoted(first):
+    result, answer = first
     (check,) = result.get_asset_check_evaluations()
     assert check.passed
     assert check.metadata["requests"].value == 15
@@ -82,7 +82,6 @@ def test_a_release_is_rendered_checked_and_promoted(running, first):
     assert "query_tower.onnx" in rendered.metadata["files"].value
     (filled,) = result.asset_materializations_for_node("seen_items")
     assert (filled.metadata["users"].value, filled.metadata["pairs"].value) == (1, 40)
-    answer = recommend(running, "ann", AT)
     assert answer.release == rendered.metadata["release"].value
     assert not set(answer.item_ids) & set(BOUGHT)
 
@@ -147,7 +146,11 @@ def over(store, day):
     """The weights of the first release over the data of a day."""
     releases = Releases(store)
     weights = {part: releases.part(1, part) for part in WEIGHTS}
-    return offline_release(weights, DaySnapshot.at(store, day), ServingConfig.of(releases, 1))
+    return offline_release(
+        weights,
+        DaySnapshot.of(store, CatalogueSnapshot.at(store, day)),
+        ServingConfig.of(releases, 1),
+    )
 
 
 @pytest.fixture(scope="module")

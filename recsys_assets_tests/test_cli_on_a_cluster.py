@@ -2,8 +2,7 @@
 
 import pytest
 
-from recsys_assets.cli import main
-from recsys_assets.defs.deployment.local_only import INSTEAD, require_possible
+from recsys_assets.cli import INSTEAD, main, require_possible
 from recsys_assets.settings import InvalidSetting, load_settings
 from recsys_assets_tests.defs.deployment.eks import SETTINGS
 

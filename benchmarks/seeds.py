@@ -1,4 +1,4 @@
-"""Spread of the evaluation over seeds: `python -m benchmarks.quality --seeds 1 2 3`.
+"""Spread of the evaluation over seeds: `python -m benchmarks.seeds --seeds 1 2 3`.
 
 Trains both models anew for each seed on what `recsys demo` has materialized, in a copy of its
 storage, and evaluates them beside the same baselines. The instance and the release that is served
@@ -48,7 +48,7 @@ def figures_of_seed(settings: Settings, storage: Path, seed: int) -> dict[str, d
 
 
 def main() -> None:
-    """Prints one line for each seed and the spread, and writes `var/bench/quality.json`."""
+    """Prints one line for each seed and the spread, and writes `var/bench/seeds.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     seeds = parser.parse_args().seeds
@@ -71,7 +71,7 @@ def main() -> None:
         }
         for method in methods
     }
-    target = settings.home / "bench" / "quality.json"
+    target = settings.home / "bench" / "seeds.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps({"seeds": found, "spread": spread}, indent=2))
     lines = [f"{os.cpu_count()} cores, seeds {seeds}: mean (least to most)"]

@@ -1,0 +1,64 @@
+"""`python -m benchmarks.quality`: eight rolling weeks of every method, settings chosen before them.
+
+What is done is kept in `bench/quality/` below `RECSYS_HOME`; a run that was stopped goes on there.
+Writes `bench/quality.json`.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.machine import describe_machine
+from benchmarks.quality.data import DATA_SETS, load_shop
+from benchmarks.quality.run import RollingRun
+from recsys_assets.evaluation.rolling import PIPELINE
+from recsys_assets.evaluation.rolling_report import as_markdown
+from recsys_assets.settings import load_settings
+from recsys_assets.storage.filesystem import write_atomically
+
+TASK = "first_purchases"
+VALIDATION_WEEKS = 4
+
+
+def main() -> None:
+    """Runs the data sets asked for, one after another."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", choices=list(DATA_SETS), nargs="+", default=list(DATA_SETS))
+    parser.add_argument("--weeks", type=int, default=8, help="measured weeks (default: 8)")
+    parser.add_argument("--fresh", action="store_true", help="forget what an earlier run has done")
+    asked = parser.parse_args()
+    settings, machine, began = load_settings(), describe_machine(), time.monotonic()
+    target = settings.home / "bench" / "quality.json"
+    click.echo(f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_before']}")
+
+    def say(line: str) -> None:
+        click.echo(f"{time.monotonic() - began:6.0f} s  {line}")
+
+    figures: dict[str, Any] = json.loads(target.read_text()) if target.exists() else {}
+    for name in asked.data:
+        folder = settings.home / "bench" / "quality" / name / TASK
+        if asked.fresh:
+            _forget(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        days = DATA_SETS[name]
+        weeks = days.weeks(asked.weeks)
+        through = DATA_SETS[name].weeks(asked.weeks + 1)[-1]
+        run = RollingRun(load_shop(name, settings.packaged_data, through, say), folder, say)
+        chosen = run.tuned(days.validation_weeks(VALIDATION_WEEKS))
+        figures[name] = {TASK: {"machine": machine, **run.measured(weeks, chosen)}}
+        write_atomically(target.as_uri(), json.dumps(figures, indent=1).encode())
+        click.echo(as_markdown(figures[name][TASK], PIPELINE))
+    click.echo(f"written: {target}")
+
+
+def _forget(folder: Path) -> None:
+    for file in folder.glob("*"):
+        file.unlink()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""A rolling evaluation that goes on where it was stopped: what is done lies in a folder."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from recsys_assets.candidates.boosted_ranker import BoostedRanker
+from recsys_assets.evaluation.rolling import PIPELINE, RollingWeeks, Shop, ranked_slates
+from recsys_assets.evaluation.rolling_report import (
+    ALL,
+    BEST_BY,
+    MeasuredWeek,
+    measure,
+    summarise,
+)
+from recsys_assets.evaluation.slate_table import from_arrow, to_arrow
+from recsys_assets.evaluation.tuning import PEERS, RANKER, Tuned, scorer_quality, slate_quality
+from recsys_assets.storage.filesystem import write_atomically
+
+Say = Callable[[str], object]
+
+
+@dataclass
+class RollingRun:
+    """Tunes on the validation weeks, then measures the others.
+
+    Args:
+        shop: what happened.
+        folder: holds what is done.
+        say: takes lines of progress.
+    """
+
+    shop: Shop
+    folder: Path
+    say: Say
+
+    def tuned(self, validation: Sequence[date]) -> dict[str, int]:
+        """The number of the setting that is best on the validation weeks, by method."""
+        file = self.folder / "tuning.json"
+        found: dict[str, list[list[float]]] = json.loads(file.read_text()) if file.exists() else {}
+        methods = {**PEERS, PIPELINE: RANKER}
+        for name, method in methods.items():
+            if name in found or len(method.settings) == 1:
+                continue
+            measured = self._ranker_trials if name == PIPELINE else self._peer_trials
+            found[name] = measured(method, validation)
+            write_atomically(file.as_uri(), json.dumps(found, indent=1).encode())
+            means = np.mean(found[name], axis=0)
+            self.say(f"{name}: {method.settings[int(means.argmax())]} of {len(means)} settings")
+        best = {name: int(np.mean(trials, axis=0).argmax()) for name, trials in found.items()}
+        return dict.fromkeys(methods, 0) | best
+
+    def _peer_trials(self, method: Tuned, weeks: Sequence[date]) -> list[list[float]]:
+        """NDCG@10 by week and setting."""
+        rolling = RollingWeeks(self.shop)
+        trials = []
+        for first_day in weeks:
+            split = rolling.split(first_day)
+            trials.append(
+                [
+                    scorer_quality(method.with_setting(number)(split), split)
+                    for number in range(len(method.settings))
+                ]
+            )
+        return trials
+
+    def _ranker_trials(self, method: Tuned, weeks: Sequence[date]) -> list[list[float]]:
+        rolling = RollingWeeks(self.shop)
+        trials = []
+        for first_day in weeks:
+            before = rolling.examples_before(first_day)
+            week = rolling.week(first_day)
+            row = []
+            for number in range(len(method.settings)):
+                ranker = BoostedRanker.fit(before, method.with_setting(number)())
+                slates = ranked_slates(week.candidates, ranker.score(week.examples.inputs))
+                row.append(slate_quality(slates, week.split))
+            trials.append(row)
+            self.say(f"ranker tried on the week from {first_day}")
+        return trials
+
+    def measured(self, weeks: Sequence[date], chosen: Mapping[str, int]) -> dict[str, Any]:
+        """Figures of all methods over the weeks, as JSON."""
+        boosting = RANKER.with_setting(chosen[PIPELINE])()
+        rolling = RollingWeeks(self.shop, boosting=boosting)
+        peers = {name: peer.with_setting(chosen[name]) for name, peer in PEERS.items()}
+        done: list[MeasuredWeek] = []
+        for first_day in weeks:
+            file = self.folder / f"{first_day}.parquet"
+            split = rolling.split(first_day)
+            if not file.exists():
+                slates = rolling.slates(first_day, peers)
+                draft = file.with_suffix(".draft")
+                pq.write_table(to_arrow(slates, split), draft)
+                draft.replace(file)
+            done.append(measure(str(first_day), split, from_arrow(pq.read_table(file), split)))
+            values = done[-1].values[ALL].items()
+            means = ", ".join(f"{name} {of[BEST_BY].mean():.4f}" for name, of in values)
+            self.say(f"{first_day}: {means}")
+        settings = {name: dict(peer.settings[chosen[name]]) for name, peer in PEERS.items()}
+        settings[PIPELINE] = dict(RANKER.settings[chosen[PIPELINE]])
+        return {**summarise(done, PIPELINE), "settings": settings}

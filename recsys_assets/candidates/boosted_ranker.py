@@ -1,0 +1,157 @@
+"""Gradient-boosted trees that order candidates (LightGBM), trained on past weeks' candidates.
+
+Ke et al., LightGBM: a highly efficient gradient boosting decision tree, NeurIPS 2017. The loss is
+the logistic one: on the weeks before those that are reported it ordered as well as LambdaRank,
+and its scores are probabilities.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+_FILE = "boosted_ranker.txt"
+
+
+@dataclass(frozen=True)
+class RankerExamples:
+    """UnitedCandidates of one past week, m of n requests, with what came of them.
+
+    Attributes:
+        names: of the inputs.
+        inputs: float32 [m, f].
+        owner: int64 [m], the request of each, rising.
+        bought: bool [m].
+        relevant: int64 [n], how many items each request's customer bought for the first time,
+            among the candidates or not.
+    """
+
+    names: tuple[str, ...]
+    inputs: np.ndarray
+    owner: np.ndarray
+    bought: np.ndarray
+    relevant: np.ndarray
+
+
+@dataclass(frozen=True)
+class Boosting:
+    """Settings of the training.
+
+    Attributes:
+        trees: how many.
+        learning_rate: of each tree.
+        leaves: of each tree.
+        min_leaf_examples: fewest examples in a leaf.
+        negatives: share of candidates not bought that are learned from, drawn at random: thinned
+            by a source's rank, they bias the ranker against that source.
+        household_power: a customer's examples weigh 1 / (her purchases) ** this. The metrics are
+            means over customers, of whom few buy much.
+        threads: of LightGBM.
+        seed: of all draws.
+    """
+
+    trees: int = 150
+    learning_rate: float = 0.06
+    leaves: int = 15
+    min_leaf_examples: int = 500
+    negatives: float = 0.25
+    household_power: float = 0.5
+    threads: int = 2
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.negatives <= 1:
+            raise ValueError(f"share of negatives is {self.negatives}: give more than 0, at most 1")
+
+
+class BoostedRanker:
+    """Trained trees with the names of their inputs."""
+
+    def __init__(self, model: str) -> None:
+        """From LightGBM's own text form."""
+        import lightgbm
+
+        self._text = model
+        self._booster = lightgbm.Booster(model_str=model)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the inputs, in order."""
+        return tuple(self._booster.feature_name())
+
+    @classmethod
+    def fit(cls, weeks: Sequence[RankerExamples], boosting: Boosting) -> "BoostedRanker":
+        """Learns what was bought among the candidates of past weeks.
+
+        Raises:
+            ValueError: nobody bought any candidate, so that there is nothing to learn.
+        """
+        import lightgbm
+
+        random = np.random.default_rng(boosting.seed)
+        kept = [
+            week.bought | (random.random(len(week.bought)) < boosting.negatives) for week in weeks
+        ]
+        bought = np.concatenate([week.bought[rows] for week, rows in zip(weeks, kept, strict=True)])
+        if not bought.any():
+            raise ValueError(
+                f"no candidate of the {len(weeks)} weeks was bought: nothing to learn; give more "
+                "weeks, or look at the candidates' recall"
+            )
+        weights = [
+            np.maximum(week.relevant, 1)[week.owner[rows]] ** -boosting.household_power
+            for week, rows in zip(weeks, kept, strict=True)
+        ]
+        data = lightgbm.Dataset(
+            np.concatenate([week.inputs[rows] for week, rows in zip(weeks, kept, strict=True)]),
+            bought,
+            weight=np.concatenate(weights),
+            feature_name=list(weeks[0].names),
+        )
+        booster = lightgbm.train(_parameters(boosting), data, boosting.trees)
+        return cls(booster.model_to_string())
+
+    def score(self, inputs: np.ndarray) -> np.ndarray:
+        """Log-odds up to a constant, float32 [m], of inputs float32 [m, f]."""
+        return np.asarray(self._booster.predict(inputs, raw_score=True), dtype=np.float32)
+
+    def importance(self) -> dict[str, float]:
+        """How much each input lowered the loss, as a share of all, the largest first."""
+        gains = self._booster.feature_importance("gain")
+        shares = gains / max(gains.sum(), 1e-12)
+        order = np.argsort(-shares, kind="stable")
+        return {self.names[place]: float(shares[place]) for place in order}
+
+    def save(self, folder: Path) -> None:
+        """Writes LightGBM's text form."""
+        (folder / _FILE).write_text(self._text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "BoostedRanker":
+        """Reads what `save` wrote.
+
+        Raises:
+            FileNotFoundError: the folder has no model.
+        """
+        return cls((folder / _FILE).read_text(encoding="utf-8"))
+
+
+def _parameters(boosting: Boosting) -> dict[str, object]:
+    settings = asdict(boosting)
+    return {
+        "objective": "binary",
+        "learning_rate": settings["learning_rate"],
+        "num_leaves": settings["leaves"],
+        "min_data_in_leaf": settings["min_leaf_examples"],
+        "feature_fraction": 0.6,
+        "bagging_fraction": 0.7,
+        "bagging_freq": 1,
+        "lambda_l2": 20.0,
+        "max_bin": 63,
+        "num_threads": settings["threads"],
+        "seed": settings["seed"],
+        "deterministic": True,
+        "force_col_wise": True,
+        "verbosity": -1,
+    }

@@ -1,0 +1,193 @@
+"""The rolling evaluation: every week is asked of methods that were fitted on what came before it.
+
+A week's requests, history and relevant items are those of `split.py`. The candidate sources see
+what was known when the week began; the ranker learns from the candidates of the weeks before it,
+made in the same way as of those weeks, and so from nothing that its own week would tell.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from recsys_assets.candidates.boosted_ranker import BoostedRanker, Boosting, RankerExamples
+from recsys_assets.candidates.declarations import SOURCES, CandidateSource
+from recsys_assets.candidates.inputs import ranker_inputs
+from recsys_assets.candidates.purchase_log import COLUMNS as LINE_COLUMNS
+from recsys_assets.candidates.purchase_log import DAY_SECONDS, PurchaseLog
+from recsys_assets.candidates.snapshot import PurchaseSnapshot
+from recsys_assets.candidates.sources import Sources
+from recsys_assets.candidates.union import UnitedCandidates, unite
+from recsys_assets.evaluation.split import COLUMNS as EVENT_COLUMNS
+from recsys_assets.evaluation.split import Split, split_by_time
+from recsys_assets.features.attributes import attribute_names
+from recsys_assets.features.declarations import ITEM_PROMOTIONS
+from recsys_assets.models.item_history import Changes, promotions_at
+from recsys_assets.settings.days import days_between
+from recsys_assets.slates import DEPTH, PADDING, Scorer, rank
+from recsys_assets.storage import Store
+
+WEEK_DAYS = 7
+RANKER_WEEKS = 8
+PIPELINE = "pipeline"
+
+Peer = Callable[[Split], Scorer]
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What a rolling evaluation reads: all events, the catalogue, the promotion plan."""
+
+    interactions: pa.Table
+    item_ids: list[str]
+    log: PurchaseLog
+    promotions: Changes
+
+    @classmethod
+    def from_tables(
+        cls,
+        interactions: pa.Table,
+        items: pa.Table,
+        attributes: Sequence[str],
+        promotions: Changes,
+    ) -> "Shop":
+        """From rows of `interactions` and `items`, and changes of `item_promotions`."""
+        log = PurchaseLog.from_tables(interactions, items, attributes)
+        return cls(interactions, log.item_ids.tolist(), log, promotions)
+
+
+def load_shop(store: Store, first_day: date, through: date) -> Shop:
+    """What the store holds of the days from the first to `through`, both included.
+
+    Raises:
+        MissingPartition: a day, or another table, has not been materialized.
+    """
+    items = store.table("items").read()
+    days = days_between(first_day, through)
+    columns = list(dict.fromkeys((*EVENT_COLUMNS, *LINE_COLUMNS)))
+    promotions = Changes.from_table(
+        store.table(ITEM_PROMOTIONS.name).read(),
+        items.column("item_id").combine_chunks(),
+        ITEM_PROMOTIONS.columns,
+    )
+    interactions = store.table("interactions").read(days, columns=columns)
+    attributes = attribute_names("items", items.column_names)
+    return Shop.from_tables(interactions, items, attributes, promotions)
+
+
+@dataclass(frozen=True)
+class WeekCandidates:
+    """A week's requests with their candidates."""
+
+    split: Split
+    candidates: UnitedCandidates
+    examples: RankerExamples
+
+
+@dataclass
+class RollingWeeks:
+    """Weeks of a shop, each made when it is asked for; the latest are kept.
+
+    Args:
+        shop: its events.
+        declared: the candidate sources.
+        boosting: settings of the ranker.
+        ranker_weeks: how many weeks before its own a ranker learns from.
+    """
+
+    shop: Shop
+    declared: Sequence[CandidateSource] = SOURCES
+    boosting: Boosting = field(default_factory=Boosting)
+    ranker_weeks: int = RANKER_WEEKS
+    _weeks: OrderedDict[date, WeekCandidates] = field(default_factory=OrderedDict)
+
+    def week(self, first_day: date) -> WeekCandidates:
+        """The week that begins on a day.
+
+        Raises:
+            NothingToEvaluate: nothing was bought before it, or for the first time in it.
+        """
+        if first_day not in self._weeks:
+            self._weeks[first_day] = _week(
+                self.shop, self.declared, self.split(first_day), first_day
+            )
+            while len(self._weeks) > self.ranker_weeks + 1:
+                self._weeks.popitem(last=False)
+        return self._weeks[first_day]
+
+    def split(self, first_day: date) -> Split:
+        """Requests of the week that begins on a day, and what was known before it.
+
+        Raises:
+            NothingToEvaluate: nothing was bought before it, or for the first time in it.
+        """
+        return split_by_time(self.shop.interactions, self.shop.item_ids, first_day, WEEK_DAYS)
+
+    def examples_before(self, first_day: date) -> list[RankerExamples]:
+        """What the ranker of a week learns from, the oldest week first."""
+        ago = range(self.ranker_weeks, 0, -1)
+        before = [first_day - timedelta(days=WEEK_DAYS * weeks) for weeks in ago]
+        return [self.week(day).examples for day in before]
+
+    def slates(self, first_day: date, peers: Mapping[str, Peer]) -> dict[str, np.ndarray]:
+        """Slates int32 [requests, 300] of the pipeline and of each peer, fitted before the week."""
+        ranker = BoostedRanker.fit(self.examples_before(first_day), self.boosting)
+        week = self.week(first_day)
+        slates = {PIPELINE: ranked_slates(week.candidates, ranker.score(week.examples.inputs))}
+        for name, peer in peers.items():
+            seen = week.split.requests.seen
+            slates[name] = rank(peer(week.split), seen, week.split.purchases)
+        return slates
+
+
+def ranked_slates(candidates: UnitedCandidates, scores: np.ndarray) -> np.ndarray:
+    """Slates int32 [n, 300] of the candidates by falling score [m]; of equal ones the first."""
+    owner = candidates.owner
+    order = np.lexsort((-scores, owner))
+    place = np.arange(len(order)) - candidates.starts[owner]
+    shown = place < DEPTH
+    slates = np.full((len(candidates), DEPTH), PADDING, dtype=np.int32)
+    slates[owner[shown], place[shown]] = candidates.item[order][shown]
+    return slates
+
+
+def _week(
+    shop: Shop, declared: Sequence[CandidateSource], split: Split, first_day: date
+) -> WeekCandidates:
+    start = datetime.combine(first_day, time(), UTC)
+    known = PurchaseSnapshot(shop.log, int(start.timestamp()) // DAY_SECONDS)
+    rows = np.arange(known.items)
+    plan = promotions_at(shop.promotions, rows, np.array([int(start.timestamp())]))
+    sources = Sources(known, np.maximum(plan["display"], plan["mailer"]))
+    users = shop.log.rows_of(split.requests.user_id.tolist())
+    seen = split.requests.seen
+    candidates = unite(
+        sources,
+        declared,
+        users,
+        lambda begin, end: np.split(
+            seen.indices[seen.indptr[begin] : seen.indptr[end]],
+            (seen.indptr[begin + 1 : end] - seen.indptr[begin]),
+        ),
+    )
+    moments = split.requests.timestamp[candidates.owner]
+    planned = promotions_at(shop.promotions, candidates.item, moments)
+    inputs = ranker_inputs(sources, declared, candidates, users, planned)
+    relevant = split.requests.relevant
+    keys = np.repeat(np.arange(len(users)), np.diff(relevant.indptr)) * known.items
+    wanted = keys + relevant.indices
+    bought = np.isin(candidates.owner * known.items + candidates.item, wanted)
+    return WeekCandidates(
+        split,
+        candidates,
+        RankerExamples(
+            names=tuple(inputs),
+            inputs=np.stack(list(inputs.values()), axis=1).astype(np.float32),
+            owner=candidates.owner,
+            bought=bought,
+            relevant=np.diff(relevant.indptr),
+        ),
+    )

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from recsys_assets.candidates.boosted_ranker import BoostedRanker, Boosting, RankerExamples
+
+QUICK = Boosting(trees=20, min_leaf_examples=5, negatives=1.0)
+
+
+def week(seed, requests=40, candidates=20, bought=None):
+    """What has a high `good` is bought; `noise` says nothing."""
+    random = np.random.default_rng(seed)
+    inputs = random.random((requests * candidates, 2)).astype(np.float32)
+    owner = np.repeat(np.arange(requests), candidates)
+    label = inputs[:, 0] > 0.8 if bought is None else np.full(len(owner), bought)
+    return RankerExamples(
+        ("good", "noise"), inputs, owner, label, np.bincount(owner, label).astype(int)
+    )
+
+
+def test_it_learns_what_was_bought_and_says_from_what():
+    ranker = BoostedRanker.fit([week(1), week(2)], QUICK)
+
+    low, high = ranker.score(np.array([[0.1, 0.5], [0.95, 0.5]], dtype=np.float32))
+    assert high > low
+    assert next(iter(ranker.importance())) == "good"
+    assert sum(ranker.importance().values()) == pytest.approx(1)
+    assert ranker.names == ("good", "noise")
+
+
+def test_the_same_seed_gives_the_same_ranker_and_it_is_read_as_it_was_written(tmp_path):
+    inputs = week(3).inputs
+    one, other = (BoostedRanker.fit([week(1)], QUICK) for _ in range(2))
+    one.save(tmp_path)
+
+    np.testing.assert_array_equal(one.score(inputs), other.score(inputs))
+    np.testing.assert_array_equal(one.score(inputs), BoostedRanker.load(tmp_path).score(inputs))
+
+
+def test_a_missing_number_is_no_obstacle():
+    ranker = BoostedRanker.fit([week(1)], QUICK)
+
+    assert np.isfinite(ranker.score(np.full((1, 2), np.nan, dtype=np.float32))).all()
+
+
+def test_weeks_without_a_purchase_have_nothing_to_teach():
+    with pytest.raises(ValueError, match="no candidate of the 2 weeks was bought"):
+        BoostedRanker.fit([week(1, bought=False), week(2, bought=False)], QUICK)
+
+
+@pytest.mark.parametrize("share", [0, 1.5])
+def test_a_share_of_negatives_is_a_share(share):
+    with pytest.raises(ValueError, match="share of negatives"):
+        Boosting(negatives=share)
+
+
+def test_a_model_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        BoostedRanker.load(tmp_path)
