@@ -77,6 +77,9 @@ class Settings(Days):
     A server, a load, or another state that is waited for may take `wait_seconds`; what is work by
     its nature, as a day's run, a multiple of it (see `waiting.py`).
 
+    Pictures are encoded by the model in the folder `image_encoder`, by the one that is packaged if
+    it is None.
+
     `triton_repository` is the live model repository that a server beside this process serves.
     `cluster` is None unless `deployment` is `eks`.
     """
@@ -97,6 +100,7 @@ class Settings(Days):
     triton_repository: Path
     models_python: Path
     packaged_data: Path
+    image_encoder: Path | None
     index_kind: str
     offline_store: str
     athena: Athena
@@ -168,6 +172,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         packaged_data=Path(
             environ.get("RECSYS_PACKAGED_DATA") or REPOSITORY / ".venvs/packaged-data"
         ),
+        image_encoder=_path(environ, "RECSYS_IMAGE_ENCODER"),
         index_kind=reading.choice(environ, "RECSYS_INDEX", INDEX_KINDS, "hnsw"),
         offline_store=reading.choice(
             environ, "RECSYS_OFFLINE_STORE", OFFLINE_STORES, "athena" if on_cluster else "duckdb"
@@ -180,7 +185,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         rejections_before_retrain=reading.positive(environ, "RECSYS_REJECTIONS_BEFORE_RETRAIN", 3),
         alert_url=reading.optional_url(environ, "RECSYS_ALERT_URL", ("http", "https")),
         api_token=environ.get("RECSYS_API_TOKEN") or None,
-        api_token_file=_token_file(environ),
+        api_token_file=_path(environ, "RECSYS_API_TOKEN_FILE"),
         batch_budget_ms=reading.positive(environ, "RECSYS_BATCH_BUDGET_MS", 12),
         seen_expire_days=reading.whole(environ, "RECSYS_SEEN_EXPIRE_DAYS", 0) or None,
         seen_when_down=reading.choice(environ, "RECSYS_SEEN_WHEN_DOWN", SEEN_WHEN_DOWN, "show"),
@@ -190,9 +195,9 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
-def _token_file(environ: Mapping[str, str]) -> Path | None:
-    file = environ.get("RECSYS_API_TOKEN_FILE")
-    return Path(file) if file else None
+def _path(environ: Mapping[str, str], variable: str) -> Path | None:
+    value = environ.get(variable)
+    return Path(value) if value else None
 
 
 def _source_url(environ: Mapping[str, str], source: str) -> str | None:

@@ -148,6 +148,11 @@ VARIABLES = (
         without="`.venvs/packaged-data` of the repository",
     ),
     Variable(
+        "RECSYS_IMAGE_ENCODER",
+        "folder of an encoder of pictures: `model.onnx` and `preprocessor_config.json`",
+        without="EfficientNet-Lite0, of the packaged data",
+    ),
+    Variable(
         "RECSYS_ATTRIBUTION_HOURS",
         "a purchase counts for an answer that it follows within these",
         "24",
