@@ -106,6 +106,10 @@ class Diginetica:
         rows = catalogue.drop("itemId").sort("item_id")
         return ITEMS.conform(rows.to_arrow(), str(products.path))
 
+    def withdrawn_items(self) -> pa.Table:
+        """None: the catalogue is that of all time."""
+        return WITHDRAWN_ITEMS.schema.empty_table()
+
     def users(self) -> pa.Table:
         """All with an account, of whom nothing else is told."""
         read = (

@@ -107,6 +107,10 @@ class YooChoose:
         )
         return ITEMS.conform(named.to_arrow(), str(self._clicks.path))
 
+    def withdrawn_items(self) -> pa.Table:
+        """None: the catalogue is that of all time."""
+        return WITHDRAWN_ITEMS.schema.empty_table()
+
     def users(self) -> pa.Table:
         """Nobody has an account."""
         return accounts([])

@@ -88,8 +88,10 @@ def test_users_are_those_with_an_account(folder):
     assert source.user_attributes == ("account",)
 
 
-def test_nothing_is_promoted(folder):
-    assert Diginetica(folder).promotions().num_rows == 0
+def test_nothing_is_promoted_and_nothing_withdrawn(folder):
+    source = Diginetica(folder)
+
+    assert source.promotions().num_rows == source.withdrawn_items().num_rows == 0
 
 
 def test_no_good_line_is_quarantined(folder):

@@ -96,10 +96,11 @@ def test_what_was_bought_without_a_click_is_in_the_catalogue(folder):
     assert ids == ["214536500", "214536502", "214700000"]
 
 
-def test_there_are_neither_accounts_nor_promotions(folder):
+def test_there_are_neither_accounts_nor_promotions_nor_withdrawn_items(folder):
     source = YooChoose(folder)
 
-    assert source.users().num_rows == source.promotions().num_rows == 0
+    for table in (source.users(), source.promotions(), source.withdrawn_items()):
+        assert table.num_rows == 0
     assert source.users().column_names == ["user_id", *source.user_attributes]
     assert len(source.user_attributes) == 1  # Feast has no view without a feature
 
