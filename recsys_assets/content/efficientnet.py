@@ -2,8 +2,8 @@
 
 The package holds a file of PyTorch and no model. It is read here without PyTorch, by an unpickler
 that knows tensors and nothing else, so that no file can run code. Batch normalisation is folded
-into the convolution before it. Making the graph takes a tenth of a second, so none is kept on disk,
-where it could go stale.
+into the convolution before it. Making the graph takes a fraction of a second, so none is kept on
+disk, where it could go stale.
 
 Source: Tan and Le, EfficientNet, ICML 2019 (arXiv 1905.11946); the Lite variants have neither
 squeeze-and-excitation nor swish, and all keep the stem and the head of B0.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OUTSIDE, MISSING, TOO_LARGE, BROKEN = "outside", "missing", "too_large", "broken"
 FAULTS = (OUTSIDE, MISSING, TOO_LARGE, BROKEN)
 MAX_BYTES = 32 << 20
-MAX_PIXELS = 40_000_000  # a decoded picture of four channels takes 160 MB then
+MAX_PIXELS = 25_000_000  # two decoded at once take 0.8 GB then, as WebP; a light pod has 2
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF")
 _WHITE = (255, 255, 255)
 _SHRINK_FROM = 4  # times the side of the square: what is larger is shrunk before it is padded
