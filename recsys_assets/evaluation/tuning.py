@@ -76,7 +76,7 @@ RANKER = Tuned(
 
 def scorer_quality(scorer: Scorer, split: Split) -> float:
     """Mean NDCG@10 of a method over a week's requests."""
-    return slate_quality(rank(scorer, split.requests.seen, split.purchases, k=10), split)
+    return slate_quality(rank(scorer, split.excluded, split.purchases, k=10), split)
 
 
 def slate_quality(slates: np.ndarray, split: Split) -> float:
