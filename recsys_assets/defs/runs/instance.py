@@ -8,7 +8,6 @@ import dagster as dg
 import yaml
 from sqlalchemy import Engine, event
 
-from recsys_assets.defs.deployment.local_storage import LocalStorage
 from recsys_assets.defs.resources import TODAY_TAG
 from recsys_assets.runtime.processes import started_at
 from recsys_assets.settings import REPOSITORY, InvalidSetting, Settings
@@ -16,7 +15,6 @@ from recsys_assets.settings.cluster import Cluster
 from recsys_assets.storage.filesystem import write_atomically
 
 _PID = "recsys/pid"
-_STORAGE = {"module": LocalStorage.__module__, "class": LocalStorage.__name__}
 # Where Dagster takes its limits from: those of a start in dagster.yaml, those of a call to the
 # code server, sensors among them, in the environment.
 _LIMITS = (
@@ -32,13 +30,11 @@ _LIMIT_VARIABLES = tuple(
 def instance_home(settings: Settings) -> Path:
     """The local instance's folder, with the repository's `dagster.yaml` in it.
 
-    Dagster reads its limits of a start, and where its files are, from there and not from the
-    environment.
+    Dagster reads its limits of a start from there, and not from the environment.
     """
     home = settings.home / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     config = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text(encoding="utf-8"))
-    config["storage"] = {"custom": {**_STORAGE, "config": {"base_dir": str(home)}}}
     for part, limit in _LIMITS:
         config[part][limit] = settings.wait_seconds
     write_atomically((home / "dagster.yaml").as_uri(), yaml.safe_dump(config).encode())
