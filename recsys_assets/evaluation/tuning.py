@@ -63,15 +63,7 @@ PEERS: dict[str, Tuned] = {
         ),
     ),
 }
-RANKER = Tuned(
-    Boosting,
-    (
-        {},
-        {"household_power": 0.0},
-        {"trees": 300, "learning_rate": 0.03},
-        {"leaves": 31},
-    ),
-)
+RANKER = Tuned(Boosting, ({}, {"household_power": 0.0}))
 
 
 def scorer_quality(scorer: Scorer, split: Split) -> float:
