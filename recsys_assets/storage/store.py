@@ -221,14 +221,6 @@ class Table:
 
         return self._opened(day, read, whole=False)
 
-    def columns(self, day: str) -> list[str]:
-        """Names of the columns of a partition, from its footer alone.
-
-        Raises:
-            MissingPartition: the partition has not been written.
-        """
-        return self._opened(day, lambda file: list(file.schema_arrow.names))
-
     def row_count(self, days: Iterable[str]) -> int:
         """Rows of the given partitions, from the files' footers alone.
 

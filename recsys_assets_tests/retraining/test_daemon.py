@@ -33,13 +33,12 @@ class Deployment:
     def __init__(self, home: Path) -> None:
         self.home = home
         environment = dagster_environment(load_settings({"RECSYS_HOME": str(home)}))
-        dagster_home = Path(environment["DAGSTER_HOME"])
-        config = (REPOSITORY / "dagster.yaml").read_text()
+        written = Path(environment["DAGSTER_HOME"], "dagster.yaml")
+        config = written.read_text()
         assert _START_TIMEOUT in config
         # A run whose daemon was killed just before it started the process is failed after that.
-        config = config.replace(_START_TIMEOUT, "start_timeout_seconds: 120")
-        (dagster_home / "dagster.yaml").write_text(config)
-        self.instance = dg.DagsterInstance.from_config(str(dagster_home))
+        written.write_text(config.replace(_START_TIMEOUT, "start_timeout_seconds: 120"))
+        self.instance = dg.DagsterInstance.from_config(environment["DAGSTER_HOME"])
         self.daemon = Daemon("dagster-daemon", home / "daemon.pid", home / "daemon.log")
         self._groups: list[int] = []
         self._env = (

@@ -63,7 +63,6 @@ def test_what_is_kept_of_a_partition_is_read_a_part_at_a_time(table, monkeypatch
 def test_an_empty_partition_has_columns_and_nothing_to_keep(table):
     table.write(pa.table({"number": pa.array([], pa.int64())}), "2017-01-01")
     assert table.read_kept("2017-01-01", lambda rows: rows).to_pydict() == {"number": []}
-    assert table.columns("2017-01-01") == ["number"]
 
 
 def test_a_missing_partition_is_named(table):

@@ -190,7 +190,10 @@ def _not_again(releases: "Releases", tried: Sequence[dg.RunRecord]) -> str:
     return ""
 
 
-@_sensor(description="Has failed runs repeated that Dagster's daemon has passed over.")
+@_sensor(
+    minimum_interval_seconds=30,  # it leaves the daemon as long
+    description="Has failed runs repeated that Dagster's daemon has passed over.",
+)
 def passed_over_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Reports the failure of such runs once more, which the daemon then acts on."""
     runs = missed_retries(context.instance, datetime.now(UTC))
