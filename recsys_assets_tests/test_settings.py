@@ -119,6 +119,21 @@ def test_own_data_needs_a_place():
         load_settings({"RECSYS_SOURCE": "parquet", "RECSYS_FIRST_DAY": "2025-01-01"})
 
 
+@pytest.mark.parametrize("source", ["yoochoose", "diginetica"])
+def test_a_recording_that_is_not_packaged_needs_its_publishers_files(tmp_path, source):
+    with pytest.raises(InvalidSetting, match=f"{source} needs the folder with its publisher's"):
+        load_settings({"RECSYS_SOURCE": source})
+
+    with pytest.raises(
+        InvalidSetting, match=r"RECSYS_SOURCE_URL='s3://data/x'.+ starts with file://"
+    ):
+        load_settings({"RECSYS_SOURCE": source, "RECSYS_SOURCE_URL": "s3://data/x"})
+
+    settings = load_settings({"RECSYS_SOURCE": source, "RECSYS_SOURCE_URL": str(tmp_path)})
+    assert settings.source_url == tmp_path.as_uri()
+    assert settings.evaluation_through < settings.last_day
+
+
 def test_a_laptop_is_the_default():
     settings = load_settings({})
 

@@ -1,11 +1,4 @@
-"""From texts to the table `item_text_embeddings`; each distinct text is encoded once.
-
-The cache of vectors, by digest of the text, is 16 tables, `text_embeddings/<first hex digit of the
-digest>`, each replaced atomically as soon as its texts are encoded. So an encoder killed in the
-middle loses only the shard it was working on, a few new texts rewrite a few megabytes, and encoding
-a whole catalogue writes each vector once. Vectors of another encoder version are dropped when a
-shard is written.
-"""
+"""From texts to the table `item_text_embeddings`; each distinct text is encoded once."""
 
 import hashlib
 import time
@@ -16,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys_assets.content.cache import SHARDS, VectorCache, shard_of
 from recsys_assets.content.encoder import Encoder, embeddings_from_arrow, embeddings_to_arrow
 from recsys_assets.runtime.pace import Progress, silent
-from recsys_assets.storage import Store, Table
+from recsys_assets.storage import Store
 
-SHARDS = "0123456789abcdef"
 _AT_ONCE = 256
 UNIT_NORM_TOLERANCE = 1e-3
 
@@ -35,7 +28,7 @@ class EncodedTexts:
 
 
 def encode_texts(
-    texts: Sequence[str], encoder: Encoder, store: Store, progress: Progress = silent
+    texts: Sequence[str], encoder: Encoder[str], store: Store, progress: Progress = silent
 ) -> EncodedTexts:
     """Vectors of distinct texts, from the cache where this encoder version has seen the text.
 
@@ -51,12 +44,12 @@ def encode_texts(
     digests = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
     if len(set(digests)) != len(digests):
         raise ValueError("encode_texts: give every text once; deduplicate before the call")
+    cache = VectorCache(store, "text_embeddings", "text_sha256", encoder.version)
     embeddings = np.empty((len(texts), encoder.dimensions), dtype=np.float32)
     started, newly_encoded, done = time.monotonic(), 0, 0
     for shard in SHARDS:
-        rows = [row for row, digest in enumerate(digests) if digest[0] == shard]
-        table = store.table(f"text_embeddings/{shard}")
-        cached = _read(table, encoder.version)
+        rows = [row for row, digest in enumerate(digests) if shard_of(digest) == shard]
+        cached = cache.read(shard)
         missing = [row for row in rows if digests[row] not in cached]
         if missing:
             for start in range(0, len(missing), _AT_ONCE):
@@ -64,35 +57,11 @@ def encode_texts(
                 encoded = encoder.encode([texts[row] for row in some])
                 cached |= {digests[row]: vector for row, vector in zip(some, encoded, strict=True)}
                 progress(done + start + len(some), len(texts))
-            _write(table, encoder.version, cached)
+            cache.write(shard, cached)
         if rows:
             embeddings[rows] = [cached[digests[row]] for row in rows]
         newly_encoded, done = newly_encoded + len(missing), done + len(rows)
     return EncodedTexts(embeddings, newly_encoded, time.monotonic() - started)
-
-
-def _read(table: Table, version: str) -> dict[str, np.ndarray]:
-    if not table.has():
-        return {}
-    rows = table.read()
-    rows = rows.filter(pc.equal(rows["encoder_version"], version))
-    if not len(rows):
-        return {}
-    return dict(
-        zip(rows["text_sha256"].to_pylist(), embeddings_from_arrow(rows["embedding"]), strict=True)
-    )
-
-
-def _write(table: Table, version: str, vectors: dict[str, np.ndarray]) -> None:
-    table.write(
-        pa.table(
-            {
-                "text_sha256": pa.array(list(vectors), pa.string()),
-                "encoder_version": pa.array([version] * len(vectors), pa.string()),
-                "embedding": embeddings_to_arrow(np.stack(list(vectors.values()))),
-            }
-        )
-    )
 
 
 @dataclass(frozen=True)
@@ -106,7 +75,9 @@ class CatalogueEmbeddings:
     digest: str
 
 
-def embed_items(store: Store, encoder: Encoder, progress: Progress = silent) -> CatalogueEmbeddings:
+def embed_items(
+    store: Store, encoder: Encoder[str], progress: Progress = silent
+) -> CatalogueEmbeddings:
     """Writes `item_text_embeddings`: one row per row of `items`, in its order.
 
     An item without text shares the vector of the empty text.

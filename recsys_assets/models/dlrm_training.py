@@ -23,7 +23,13 @@ from recsys_assets.models.examples import DAY_SECONDS
 from recsys_assets.models.hyperparameters import DlrmParameters
 from recsys_assets.models.inputs import item_inputs, query_inputs, with_request
 from recsys_assets.models.negatives import RETRIEVAL, RETRIEVAL_FILES, NegativeDistribution, Scoring
-from recsys_assets.models.training import Channel, EpochReport, publish, write_metrics
+from recsys_assets.models.training import (
+    Channel,
+    EpochReport,
+    ordered_two_tower,
+    publish,
+    write_metrics,
+)
 from recsys_assets.models.training_data import TrainingData, load_training_data
 from recsys_assets.storage import Store
 
@@ -114,21 +120,17 @@ def train(
     return write_metrics(folder, report, trainer.model.get_weights(), figures)
 
 
-def _artifact(_pipes: "PipesContext") -> str:
-    return "dlrm"
-
-
 def _train(pipes: "PipesContext", store: Store, folder: Path) -> None:
     data = load_training_data(store, pipes.get_extra("through"))
     parameters = DlrmParameters(**pipes.get_extra("parameters"))
-    two_tower = store.artifact("two_tower").fetch()
+    two_tower = ordered_two_tower(pipes, store)
     train(data, parameters, pipes.get_extra("time_zone"), folder, pipes)
     add_retrieval(folder, two_tower, parameters)
 
 
 def main() -> None:
-    """Entry point of the Pipes process; extras: `store`, `through`, `time_zone`, `parameters`."""
-    publish(_artifact, _train)
+    """Entry point; extras: `through`, `time_zone`, `parameters`, `two_tower`."""
+    publish(_train)
 
 
 if __name__ == "__main__":

@@ -117,24 +117,32 @@ def order() -> Iterator["PipesContext"]:
         yield pipes
 
 
-def publish(
-    artifact: Callable[["PipesContext"], str],
-    train: Callable[["PipesContext", Store, Path], object],
-) -> None:
+def publish(train: Callable[["PipesContext", Store, Path], object]) -> None:
     """Runs one training for Dagster Pipes and reports the version that it published.
 
+    Extras of every order: `store`, its URL, and `artifact`, the name of what is made there;
+    `threads` and `gpus` that the process has, if not a laptop's.
+
     Args:
-        artifact: the name of what is made, from the extras of the order.
-        train: writes the files into a folder; extra `store` is the URL of the store given to it.
-            Extras `threads` and `gpus` are those that the process has, if not a laptop's.
+        train: writes the files into a folder; is given the store.
     """
     with order() as pipes:
         limit_threads(pipes.extras.get("threads", THREADS))
         use_gpus(pipes.extras.get("gpus", 0))
         store = Store(pipes.get_extra("store"))
-        with store.artifact(artifact(pipes)).new_version() as draft:
+        with store.artifact(pipes.get_extra("artifact")).new_version() as draft:
             train(pipes, store, draft.path)
         pipes.report_custom_message({"version": draft.version})
+
+
+def ordered_two_tower(pipes: "PipesContext", store: Store) -> Path:
+    """The files of the two-tower model of the order: extra `two_tower`, artifact and version.
+
+    Raises:
+        MissingArtifact: it has not been published.
+    """
+    found = pipes.get_extra("two_tower")
+    return store.artifact(found["artifact"]).fetch(found["version"])
 
 
 class Channel(Protocol):

@@ -89,10 +89,6 @@ def train(
     return write_metrics(folder, report, trainer.model.get_weights(), figures)
 
 
-def _artifact(_pipes: "PipesContext") -> str:
-    return "two_tower"
-
-
 def _train(pipes: "PipesContext", store: Store, folder: Path) -> None:
     data = load_training_data(store, pipes.get_extra("through"))
     parameters = TwoTowerParameters(**pipes.get_extra("parameters"))
@@ -100,8 +96,8 @@ def _train(pipes: "PipesContext", store: Store, folder: Path) -> None:
 
 
 def main() -> None:
-    """Entry point of the Pipes process; extras: `store`, `through`, `time_zone`, `parameters`."""
-    publish(_artifact, _train)
+    """Entry point; extras: `through`, `time_zone`, `parameters`."""
+    publish(_train)
 
 
 if __name__ == "__main__":

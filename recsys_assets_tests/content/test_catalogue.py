@@ -4,7 +4,6 @@ import pytest
 
 from recsys_assets.content.catalogue import embed_items, embedding_faults
 from recsys_assets.content.encoder import embeddings_from_arrow, embeddings_to_arrow
-from recsys_assets.defs.graph.content import nearest, nearest_as_markdown
 from recsys_assets.storage import Store
 from recsys_assets_tests.content.hashing_encoder import HashingEncoder
 
@@ -95,16 +94,3 @@ def test_arrow_round_trip_of_a_slice():
     column = embeddings_to_arrow(embeddings)
 
     np.testing.assert_array_equal(embeddings_from_arrow(column.slice(1, 2)), embeddings[1:3])
-
-
-def test_nearest_texts_leave_out_the_text_itself():
-    embeddings = np.array([[1, 0], [0.8, 0.6], [0, 1]], dtype=np.float32)
-
-    found = nearest(["a", "b|c", "d"], embeddings, examples=2, neighbours=1)
-
-    assert [(text, others[0][0]) for text, others in found] == [("a", "b|c"), ("d", "b|c")]
-    assert "b\\|c (0.80)" in nearest_as_markdown(found)
-
-
-def test_nearest_texts_of_a_single_text():
-    assert nearest(["a"], np.ones((1, 1), dtype=np.float32)) == [("a", [])]

@@ -37,3 +37,8 @@ def test_the_name_of_a_feature_or_of_a_column_of_requests_is_refused(table, name
 def test_so_is_one_that_users_and_items_share():
     with pytest.raises(BrokenInput, match=r"items\.parquet, column 'Region': users have"):
         require_own_names({"users": ["region"], "items": ["Region"]})
+
+
+def test_a_table_without_attributes_is_refused():
+    with pytest.raises(BrokenInput, match=r"users\.parquet: it has no attribute, .*Remedy: add"):
+        require_own_names({"users": [], "items": ["brand"]})

@@ -1,15 +1,17 @@
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pyarrow as pa
 import pytest
 import yaml
 
 from recsys_assets.events.contract import BrokenInput
+from recsys_assets.events.sources.recording import accounts
 from recsys_assets.features.attributes import attribute_rows
 from recsys_assets.features.feature_store import (
     apply_repository,
     local_or_url,
+    open_feature_store,
     redis_connection,
     write_configuration,
 )
@@ -76,3 +78,20 @@ def test_an_attribute_called_like_a_feature_is_refused_before_anything_is_regist
         apply_repository(settings)
 
     assert not exists(f"{settings.storage_url}/feast")
+
+
+@pytest.mark.integration
+def test_a_shop_of_whose_users_nothing_is_known_has_their_attributes_missing(tmp_path):
+    settings = replace(load_settings(), home=tmp_path, storage_url=f"{tmp_path.as_uri()}/storage")
+    store, first = Store(settings.storage_url), date(2025, 1, 1)
+    items = pa.table({"item_id": ["tea"], "brand": ["Hill"]})
+    store.table("user_attributes").write(attribute_rows("users", accounts([]), first))
+    store.table("item_attributes").write(attribute_rows("items", items, first))
+    visit = {"user_id": "session-1", "event_timestamp": datetime(2025, 1, 3, tzinfo=UTC)}
+
+    apply_repository(settings)
+    known = open_feature_store(settings).get_historical_features(
+        pa.Table.from_pylist([visit]).to_pandas(), ["user_attributes:account"]
+    )
+
+    assert known.to_arrow().to_pylist() == [visit | {"account": None}]

@@ -42,18 +42,15 @@ TUNING = {"recent_days": 3, "recent_examples": 128, "replay_examples": 128}
 
 def run(store, module, **extras):
     """Runs a training module as Dagster does; returns the folder that it has published."""
-    artifact = extras.pop("artifact")
 
     @dg.asset
     def trained(context: dg.AssetExecutionContext, models: ModelsEnvironment) -> dg.Output[str]:
-        version = models.run(
-            context, f"recsys_assets.retraining.{module}", {"store": store.url, **extras}
-        )
-        return dg.Output(version)
+        order = {"store": store.url, **extras}
+        return dg.Output(models.run(context, f"recsys_assets.{module}", order))
 
     models = ModelsSubprocess.from_settings(replace(load_settings(), time_zone=ZONE))
     result = dg.materialize([trained], resources={"models": models})
-    return store.artifact(artifact).fetch(result.output_for_node("trained"))
+    return store.artifact(extras["artifact"]).fetch(result.output_for_node("trained"))
 
 
 def publish_release(store):
@@ -121,7 +118,7 @@ def shop(tmp_path_factory, trained_shop):
     store = Store(folder.as_uri())
     release = publish_release(store)
     add_a_day(store)
-    return store, {"day": NEXT_DAY, "through": NEXT_DAY, "base_release": release}
+    return store, {"through": NEXT_DAY, "base_release": release}
 
 
 @pytest.fixture(scope="module")
@@ -133,14 +130,16 @@ def base(shop):
 def tune_tower(shop):
     store, order = shop
     artifact = f"finetuned_query_tower/{NEXT_DAY}"
-    return run(store, "query_tower", artifact=artifact, parameters=TUNING, **order)
+    return run(store, "retraining.query_tower", artifact=artifact, parameters=TUNING, **order)
 
 
 def tune_ranker(shop, two_tower: Path):
     store, order = shop
     named = {"artifact": f"finetuned_query_tower/{NEXT_DAY}", "version": two_tower.name}
     artifact = f"finetuned_dlrm/{NEXT_DAY}"
-    return run(store, "dlrm", artifact=artifact, parameters=TUNING, two_tower=named, **order)
+    return run(
+        store, "retraining.dlrm", artifact=artifact, parameters=TUNING, two_tower=named, **order
+    )
 
 
 @pytest.fixture(scope="module")
@@ -167,12 +166,11 @@ def weights_of(folder):
 )
 def test_a_retrain_writes_what_the_first_training_writes(shop, base, part, parameters):
     store, _ = shop
-    order = {"stage": part, "day": THROUGH, "through": THROUGH, "parameters": parameters}
-    if part == "dlrm":  # it takes the tower that was retrained for the same day
-        with store.artifact(f"retrained_two_tower/{THROUGH}").new_version() as draft:
-            shutil.copytree(base["two_tower"], draft.path, dirs_exist_ok=True)
+    order = {"through": THROUGH, "parameters": parameters}
+    if part == "dlrm":
+        order["two_tower"] = {"artifact": "two_tower", "version": base["two_tower"].name}
 
-    again = run(store, "full", artifact=f"retrained_{part}/{THROUGH}", **order)
+    again = run(store, f"models.{part}_training", artifact=f"retrained_{part}/{THROUGH}", **order)
 
     metrics = metrics_of(again)
     assert metrics["trained_through"] == THROUGH

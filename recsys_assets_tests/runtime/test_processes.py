@@ -155,6 +155,16 @@ def test_a_taken_port_of_valkey_is_named_with_a_remedy(settings, taken_port):
         valkey.start()
 
 
+@pytest.mark.integration
+def test_another_valkey_that_takes_the_port_at_the_last_moment_is_not_taken_for_ours(
+    settings, valkey, monkeypatch
+):
+    monkeypatch.setattr("recsys_assets.services.valkey.require_free_port", lambda *_: None)
+    late = replace(Valkey.of(settings), address=valkey.address)
+    with pytest.raises(ServiceError, match="Address already in use"):
+        late.start()
+
+
 @pytest.mark.parametrize("name", ["http", "grpc", "metrics"])
 def test_a_taken_port_of_triton_is_named_with_a_remedy(settings, taken_port, name):
     triton = TritonServer.of(settings)

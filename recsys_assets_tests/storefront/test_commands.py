@@ -90,10 +90,13 @@ def test_events_are_landed_where_the_source_reads(run, served, monkeypatch):
     assert given == [("s3://shop/raw", event_landing.Pace(5.0, 10))]
 
 
-def test_a_recorded_source_takes_no_events(run, served):
-    refused = run(commands.land_events)
+@pytest.mark.parametrize("source", ["complete_journey", "yoochoose"])
+def test_a_recorded_source_takes_no_events(run, served, tmp_path, source):
+    refused = run(
+        commands.land_events, RECSYS_SOURCE=source, RECSYS_SOURCE_URL=(tmp_path / "files").as_uri()
+    )
     assert refused.exit_code == 1
-    assert "RECSYS_SOURCE=complete_journey takes no new events: set RECSYS_SOURCE=parquet" in (
+    assert f"RECSYS_SOURCE={source} takes no new events: set RECSYS_SOURCE=parquet" in (
         refused.output
     )
     assert not served

@@ -43,10 +43,15 @@ VARIABLES = (
     ),
     Variable(
         "RECSYS_SOURCE",
-        "`complete_journey`, `movielens_100k`, or `parquet` with its URL",
+        "`complete_journey`, `movielens_100k`, or, each with its URL, `parquet`, `yoochoose` or "
+        "`diginetica`",
         "complete_journey",
     ),
-    Variable("RECSYS_SOURCE_URL", "folder or `s3://` prefix of the source `parquet`"),
+    Variable(
+        "RECSYS_SOURCE_URL",
+        "folder or `s3://` prefix of the source `parquet`; folder with the publisher's files of "
+        "`yoochoose` and `diginetica`",
+    ),
     Variable("RECSYS_FIRST_DAY", "first event day that partitions cover", "2017-01-01"),
     Variable(
         "RECSYS_LAST_DAY", "last event day of a recording; live data has no last day", "2018-01-01"
@@ -141,6 +146,11 @@ VARIABLES = (
         "RECSYS_PACKAGED_DATA",
         "folder of the packaged data and encoder",
         without="`.venvs/packaged-data` of the repository",
+    ),
+    Variable(
+        "RECSYS_IMAGE_ENCODER",
+        "folder of an encoder of pictures: `model.onnx` and `preprocessor_config.json`",
+        without="EfficientNet-Lite0, of the packaged data",
     ),
     Variable(
         "RECSYS_ATTRIBUTION_HOURS",

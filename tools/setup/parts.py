@@ -13,25 +13,29 @@ class Part:
 
     Attributes:
         locks: lock files of the orchestration environment, without folder and ending.
+        data: lock files of wheels of which only the files are used.
         tools: programs that are unpacked from Debian packages.
         linters: whether the environment of the manifests' linters is needed.
     """
 
     purpose: str
     locks: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     linters: bool = False
 
 
 PARTS = {
     "demo": Part("both environments, data and Java: all that runs the recommender"),
+    "image-encoder": Part("weights that encode pictures of items", data=("image-encoder",)),
     "console": Part("Dagster's UI and the drift pages of the replay", ("console",)),
-    "check": Part("linters and type stubs", ("checks",), ("prometheus",)),
-    "manifests": Part("what checks k8s/", ("manifests",), ("prometheus",), linters=True),
+    "check": Part("linters and type stubs", ("checks",), tools=("prometheus",)),
+    "manifests": Part("what checks k8s/", ("manifests",), tools=("prometheus",), linters=True),
     "test": Part(
         "test tools and servers",
         ("test",),
-        ("prometheus", "prometheus-alertmanager", "libfaketime", "haproxy"),
+        data=("image-encoder",),
+        tools=("prometheus", "prometheus-alertmanager", "libfaketime", "haproxy"),
         linters=True,
     ),
     "docs": Part("what builds the documentation's site", ("docs",)),

@@ -19,7 +19,7 @@ from tools.setup.locks import SIZES, lock
 
 LOCKS = (
     *("uv", "orchestration", "console", "checks", "manifests", "test", "docs"),
-    *("models", "packaged-data", "k8s-tools"),
+    *("models", "packaged-data", "image-encoder", "k8s-tools"),
 )
 
 

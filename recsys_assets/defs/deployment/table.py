@@ -34,6 +34,7 @@ from recsys_assets.defs.monitoring_resources import AnswerStream, Attribution
 from recsys_assets.defs.pipes.kubernetes import ModelsOnKubernetes
 from recsys_assets.defs.pipes.pipes import ModelsEnvironment, ModelsSubprocess
 from recsys_assets.defs.resources import (
+    ImageEncoderResource,
     RunDays,
     SourceResource,
     StoreResource,
@@ -131,6 +132,7 @@ def resources(settings: Settings) -> dict[str, Any]:
     return {
         "store": StoreResource(url=settings.storage_url),
         "source": SourceResource.from_settings(settings),
+        "image_encoder": ImageEncoderResource.from_settings(settings),
         "text_encoder": TextEncoderResource.from_settings(settings),
         "models": DEPLOYMENTS[settings.deployment].models(settings),
         "run_days": RunDays.from_settings(settings),

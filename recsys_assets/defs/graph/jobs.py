@@ -19,12 +19,12 @@ initial_pipeline = dg.define_asset_job(
     description="Builds the recommender from raw events to a promoted release.",
 )
 # What a day that is over brings: its events and features, the online values made from them, the
-# catalogue's new texts, what became of its answers, and how far it has drifted. Sensors take it
-# from there.
+# catalogue's new texts and pictures, what became of its answers, and how far it has drifted.
+# Sensors take it from there.
 daily_loop = dg.define_asset_job(
     "daily_loop",
     selection=dg.AssetSelection.assets(
-        "online_refresh", "daily_examples", "item_text_embeddings"
+        "online_refresh", "daily_examples", "item_text_embeddings", "item_image_embeddings"
     ).upstream()
     | dg.AssetSelection.groups("events", "monitoring"),
     tags=WORKS_ON_DAYS,

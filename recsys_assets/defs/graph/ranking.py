@@ -8,7 +8,7 @@ import dagster as dg
 
 from recsys_assets.defs.code_version import code_version
 from recsys_assets.defs.configuration import config_fields
-from recsys_assets.defs.pipes.pipes import ModelsEnvironment, train
+from recsys_assets.defs.pipes.pipes import ModelsEnvironment, current, train
 from recsys_assets.defs.resources import RunDays, StoreResource
 from recsys_assets.models.hyperparameters import DlrmParameters
 
@@ -47,7 +47,11 @@ def dlrm(
 
     parameters = DlrmParameters(**context.op_execution_context.op_config)
     through = run_days.get().train_through.isoformat()
-    extras = {"through": through, "parameters": asdict(parameters)}
+    extras = {
+        "through": through,
+        "parameters": asdict(parameters),
+        "two_tower": current(store, "two_tower"),
+    }
     trained = train(context, store, models, "recsys_assets.models.dlrm_training", extras)
     return trained.result(
         through,

@@ -173,14 +173,20 @@ def train(
         store: where the training reads and publishes.
         models: runs it.
         module: has a `main` that opens Dagster Pipes.
-        extras: JSON values that the module reads, beside `store`.
+        extras: JSON values that the module reads, beside `store` and `artifact`.
         artifact: that it publishes; named as the asset unless given.
     """
     started = time.monotonic()
-    version = models.run(context, module, {"store": store.url, **extras})
-    folder = store.get().artifact(artifact or context.asset_key.to_user_string()).fetch(version)
+    name = artifact or context.asset_key.to_user_string()
+    version = models.run(context, module, {"store": store.url, "artifact": name, **extras})
+    folder = store.get().artifact(name).fetch(version)
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return Trained(version, metrics, round(time.monotonic() - started, 1))
+
+
+def current(store: StoreResource, artifact: str) -> dict[str, str | None]:
+    """An artifact as an extra: the version of now, whatever is published before it is read."""
+    return {"artifact": artifact, "version": store.get().artifact(artifact).current()}
 
 
 class Observed(dg.PipesMessageReader):

@@ -182,11 +182,11 @@ def interactions_are_fresh(store: StoreResource, run_days: RunDays) -> dg.AssetC
     )
 
 
-def _unique_ids(store: StoreResource, table: str, key: str) -> dg.AssetCheckResult:
+def _unique_ids(store: StoreResource, table: str, key: str, least: int) -> dg.AssetCheckResult:
     ids = pl.Series(store.get().table(table).read(columns=[key])[key])
     missing, repeated = ids.null_count(), ids.len() - ids.n_unique()
     return dg.AssetCheckResult(
-        passed=ids.len() > 0 and not missing and not repeated,
+        passed=ids.len() >= least and not missing and not repeated,
         metadata={"rows": ids.len(), "missing": missing, "repeated": repeated},
     )
 
@@ -194,13 +194,13 @@ def _unique_ids(store: StoreResource, table: str, key: str) -> dg.AssetCheckResu
 @dg.asset_check(asset="items", blocking=True, description="There are items, each with its own id.")
 def items_have_unique_ids(store: StoreResource) -> dg.AssetCheckResult:
     """An ambiguous id would give one product the features of another."""
-    return _unique_ids(store, "items", "item_id")
+    return _unique_ids(store, "items", "item_id", least=1)
 
 
 @dg.asset_check(asset="users", blocking=True, description="Each user has an id of their own.")
 def users_have_unique_ids(store: StoreResource) -> dg.AssetCheckResult:
-    """An ambiguous id would join a user's events twice."""
-    return _unique_ids(store, "users", "user_id")
+    """An ambiguous id would join a user's events twice. Of nobody may anything be known."""
+    return _unique_ids(store, "users", "user_id", least=0)
 
 
 @dg.asset_check(asset="items", description="At least 90 % of the items have a text.")

@@ -13,7 +13,7 @@ import dagster as dg
 from recsys_assets.defs.code_version import code_version
 from recsys_assets.defs.configuration import config_fields
 from recsys_assets.defs.partitions import all_days_of, daily
-from recsys_assets.defs.pipes.pipes import ModelsEnvironment, train
+from recsys_assets.defs.pipes.pipes import ModelsEnvironment, current, train
 from recsys_assets.defs.resources import StoreResource
 from recsys_assets.defs.retraining_resources import CandidateGate
 from recsys_assets.models.hyperparameters import (
@@ -53,9 +53,8 @@ def _train(
     extras: Mapping[str, Any],
 ) -> dg.MaterializeResult:
     """Trains the day of the run and publishes `<asset>/<day>`."""
-    day = context.partition_key
-    artifact = f"{context.asset_key.to_user_string()}/{day}"
-    trained = train(context, store, models, module, {"day": day, **extras}, artifact)
+    artifact = f"{context.asset_key.to_user_string()}/{context.partition_key}"
+    trained = train(context, store, models, module, extras, artifact)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(trained.version),
         metadata={
@@ -129,28 +128,35 @@ def finetuned_dlrm(
     context: dg.AssetExecutionContext, store: StoreResource, models: ModelsEnvironment
 ) -> dg.MaterializeResult:
     """Fine-tunes in the models environment and publishes `finetuned_dlrm/<day>`."""
-    day = context.partition_key
-    tower = store.get().artifact(f"{finetuned_query_tower.key.to_user_string()}/{day}")
-    version = tower.current()
-    metrics = json.loads((tower.fetch(version) / "metrics.json").read_text(encoding="utf-8"))
+    tower = f"{finetuned_query_tower.key.to_user_string()}/{context.partition_key}"
+    two_tower = current(store, tower)
+    folder = store.get().artifact(tower).fetch(two_tower["version"])
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     extras = {
         "through": metrics["trained_through"],
         "base_release": metrics["base_release"],
-        "two_tower": {"artifact": tower.name, "version": version},
+        "two_tower": two_tower,
         "parameters": asdict(DlrmTuning(**context.op_execution_context.op_config)),
     }
     return _train(context, store, models, "recsys_assets.retraining.dlrm", extras)
 
 
 def _retrained(part: str, parameters: type[Any], deps: list[Any]) -> dg.AssetsDefinition:
-    name = f"retrained_{part}"
+    """A part trained from scratch: the module of its initial training, as of a day.
+
+    Args:
+        part: artifact that is trained so initially.
+        parameters: dataclass of its hyperparameters.
+        deps: the retrained two-tower model, where the part is made with one.
+    """
+    module = f"recsys_assets.models.{part}_training"
 
     @dg.asset(
-        name=name,
+        name=f"retrained_{part}",
         group_name=_GROUP,
         owners=_OWNERS,
         kinds={"tensorflow", "python", "onnx"},
-        code_version=code_version("recsys_assets.retraining.full"),
+        code_version=code_version(module),
         partitions_def=daily,
         backfill_policy=_A_RUN_A_DAY,
         deps=[*deps, *_LEARNED_FROM],
@@ -164,12 +170,13 @@ def _retrained(part: str, parameters: type[Any], deps: list[Any]) -> dg.AssetsDe
         models: ModelsEnvironment,
         gate: CandidateGate,
     ) -> dg.MaterializeResult:
-        extras = {
+        extras: dict[str, Any] = {
             "through": gate.evaluation_window(context.partition_key).through,
-            "stage": part,
             "parameters": asdict(parameters(**context.op_execution_context.op_config)),
         }
-        return _train(context, store, models, "recsys_assets.retraining.full", extras)
+        if deps:
+            extras["two_tower"] = current(store, f"retrained_two_tower/{context.partition_key}")
+        return _train(context, store, models, module, extras)
 
     return retrained
 

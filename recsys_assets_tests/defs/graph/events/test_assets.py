@@ -377,6 +377,18 @@ def test_items_and_users_are_checked_for_unique_ids(shop):
     assert shop.store.table("items").read().num_rows == 3
 
 
+def test_a_shop_may_know_nothing_of_its_users_but_has_items(shop):
+    shop.deliver(0, {})
+    for table in ("users", "items"):
+        path = shop.source / f"{table}.parquet"
+        pq.write_table(pq.read_table(path).slice(0, 0), path)
+
+    result = outcome(shop.run(0, raise_on_error=False))
+
+    assert result["users_have_unique_ids"].passed
+    assert not result["items_have_unique_ids"].passed
+
+
 def test_a_single_day_check_is_filed_under_its_partition(shop):
     shop.deliver(0, {})
     shop.run(0)

@@ -16,6 +16,7 @@ from recsys_assets.rollout import promotion
 from recsys_assets.settings import load_settings
 from recsys_assets.storage import Store
 
+DAY = "2017-10-05"
 TRAINED = {
     "fine_tune": ("finetuned_query_tower", "finetuned_dlrm"),
     "full_retrain": ("retrained_two_tower", "retrained_dlrm"),
@@ -52,10 +53,28 @@ class RecordingModels(ModelsEnvironment):
     url: str
 
     def run(self, context, module, extras):
-        name = f"{context.asset_key.to_user_string()}/{context.partition_key}"
-        with Store(self.url).artifact(name).new_version() as draft:
-            (draft.path / "metrics.json").write_text(json.dumps(extras))
+        with Store(self.url).artifact(extras["artifact"]).new_version() as draft:
+            (draft.path / "metrics.json").write_text(json.dumps({"module": module, **extras}))
         return draft.version
+
+
+def retrained(folder, *assets, ops=None):
+    """What a run of `DAY` makes of the assets."""
+    url = folder.as_uri()
+    return dg.materialize(
+        assets,
+        partition_key=DAY,
+        resources={
+            "store": StoreResource(url=url),
+            "models": RecordingModels(url=url),
+            "gate": CandidateGate(attribution_hours=24),
+        },
+        run_config={"ops": ops or {}},
+    )
+
+
+def ordered(result, asset):
+    return result.asset_materializations_for_node(asset.key.to_user_string())[0].metadata
 
 
 @pytest.mark.parametrize(
@@ -66,21 +85,23 @@ class RecordingModels(ModelsEnvironment):
     ],
 )
 def test_hyperparameters_and_seed_reach_a_full_retrain(tmp_path, asset, changed):
-    url, day = tmp_path.as_uri(), "2017-10-05"
-    result = dg.materialize(
-        [asset],
-        partition_key=day,
-        resources={
-            "store": StoreResource(url=url),
-            "models": RecordingModels(url=url),
-            "gate": CandidateGate(attribution_hours=24),
-        },
-        run_config={"ops": {asset.key.to_user_string(): {"config": changed}}},
-        selection=[asset],
-    )
+    result = retrained(tmp_path, asset, ops={asset.key.to_user_string(): {"config": changed}})
 
-    metadata = result.asset_materializations_for_node(asset.key.to_user_string())[0].metadata
+    metadata = ordered(result, asset)
     assert changed.items() <= metadata["parameters"].data.items()
+
+
+def test_a_full_retrain_is_the_initial_training_with_the_tower_of_the_same_day(tmp_path):
+    result = retrained(tmp_path, retrained_two_tower, retrained_dlrm)
+    towers, ranker = (ordered(result, one) for one in (retrained_two_tower, retrained_dlrm))
+
+    assert towers["module"].value == "recsys_assets.models.two_tower_training"
+    assert ranker["module"].value == "recsys_assets.models.dlrm_training"
+    assert ranker["artifact"].value == f"retrained_dlrm/{DAY}"
+    assert ranker["two_tower"].data == {
+        "artifact": f"retrained_two_tower/{DAY}",
+        "version": towers["version"].value,
+    }
 
 
 def _of_candidate(key):
