@@ -20,14 +20,15 @@ from recsys_assets.evaluation.rolling_report import as_markdown
 from recsys_assets.settings import load_settings
 from recsys_assets.storage.filesystem import write_atomically
 
-TASK = "first_purchases"
+TASKS = {"first_purchases": False, "all_purchases": True}  # whether repeats count
 VALIDATION_WEEKS = 4
 
 
 def main() -> None:
-    """Runs the data sets asked for, one after another."""
+    """Runs the data sets and tasks asked for, one after another."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", choices=list(DATA_SETS), nargs="+", default=list(DATA_SETS))
+    parser.add_argument("--tasks", choices=list(TASKS), nargs="+", default=list(TASKS))
     parser.add_argument("--weeks", type=int, default=8, help="measured weeks (default: 8)")
     parser.add_argument("--fresh", action="store_true", help="forget what an earlier run has done")
     asked = parser.parse_args()
@@ -40,18 +41,21 @@ def main() -> None:
 
     figures: dict[str, Any] = json.loads(target.read_text()) if target.exists() else {}
     for name in asked.data:
-        folder = settings.home / "bench" / "quality" / name / TASK
-        if asked.fresh:
-            _forget(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         days = DATA_SETS[name]
-        weeks = days.weeks(asked.weeks)
-        through = DATA_SETS[name].weeks(asked.weeks + 1)[-1]
-        run = RollingRun(load_shop(name, settings.packaged_data, through, say), folder, say)
-        chosen = run.tuned(days.validation_weeks(VALIDATION_WEEKS))
-        figures[name] = {TASK: {"machine": machine, **run.measured(weeks, chosen)}}
-        write_atomically(target.as_uri(), json.dumps(figures, indent=1).encode())
-        click.echo(as_markdown(figures[name][TASK], PIPELINE))
+        *weeks, after = days.weeks(asked.weeks + 1)
+        shop = load_shop(name, settings.packaged_data, after, say)
+        for task in asked.tasks:
+            folder = settings.home / "bench" / "quality" / name / task
+            if asked.fresh:
+                _forget(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            say(f"{name}, {task}")
+            run = RollingRun(shop, folder, say, TASKS[task])
+            chosen = run.tuned(days.validation_weeks(VALIDATION_WEEKS))
+            measured = {"machine": machine, **run.measured(weeks, chosen)}
+            figures.setdefault(name, {})[task] = measured
+            write_atomically(target.as_uri(), json.dumps(figures, indent=1).encode())
+            click.echo(as_markdown(measured, PIPELINE))
     click.echo(f"written: {target}")
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from recsys_assets.candidates.boosted_ranker import BoostedRanker
+from recsys_assets.candidates.boosted_ranker import BoostedRanker, Boosting
+from recsys_assets.candidates.declarations import BOUGHT_BEFORE, SOURCES
 from recsys_assets.evaluation.rolling import PIPELINE, RollingWeeks, Shop, ranked_slates
 from recsys_assets.evaluation.rolling_report import (
     ALL,
@@ -34,11 +35,13 @@ class RollingRun:
         shop: what happened.
         folder: holds what is done.
         say: takes lines of progress.
+        repeats: whether what a customer has bought before is asked for too.
     """
 
     shop: Shop
     folder: Path
     say: Say
+    repeats: bool = False
 
     def tuned(self, validation: Sequence[date]) -> dict[str, int]:
         """The number of the setting that is best on the validation weeks, by method."""
@@ -56,9 +59,13 @@ class RollingRun:
         best = {name: int(np.mean(trials, axis=0).argmax()) for name, trials in found.items()}
         return dict.fromkeys(methods, 0) | best
 
+    def _weeks(self, boosting: Boosting) -> RollingWeeks:
+        declared = (*SOURCES, BOUGHT_BEFORE) if self.repeats else SOURCES
+        return RollingWeeks(self.shop, declared, self.repeats, boosting)
+
     def _peer_trials(self, method: Tuned, weeks: Sequence[date]) -> list[list[float]]:
         """NDCG@10 by week and setting."""
-        rolling = RollingWeeks(self.shop)
+        rolling = self._weeks(Boosting())
         trials = []
         for first_day in weeks:
             split = rolling.split(first_day)
@@ -71,7 +78,7 @@ class RollingRun:
         return trials
 
     def _ranker_trials(self, method: Tuned, weeks: Sequence[date]) -> list[list[float]]:
-        rolling = RollingWeeks(self.shop)
+        rolling = self._weeks(Boosting())
         trials = []
         for first_day in weeks:
             before = rolling.examples_before(first_day)
@@ -87,8 +94,7 @@ class RollingRun:
 
     def measured(self, weeks: Sequence[date], chosen: Mapping[str, int]) -> dict[str, Any]:
         """Figures of all methods over the weeks, as JSON."""
-        boosting = RANKER.with_setting(chosen[PIPELINE])()
-        rolling = RollingWeeks(self.shop, boosting=boosting)
+        rolling = self._weeks(RANKER.with_setting(chosen[PIPELINE])())
         peers = {name: peer.with_setting(chosen[name]) for name, peer in PEERS.items()}
         done: list[MeasuredWeek] = []
         for first_day in weeks:

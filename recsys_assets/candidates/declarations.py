@@ -87,3 +87,11 @@ SOURCES = (
         description="first sold within four weeks, of the kinds that she buys",
     ),
 )
+# Only where an answer may hold what a customer has bought before, as at the checkout.
+BOUGHT_BEFORE = CandidateSource(
+    "bought_before",
+    300,
+    sources.bought_before,
+    ranked=True,
+    description="what she buys herself, most and latest first",
+)

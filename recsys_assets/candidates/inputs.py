@@ -28,6 +28,8 @@ def ranker_inputs(
     candidates: UnitedCandidates,
     users: np.ndarray,
     planned: Mapping[str, np.ndarray],
+    *,
+    repeats: bool = False,
 ) -> Inputs:
     """Every input of m candidates, float [m] each, NaN = unknown; the order is that of training.
 
@@ -37,6 +39,7 @@ def ranker_inputs(
         candidates: of n requests.
         users: int32 [n], rows of users, -1 = unknown.
         planned: promotions of each candidate at the moment of its request, [m].
+        repeats: whether what she has bought may be shown again; then the item itself counts too.
     """
     owner, item = candidates.owner, candidates.item
     user = users[owner]
@@ -49,7 +52,10 @@ def ranker_inputs(
     inputs |= planned
     inputs |= _of_users(sources, user, inputs)
     inputs |= _of_store(known, user, item)
-    for name, codes in attribute_groups(sources).items():
+    groups = attribute_groups(sources)
+    if repeats:
+        groups["item"] = np.arange(known.items)
+    for name, codes in groups.items():
         inputs |= _of_group(known, name, codes, user, item)
     return inputs
 

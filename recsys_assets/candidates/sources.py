@@ -18,6 +18,7 @@ from recsys_assets.candidates.snapshot import RECENT_DAYS, PairCounts, PurchaseS
 NEIGHBOURS = 200  # like-minded customers that are listened to
 SEASON_DAYS = 90
 SEASON_LAMBDA, SEASON_BUYERS = 300.0, 4
+HABIT_DAYS = 56
 RECENT_LINES = 80  # of a customer, that say what she buys now
 _FINEST = ("category_l3", "category_l2", "category_l1")
 _NOT_OF_THIS_SOURCE = -np.inf
@@ -61,6 +62,18 @@ class Sources:
         weights = (1 / np.sqrt(place[kept] + 1)).astype(np.float32)
         rows, columns = user[kept], known.item[order][kept]
         return sparse.csr_matrix((weights, (rows, columns)), shape=(known.users, known.items))
+
+    @cached_property
+    def habits(self) -> sparse.csr_matrix:
+        """How often each customer bought each item, a line half as much after eight weeks.
+
+        CSR [users, items].
+        """
+        known = self.known
+        weights = (0.5 ** (known.days_ago / HABIT_DAYS)).astype(np.float32)
+        return sparse.csr_matrix(
+            (weights, (known.user, known.item)), shape=(known.users, known.items)
+        )
 
     @cached_property
     def kind(self) -> np.ndarray:
@@ -133,6 +146,12 @@ def rising(sources: Sources, users: np.ndarray) -> np.ndarray:
     growth = week / (month + 4)
     kinds = sources.kinds_bought.dense(users)[:, sources.kind]
     return _only(np.log1p(kinds) * growth * np.log1p(week), week > 0)
+
+
+def bought_before(sources: Sources, users: np.ndarray) -> np.ndarray:
+    """What she buys herself, most and latest first."""
+    scores = _rows(sources.habits, users).toarray()
+    return _only(scores, scores > 0)
 
 
 def _of_her_kinds(sources: Sources, users: np.ndarray) -> np.ndarray:

@@ -12,9 +12,10 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 import pyarrow as pa
+from scipy import sparse
 
 from recsys_assets.candidates.boosted_ranker import BoostedRanker, Boosting, RankerExamples
-from recsys_assets.candidates.declarations import SOURCES, CandidateSource
+from recsys_assets.candidates.declarations import BOUGHT_BEFORE, SOURCES, CandidateSource
 from recsys_assets.candidates.inputs import ranker_inputs
 from recsys_assets.candidates.purchase_log import COLUMNS as LINE_COLUMNS
 from recsys_assets.candidates.purchase_log import DAY_SECONDS, PurchaseLog
@@ -80,11 +81,21 @@ def load_shop(store: Store, first_day: date, through: date) -> Shop:
 
 @dataclass(frozen=True)
 class WeekCandidates:
-    """A week's requests with their candidates."""
+    """A week's requests with their candidates, and what the sources knew."""
 
     split: Split
+    sources: Sources
+    users: np.ndarray
     candidates: UnitedCandidates
     examples: RankerExamples
+
+    def slates_of(self, source: CandidateSource) -> np.ndarray:
+        """What one source alone would show, int32 [requests, 300]."""
+        return rank(
+            lambda start, stop: source.score(self.sources, self.users[start:stop]),
+            self.split.excluded,
+            self.split.purchases,
+        )
 
 
 @dataclass
@@ -94,12 +105,14 @@ class RollingWeeks:
     Args:
         shop: its events.
         declared: the candidate sources.
+        repeats: whether what a customer has bought before may be shown, and is relevant.
         boosting: settings of the ranker.
         ranker_weeks: how many weeks before its own a ranker learns from.
     """
 
     shop: Shop
     declared: Sequence[CandidateSource] = SOURCES
+    repeats: bool = False
     boosting: Boosting = field(default_factory=Boosting)
     ranker_weeks: int = RANKER_WEEKS
     _weeks: OrderedDict[date, WeekCandidates] = field(default_factory=OrderedDict)
@@ -111,9 +124,8 @@ class RollingWeeks:
             NothingToEvaluate: nothing was bought before it, or for the first time in it.
         """
         if first_day not in self._weeks:
-            self._weeks[first_day] = _week(
-                self.shop, self.declared, self.split(first_day), first_day
-            )
+            split = self.split(first_day)
+            self._weeks[first_day] = _week(self.shop, self.declared, split, first_day)
             while len(self._weeks) > self.ranker_weeks + 1:
                 self._weeks.popitem(last=False)
         return self._weeks[first_day]
@@ -124,7 +136,13 @@ class RollingWeeks:
         Raises:
             NothingToEvaluate: nothing was bought before it, or for the first time in it.
         """
-        return split_by_time(self.shop.interactions, self.shop.item_ids, first_day, WEEK_DAYS)
+        return split_by_time(
+            self.shop.interactions,
+            self.shop.item_ids,
+            first_day,
+            WEEK_DAYS,
+            repeats=self.repeats,
+        )
 
     def examples_before(self, first_day: date) -> list[RankerExamples]:
         """What the ranker of a week learns from, the oldest week first."""
@@ -133,13 +151,17 @@ class RollingWeeks:
         return [self.week(day).examples for day in before]
 
     def slates(self, first_day: date, peers: Mapping[str, Peer]) -> dict[str, np.ndarray]:
-        """Slates int32 [requests, 300] of the pipeline and of each peer, fitted before the week."""
+        """Slates int32 [requests, 300] of the pipeline and of each peer, fitted before the week.
+
+        With `repeats` what a customer buys most and latest is a peer of its own.
+        """
         ranker = BoostedRanker.fit(self.examples_before(first_day), self.boosting)
         week = self.week(first_day)
         slates = {PIPELINE: ranked_slates(week.candidates, ranker.score(week.examples.inputs))}
         for name, peer in peers.items():
-            seen = week.split.requests.seen
-            slates[name] = rank(peer(week.split), seen, week.split.purchases)
+            slates[name] = rank(peer(week.split), week.split.excluded, week.split.purchases)
+        if self.repeats:
+            slates[BOUGHT_BEFORE.name] = week.slates_of(BOUGHT_BEFORE)
         return slates
 
 
@@ -163,31 +185,33 @@ def _week(
     plan = promotions_at(shop.promotions, rows, np.array([int(start.timestamp())]))
     sources = Sources(known, np.maximum(plan["display"], plan["mailer"]))
     users = shop.log.rows_of(split.requests.user_id.tolist())
-    seen = split.requests.seen
-    candidates = unite(
-        sources,
-        declared,
-        users,
-        lambda begin, end: np.split(
-            seen.indices[seen.indptr[begin] : seen.indptr[end]],
-            (seen.indptr[begin + 1 : end] - seen.indptr[begin]),
-        ),
-    )
+    excluded = split.excluded
+    candidates = unite(sources, declared, users, lambda begin, end: _columns(excluded[begin:end]))
     moments = split.requests.timestamp[candidates.owner]
     planned = promotions_at(shop.promotions, candidates.item, moments)
-    inputs = ranker_inputs(sources, declared, candidates, users, planned)
-    relevant = split.requests.relevant
-    keys = np.repeat(np.arange(len(users)), np.diff(relevant.indptr)) * known.items
-    wanted = keys + relevant.indices
-    bought = np.isin(candidates.owner * known.items + candidates.item, wanted)
+    inputs = ranker_inputs(sources, declared, candidates, users, planned, repeats=split.repeats)
     return WeekCandidates(
         split,
+        sources,
+        users,
         candidates,
         RankerExamples(
             names=tuple(inputs),
             inputs=np.stack(list(inputs.values()), axis=1).astype(np.float32),
             owner=candidates.owner,
-            bought=bought,
-            relevant=np.diff(relevant.indptr),
+            bought=_are_relevant(candidates, split),
+            relevant=np.diff(split.requests.relevant.indptr),
         ),
     )
+
+
+def _columns(matrix: sparse.csr_matrix) -> list[np.ndarray]:
+    """Columns of the stored entries of each row."""
+    return np.split(matrix.indices, matrix.indptr[1:-1])
+
+
+def _are_relevant(candidates: UnitedCandidates, split: Split) -> np.ndarray:
+    """Which candidates their customers bought in the week: bool [m]."""
+    items, relevant = len(split.item_ids), split.requests.relevant.tocoo()
+    wanted = relevant.row.astype(np.int64) * items + relevant.col
+    return np.isin(candidates.owner * items + candidates.item, wanted)

@@ -55,7 +55,8 @@ class Split:
     [history users, items] of distinct pairs; `purchases` and `purchases_recent` int64 [items],
     purchase events of history and of its last 28 days; `requests` as above, with `history_row`
     int64 [n], the request's row in `history` or -1 for an unseen household.
-    `outside_catalogue` counts relevant pairs dropped because the catalogue lacks the item.
+    `outside_catalogue` counts relevant pairs dropped because the catalogue lacks the item. With
+    `repeats`, relevant is whatever is bought, and nothing is left out of an answer.
     """
 
     item_ids: np.ndarray
@@ -65,6 +66,13 @@ class Split:
     requests: HouseholdRequests
     history_row: np.ndarray
     outside_catalogue: int
+    repeats: bool = False
+
+    @property
+    def excluded(self) -> sparse.csr_matrix:
+        """What no answer may hold, 0/1 CSR [requests, items]: what was bought, unless `repeats`."""
+        seen = self.requests.seen
+        return sparse.csr_matrix(seen.shape, dtype=seen.dtype) if self.repeats else seen
 
 
 class NothingToEvaluate(ValueError):
@@ -72,7 +80,12 @@ class NothingToEvaluate(ValueError):
 
 
 def split_by_time(
-    interactions: pa.Table, item_ids: list[str], evaluation_from: date, evaluation_days: int
+    interactions: pa.Table,
+    item_ids: list[str],
+    evaluation_from: date,
+    evaluation_days: int,
+    *,
+    repeats: bool = False,
 ) -> Split:
     """Splits events before `evaluation_from` from those of the `evaluation_days` from it on.
 
@@ -81,10 +94,11 @@ def split_by_time(
         item_ids: the catalogue.
         evaluation_from: first day (UTC) that history does not hold.
         evaluation_days: number of days measured.
+        repeats: whether what a household has bought before is relevant too.
 
     Raises:
         NothingToEvaluate: nothing was bought before `evaluation_from`, or no household bought
-            anything for the first time in the evaluated days.
+            anything (for the first time, unless `repeats`) in the evaluated days.
     """
     start = midnight(evaluation_from)
     end = start + timedelta(days=evaluation_days)
@@ -101,15 +115,14 @@ def split_by_time(
         )
     users = before.select("user_id").unique().sort("user_id").with_row_index("history_row")
     pairs = before.select("user_id", "item").unique().join(users, on="user_id")
-    first_bought = (
-        week.filter(pl.col("event") == "purchase")
-        .select("user_id", "item_id", "item")
-        .unique()
-        .join(pairs.select("user_id", "item"), on=["user_id", "item"], how="anti")
-    )
-    outside = first_bought["item"].null_count()  # of products, where the catalogue lacks them
-    first_bought = first_bought.drop_nulls("item")
-    if first_bought.is_empty():
+    wanted = week.filter(pl.col("event") == "purchase").select("user_id", "item_id", "item")
+    wanted = wanted.unique()
+    if not repeats:
+        before_that = pairs.select("user_id", "item")
+        wanted = wanted.join(before_that, on=["user_id", "item"], how="anti")
+    outside = wanted["item"].null_count()  # of products, where the catalogue lacks them
+    wanted = wanted.drop_nulls("item")
+    if wanted.is_empty():
         raise NothingToEvaluate(
             f"no household bought anything for the first time in the {evaluation_days} days from "
             f"{evaluation_from} on: nothing to measure; raise RECSYS_EVALUATION_DAYS, set "
@@ -117,7 +130,7 @@ def split_by_time(
         )
     items = len(item_ids)
     history = _incidence(pairs["history_row"], pairs["item"], len(users), items)
-    asking = first_bought.select("user_id").unique()
+    asking = wanted.select("user_id").unique()
     opening = (
         week.join(asking, on="user_id")
         .sort("user_id", "timestamp", maintain_order=True)
@@ -127,7 +140,7 @@ def split_by_time(
         .sort("user_id")
         .with_row_index("request")
     )
-    wanted = first_bought.join(opening.select("user_id", "request"), on="user_id")
+    wanted = wanted.join(opening.select("user_id", "request"), on="user_id")
     history_row = opening["history_row"].cast(pl.Int64).fill_null(-1).to_numpy()
     requests = HouseholdRequests(
         user_id=opening["user_id"].to_numpy().astype(object),
@@ -145,6 +158,7 @@ def split_by_time(
         requests=requests,
         history_row=history_row,
         outside_catalogue=outside,
+        repeats=repeats,
     )
 
 

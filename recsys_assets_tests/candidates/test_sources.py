@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from recsys_assets.candidates import sources as by_source
-from recsys_assets.candidates.declarations import SOURCES, CandidateSource
+from recsys_assets.candidates.declarations import BOUGHT_BEFORE, SOURCES, CandidateSource
 from recsys_assets.candidates.ease import Ease
 from recsys_assets_tests.candidates.tiny import ITEMS, row, sources
 
@@ -83,7 +83,14 @@ def test_promoted_and_new_items_are_ordered_by_the_kinds_that_she_buys():
     assert shown(by_source.new_arrivals, AL) == {"milk", "oat milk", "soy milk"}
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_what_she_buys_herself_counts_by_how_often_and_how_lately():
+    scores = of(by_source.bought_before, BO)
+
+    assert scores["soy milk"] > scores["milk"] > scores["pear"] > 0
+    assert scores["apple"] == -np.inf
+
+
+@pytest.mark.parametrize("source", [*SOURCES, BOUGHT_BEFORE], ids=lambda source: source.name)
 @pytest.mark.parametrize("lines", [DAIRY, ()], ids=["a shop", "its first day"])
 def test_every_source_scores_every_customer_and_stranger(source, lines):
     known = sources(45, *lines)

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from recsys_assets.candidates.boosted_ranker import Boosting
+from recsys_assets.candidates.declarations import BOUGHT_BEFORE, SOURCES
 from recsys_assets.candidates.ease import Ease
 from recsys_assets.candidates.union import UnitedCandidates
 from recsys_assets.evaluation.baselines import popularity
@@ -62,10 +63,11 @@ def shop(interactions):
     return Shop.from_tables(interactions, items, ["category_l1"], NO_PLAN)
 
 
-def rolling(interactions=None):
+def rolling(interactions=None, repeats=False):
     boosting = Boosting(trees=10, min_leaf_examples=5, negatives=1.0)
     known = shop(events() if interactions is None else interactions)
-    return RollingWeeks(known, boosting=boosting, ranker_weeks=4)
+    declared = (*SOURCES, BOUGHT_BEFORE) if repeats else SOURCES
+    return RollingWeeks(known, declared, repeats, boosting, ranker_weeks=4)
 
 
 def test_the_pipeline_and_its_peers_answer_the_same_requests_by_the_same_rules():
@@ -78,6 +80,20 @@ def test_the_pipeline_and_its_peers_answer_the_same_requests_by_the_same_rules()
     for shown in slates.values():
         assert shown.shape == (len(split.requests), 300)
         assert not any(slate_faults(shown, split.requests.seen).values())
+
+
+def test_with_repeats_what_she_has_bought_may_be_shown_and_is_relevant():
+    weeks = rolling(repeats=True)
+
+    slates = weeks.slates(WEEK, {"popularity": popularity})
+
+    split = weeks.split(WEEK)
+    again = split.requests.seen.multiply(split.requests.relevant)
+    assert again.nnz > 0
+    assert split.excluded.nnz == 0
+    assert list(slates) == [PIPELINE, "popularity", "bought_before"]
+    for shown in slates.values():
+        assert slate_faults(shown, split.requests.seen)["seen_items"] > 0
 
 
 def test_the_ranker_learns_from_the_weeks_before_and_a_week_is_made_once(monkeypatch):

@@ -13,8 +13,8 @@ ITEMS = ["tea", "bread", "cheese", "soap", "toy"]
 DAYS = Days(date(2025, 1, 21), date(2025, 3, 9), TODAY, evaluation_days=7)
 
 
-def split(*rows, days=7):
-    return split_by_time(events(*rows), ITEMS, TODAY, days)
+def split(*rows, days=7, repeats=False):
+    return split_by_time(events(*rows), ITEMS, TODAY, days, repeats=repeats)
 
 
 def dense(sparse_matrix):
@@ -43,6 +43,15 @@ def test_relevant_is_what_was_bought_first_in_the_week():
     assert found.requests.user_id.tolist() == ["ann", "cyd"]
     assert dense(found.requests.relevant) == [[0, 0, 1, 0, 0], [1, 0, 0, 0, 0]]
     assert dense(found.requests.seen) == [[1, 1, 0, 0, 0], [0, 0, 0, 0, 0]]
+
+
+def test_with_repeats_what_was_bought_before_is_relevant_and_nothing_is_left_out():
+    found = split(*EXAMPLE, repeats=True)
+
+    assert found.requests.user_id.tolist() == ["ann", "bob", "cyd"]
+    assert dense(found.requests.relevant)[:2] == [[1, 0, 1, 0, 0], [0, 1, 0, 0, 0]]
+    assert found.excluded.nnz == 0
+    assert dense(split(*EXAMPLE).excluded) == [[1, 1, 0, 0, 0], [0, 0, 0, 0, 0]]
 
 
 def test_a_request_is_made_at_the_first_event_of_the_week():

@@ -15,7 +15,7 @@ def test_every_setting_of_a_peer_is_one_that_it_takes(name):
 
 def test_the_ranker_has_no_more_settings_than_a_peer():
     assert len(RANKER.settings) <= BUDGET
-    assert RANKER.with_setting(1)() == Boosting(**RANKER.settings[1])
+    assert RANKER.with_setting(0)() == Boosting(**RANKER.settings[0])
 
 
 def test_more_settings_than_the_budget_are_refused():
