@@ -117,10 +117,6 @@ class Diginetica:
         )
         return accounts(pl.concat(read)["userId"].drop_nulls().unique().sort().to_list())
 
-    def withdrawn_items(self) -> pa.Table:
-        """None: the catalogue is that of all time."""
-        return WITHDRAWN_ITEMS.schema.empty_table()
-
     def promotions(self) -> pa.Table:
         """None."""
         return PROMOTIONS.schema.empty_table()

@@ -115,10 +115,6 @@ class YooChoose:
         """Nobody has an account."""
         return accounts([])
 
-    def withdrawn_items(self) -> pa.Table:
-        """None: the catalogue is that of all time."""
-        return WITHDRAWN_ITEMS.schema.empty_table()
-
     def promotions(self) -> pa.Table:
         """None."""
         return PROMOTIONS.schema.empty_table()
