@@ -88,11 +88,6 @@ class PurchaseLog:
             first=_first_of_pair(user, row, len(catalogue)),
         )
 
-    def rows_of(self, user_ids: Sequence[str]) -> np.ndarray:
-        """Rows of users int32 [m]; -1 for one that has bought nothing."""
-        row = {user: number for number, user in enumerate(self.user_ids.tolist())}
-        return np.array([row.get(user, UNKNOWN) for user in user_ids], dtype=np.int32)
-
 
 def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     """The different values in their order, object [m], and codes int32 [n], -1 = missing."""

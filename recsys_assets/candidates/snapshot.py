@@ -5,6 +5,7 @@ that is asked of a past day sees what was known then and nothing else. Each part
 when it is first asked for.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -70,6 +71,12 @@ class PurchaseSnapshot:
         self.first = log.first[: self.lines]
         self.log_price = log.log_price[: self.lines]
         self.discount = log.discount[: self.lines]
+
+    def rows_of(self, user_ids: Sequence[str]) -> np.ndarray:
+        """Rows of users int32 [m]; -1 for one that has bought nothing yet, whatever comes later."""
+        bought = np.unique(self.user)
+        row = {self.log.user_ids[number]: number for number in bought.tolist()}
+        return np.array([row.get(user, UNKNOWN) for user in user_ids], dtype=np.int32)
 
     def recent(self, days: int) -> slice:
         """The lines of the last `days` days."""

@@ -184,7 +184,7 @@ def _week(
     rows = np.arange(known.items)
     plan = promotions_at(shop.promotions, rows, np.array([int(start.timestamp())]))
     sources = Sources(known, np.maximum(plan["display"], plan["mailer"]))
-    users = shop.log.rows_of(split.requests.user_id.tolist())
+    users = known.rows_of(split.requests.user_id.tolist())
     excluded = split.excluded
     candidates = unite(sources, declared, users, lambda begin, end: _columns(excluded[begin:end]))
     moments = split.requests.timestamp[candidates.owner]

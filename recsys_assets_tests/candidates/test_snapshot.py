@@ -25,6 +25,14 @@ def test_a_day_knows_nothing_of_itself_or_of_later_days():
     assert known.bought.toarray().max() == 1
 
 
+def test_who_buys_for_the_first_time_later_is_unknown():
+    rows = (("al", "milk", 1), ("bo", "milk", 5))
+
+    assert snapshot(5, *rows).rows_of(["bo", "al", "nobody"]).tolist() == [-1, 0, -1]
+    assert snapshot(6, *rows).rows_of(["bo", "al", "nobody"]).tolist() == [1, 0, -1]
+    assert snapshot(6).rows_of(["al"]).tolist() == [-1]
+
+
 @pytest.mark.parametrize(("days", "milk"), [(1, 1), (9, 1), (10, 2), (28, 2), (29, 3)])
 def test_a_window_of_days_ends_on_the_day_before(days, milk):
     known = snapshot(30, *LINES)
