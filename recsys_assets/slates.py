@@ -61,12 +61,13 @@ def rank(
     return slates
 
 
-def require_ranked(scores: np.ndarray, first: int) -> None:
+def require_ranked(scores: np.ndarray, first: int, method: str = "the method") -> None:
     """Refuses scores that have no place in an order: an item would be shown, or not, by chance.
 
     Args:
         scores: float [n, items].
         first: number of the first of the n requests.
+        method: what gave the scores, for the error.
 
     Raises:
         ValueError: a score is not a number, or +inf.
@@ -76,7 +77,7 @@ def require_ranked(scores: np.ndarray, first: int) -> None:
         request, item = np.argwhere(unordered)[0]
         raise ValueError(
             f"request {first + request}: item {item} of {scores.shape[1]} has the score "
-            f"{scores[request, item]}, which nothing can be ordered by: the method has diverged "
+            f"{scores[request, item]}, which nothing can be ordered by: {method} has diverged "
             "or divides by 0; train or fit it again. Only -inf says that an item is not shown"
         )
 

@@ -1,6 +1,7 @@
 """`python -m benchmarks.quality`: eight rolling weeks of every method, settings chosen before them.
 
-What is done is kept in `bench/quality/` below `RECSYS_HOME`; a run that was stopped goes on there.
+What is done is kept in `bench/quality/` below `RECSYS_HOME`; a run that was stopped goes on there,
+unless the code has changed.
 Writes `bench/quality.json`.
 """
 
@@ -15,6 +16,7 @@ import click
 from benchmarks.machine import describe_machine
 from benchmarks.quality.data import DATA_SETS, load_shop
 from benchmarks.quality.run import RollingRun
+from recsys_assets.defs.code_version import code_version
 from recsys_assets.evaluation.rolling import PIPELINE
 from recsys_assets.evaluation.rolling_report import as_markdown
 from recsys_assets.settings import load_settings
@@ -22,6 +24,8 @@ from recsys_assets.storage.filesystem import write_atomically
 
 TASKS = {"first_purchases": False, "all_purchases": True}  # whether repeats count
 VALIDATION_WEEKS = 4
+# What was done by other code is done again.
+_VERSION = code_version("recsys_assets.evaluation.rolling", "recsys_assets.evaluation.tuning")
 
 
 def main() -> None:
@@ -45,7 +49,7 @@ def main() -> None:
         *weeks, after = days.weeks(asked.weeks + 1)
         shop = load_shop(name, settings.packaged_data, after, say)
         for task in asked.tasks:
-            folder = settings.home / "bench" / "quality" / name / task
+            folder = settings.home / "bench" / "quality" / name / task / _VERSION
             if asked.fresh:
                 _forget(folder)
             folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from recsys_assets.candidates.boosted_ranker import BoostedRanker, Boosting
 from recsys_assets.candidates.declarations import BOUGHT_BEFORE, SOURCES
-from recsys_assets.evaluation.rolling import PIPELINE, RollingWeeks, Shop, ranked_slates
+from recsys_assets.evaluation.rolling import PIPELINE, RollingWeeks, Shop
 from recsys_assets.evaluation.rolling_report import (
     ALL,
     BEST_BY,
@@ -21,7 +20,7 @@ from recsys_assets.evaluation.rolling_report import (
     summarise,
 )
 from recsys_assets.evaluation.slate_table import from_arrow, to_arrow
-from recsys_assets.evaluation.tuning import PEERS, RANKER, Tuned, scorer_quality, slate_quality
+from recsys_assets.evaluation.tuning import PEERS, Tuned, scorer_quality
 from recsys_assets.storage.filesystem import write_atomically
 
 Say = Callable[[str], object]
@@ -44,57 +43,40 @@ class RollingRun:
     repeats: bool = False
 
     def tuned(self, validation: Sequence[date]) -> dict[str, int]:
-        """The number of the setting that is best on the validation weeks, by method."""
+        """The number of the setting that is best on the validation weeks, by peer."""
         file = self.folder / "tuning.json"
         found: dict[str, list[list[float]]] = json.loads(file.read_text()) if file.exists() else {}
-        methods = {**PEERS, PIPELINE: RANKER}
-        for name, method in methods.items():
-            if name in found or len(method.settings) == 1:
+        for name, peer in PEERS.items():
+            if name in found or len(peer.settings) == 1:
                 continue
-            measured = self._ranker_trials if name == PIPELINE else self._peer_trials
-            found[name] = measured(method, validation)
+            found[name] = self._trials(peer, validation)
             write_atomically(file.as_uri(), json.dumps(found, indent=1).encode())
             means = np.mean(found[name], axis=0)
-            self.say(f"{name}: {method.settings[int(means.argmax())]} of {len(means)} settings")
+            self.say(f"{name}: {peer.settings[int(means.argmax())]} of {len(means)} settings")
         best = {name: int(np.mean(trials, axis=0).argmax()) for name, trials in found.items()}
-        return dict.fromkeys(methods, 0) | best
+        return dict.fromkeys(PEERS, 0) | best
 
-    def _weeks(self, boosting: Boosting) -> RollingWeeks:
+    def _weeks(self) -> RollingWeeks:
         declared = (*SOURCES, BOUGHT_BEFORE) if self.repeats else SOURCES
-        return RollingWeeks(self.shop, declared, self.repeats, boosting)
+        return RollingWeeks(self.shop, declared, self.repeats)
 
-    def _peer_trials(self, method: Tuned, weeks: Sequence[date]) -> list[list[float]]:
+    def _trials(self, peer: Tuned, weeks: Sequence[date]) -> list[list[float]]:
         """NDCG@10 by week and setting."""
-        rolling = self._weeks(Boosting())
+        rolling = self._weeks()
         trials = []
         for first_day in weeks:
             split = rolling.split(first_day)
             trials.append(
                 [
-                    scorer_quality(method.with_setting(number)(split), split)
-                    for number in range(len(method.settings))
+                    scorer_quality(peer.with_setting(number)(split), split)
+                    for number in range(len(peer.settings))
                 ]
             )
         return trials
 
-    def _ranker_trials(self, method: Tuned, weeks: Sequence[date]) -> list[list[float]]:
-        rolling = self._weeks(Boosting())
-        trials = []
-        for first_day in weeks:
-            before = rolling.examples_before(first_day)
-            week = rolling.week(first_day)
-            row = []
-            for number in range(len(method.settings)):
-                ranker = BoostedRanker.fit(before, method.with_setting(number)())
-                slates = ranked_slates(week.candidates, ranker.score(week.examples.inputs))
-                row.append(slate_quality(slates, week.split))
-            trials.append(row)
-            self.say(f"ranker tried on the week from {first_day}")
-        return trials
-
     def measured(self, weeks: Sequence[date], chosen: Mapping[str, int]) -> dict[str, Any]:
         """Figures of all methods over the weeks, as JSON."""
-        rolling = self._weeks(RANKER.with_setting(chosen[PIPELINE])())
+        rolling = self._weeks()
         peers = {name: peer.with_setting(chosen[name]) for name, peer in PEERS.items()}
         done: list[MeasuredWeek] = []
         for first_day in weeks:
@@ -110,5 +92,5 @@ class RollingRun:
             means = ", ".join(f"{name} {of[BEST_BY].mean():.4f}" for name, of in values)
             self.say(f"{first_day}: {means}")
         settings = {name: dict(peer.settings[chosen[name]]) for name, peer in PEERS.items()}
-        settings[PIPELINE] = dict(RANKER.settings[chosen[PIPELINE]])
+        settings[PIPELINE] = asdict(rolling.boosting)
         return {**summarise(done, PIPELINE), "settings": settings}

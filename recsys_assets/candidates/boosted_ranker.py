@@ -6,7 +6,7 @@ and its scores are probabilities.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,9 @@ class RankerExamples:
 @dataclass(frozen=True)
 class Boosting:
     """Settings of the training.
+
+    Chosen by hand of five on the four weeks before 2017-10-01 of Complete Journey: powers of the
+    household 0, 0.5 and 1; twice the trees of 31 leaves at half the rate; half the weeks.
 
     Attributes:
         trees: how many.
@@ -138,19 +141,18 @@ class BoostedRanker:
 
 
 def _parameters(boosting: Boosting) -> dict[str, object]:
-    settings = asdict(boosting)
     return {
         "objective": "binary",
-        "learning_rate": settings["learning_rate"],
-        "num_leaves": settings["leaves"],
-        "min_data_in_leaf": settings["min_leaf_examples"],
+        "learning_rate": boosting.learning_rate,
+        "num_leaves": boosting.leaves,
+        "min_data_in_leaf": boosting.min_leaf_examples,
         "feature_fraction": 0.6,
         "bagging_fraction": 0.7,
         "bagging_freq": 1,
         "lambda_l2": 20.0,
         "max_bin": 63,
-        "num_threads": settings["threads"],
-        "seed": settings["seed"],
+        "num_threads": boosting.threads,
+        "seed": boosting.seed,
         "deterministic": True,
         "force_col_wise": True,
         "verbosity": -1,

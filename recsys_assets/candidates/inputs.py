@@ -66,7 +66,7 @@ def source_inputs(declared: Sequence[CandidateSource], candidates: UnitedCandida
     names = [source.name for source in declared if source.ranked]
     for name, scores in zip(names, candidates.scores.T, strict=True):
         inputs[f"{name}_score"] = _within_request(scores, candidates.owner, len(candidates))
-        inputs[f"{name}_rank"] = _ranks(scores, candidates)
+        inputs[f"{name}_rank"] = candidates.places(scores)
     return inputs
 
 
@@ -95,7 +95,7 @@ def item_inputs(sources: Sources) -> Inputs:
         "kind_trend_7d": (_sum_by(kind, week) / (of_kind + 4))[kind],
         "kind_trend_28d": (of_kind / (_sum_by(kind, season) + 12))[kind],
         "kind_first_share_28d": (first_of_kind / (of_kind + 4))[kind],
-        "lines_per_buyer": known.sales(known.day) / np.maximum(buyers, 1),
+        "lines_per_buyer": np.bincount(known.item, minlength=known.items) / np.maximum(buyers, 1),
         "log_price": price,
         "price_in_kind": price - _kind_price(known, kind)[kind],
         "discount_28d": known.mean_of_items(known.discount, known.recent(RECENT_DAYS)),
@@ -227,12 +227,3 @@ def _within_request(values: np.ndarray, owner: np.ndarray, requests: int) -> np.
     centred = filled - mean[owner]
     deviation = np.sqrt(np.bincount(owner, centred**2, minlength=requests) / count)
     return (centred / np.maximum(deviation, 1e-6)[owner]).astype(np.float32)
-
-
-def _ranks(scores: np.ndarray, candidates: UnitedCandidates) -> np.ndarray:
-    """Place of each candidate among those of its request, 0 = best; of equal ones the first."""
-    owner = candidates.owner
-    order = np.lexsort((-scores, owner))
-    ranks = np.empty(len(order), dtype=np.float32)
-    ranks[order] = np.arange(len(order)) - candidates.starts[owner]
-    return ranks

@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-DAY_SECONDS = 86_400
+from recsys_assets.models.examples import DAY_SECONDS
+from recsys_assets.models.item_history import numbers
+
 UNKNOWN = -1
 COLUMNS = ("user_id", "item_id", "timestamp", "event", "price", "discount", "store_id")
 _CENT = 0.01  # the least price that counts: a logarithm of nothing is no price
@@ -69,8 +71,8 @@ class PurchaseLog:
         stores, store = _codes(lines.column("store_id"))
         row = lines.column("row").to_numpy().astype(np.int32)
         seconds = pc.divide(lines.column("timestamp").cast(pa.int64()), 1_000_000).to_numpy()
-        price = _numbers(lines.column("price"))
-        off = np.nan_to_num(_numbers(lines.column("discount")))
+        price = numbers(lines.column("price"))
+        off = np.nan_to_num(numbers(lines.column("discount")))
         with np.errstate(invalid="ignore"):
             discount = np.where(price >= _CENT, np.clip(off / np.maximum(price, _CENT), 0, 1), 0)
             log_price = np.where(price >= _CENT, np.log(np.maximum(price, _CENT)), np.nan)
@@ -95,10 +97,6 @@ def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     values = values.take(pc.array_sort_indices(values))
     codes = pc.fill_null(pc.index_in(column, value_set=values), UNKNOWN)
     return np.array(values.to_pylist(), dtype=object), codes.to_numpy().astype(np.int32)
-
-
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    return pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy()
 
 
 def _first_of_pair(user: np.ndarray, item: np.ndarray, items: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 from recsys_assets.candidates.declarations import CandidateSource
 from recsys_assets.candidates.sources import Sources
 from recsys_assets.runtime.pace import Progress, silent
+from recsys_assets.slates import require_ranked
 
 _BLOCK = 128  # customers at a time: 47 MB a source for 92,000 items
 
@@ -36,6 +37,21 @@ class UnitedCandidates:
         """The request of each candidate, int64 [m]."""
         return np.repeat(np.arange(len(self)), np.diff(self.starts))
 
+    def keys(self, items: int) -> np.ndarray:
+        """One number for each pair of request and item, int64 [m], in a catalogue of `items`."""
+        return self.owner * items + self.item
+
+    def places(self, scores: np.ndarray) -> np.ndarray:
+        """Place of each candidate among those of its request, int64 [m], by falling score [m].
+
+        The best is 0; of equal ones the first comes first.
+        """
+        owner = self.owner
+        order = np.lexsort((-scores, owner))
+        places = np.empty(len(order), dtype=np.int64)
+        places[order] = np.arange(len(order)) - self.starts[owner]
+        return places
+
 
 def unite(
     sources: Sources,
@@ -61,7 +77,8 @@ def unite(
     parts = []
     for start in range(0, len(users), _BLOCK):
         stop = min(start + _BLOCK, len(users))
-        parts.append(_unite_block(sources, declared, users[start:stop], excluded(start, stop)))
+        block, taken = users[start:stop], excluded(start, stop)
+        parts.append(_unite_block(sources, declared, block, taken, start))
         progress(stop, len(users))
     lengths = np.concatenate([np.zeros(1, np.int64), *(np.diff(part.starts) for part in parts)])
     ranked = sum(source.ranked for source in declared)
@@ -80,12 +97,13 @@ def _unite_block(
     declared: Sequence[CandidateSource],
     users: np.ndarray,
     excluded: Sequence[np.ndarray],
+    first: int,
 ) -> UnitedCandidates:
     found_by = np.zeros((len(users), sources.known.items), dtype=np.uint32)
     ranked = []
     for number, source in enumerate(declared):
         scores = source.score(sources, users)
-        _require_order(scores, source)
+        require_ranked(scores, first, f"candidate source {source.name!r}")
         for request, items in enumerate(excluded):
             scores[request, items] = -np.inf
         rows, columns = _best(scores, source.quota)
@@ -112,14 +130,3 @@ def _best(scores: np.ndarray, quota: int) -> tuple[np.ndarray, np.ndarray]:
     rows = np.repeat(np.arange(len(scores)), quota)
     finite = np.isfinite(scores[rows, columns.ravel()])
     return rows[finite], columns.ravel()[finite]
-
-
-def _require_order(scores: np.ndarray, source: CandidateSource) -> None:
-    wrong = ~(scores < np.inf)
-    if wrong.any():
-        request, item = np.argwhere(wrong)[0]
-        raise ValueError(
-            f"candidate source {source.name!r} gives item {item} the score "
-            f"{scores[request, item]}, which nothing can be ordered by; only -inf says that an "
-            "item is not of this source"
-        )

@@ -8,7 +8,7 @@ made in the same way as of those weeks, and so from nothing that its own week wo
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ from recsys_assets.candidates.boosted_ranker import BoostedRanker, Boosting, Ran
 from recsys_assets.candidates.declarations import BOUGHT_BEFORE, SOURCES, CandidateSource
 from recsys_assets.candidates.inputs import ranker_inputs
 from recsys_assets.candidates.purchase_log import COLUMNS as LINE_COLUMNS
-from recsys_assets.candidates.purchase_log import DAY_SECONDS, PurchaseLog
+from recsys_assets.candidates.purchase_log import PurchaseLog
 from recsys_assets.candidates.snapshot import PurchaseSnapshot
 from recsys_assets.candidates.sources import Sources
 from recsys_assets.candidates.union import UnitedCandidates, unite
@@ -26,8 +26,9 @@ from recsys_assets.evaluation.split import COLUMNS as EVENT_COLUMNS
 from recsys_assets.evaluation.split import Split, split_by_time
 from recsys_assets.features.attributes import attribute_names
 from recsys_assets.features.declarations import ITEM_PROMOTIONS
+from recsys_assets.models.examples import DAY_SECONDS
 from recsys_assets.models.item_history import Changes, promotions_at
-from recsys_assets.settings.days import days_between
+from recsys_assets.settings.days import days_between, midnight
 from recsys_assets.slates import DEPTH, PADDING, Scorer, rank
 from recsys_assets.storage import Store
 
@@ -81,21 +82,11 @@ def load_shop(store: Store, first_day: date, through: date) -> Shop:
 
 @dataclass(frozen=True)
 class WeekCandidates:
-    """A week's requests with their candidates, and what the sources knew."""
+    """A week's requests with their candidates."""
 
     split: Split
-    sources: Sources
-    users: np.ndarray
     candidates: UnitedCandidates
     examples: RankerExamples
-
-    def slates_of(self, source: CandidateSource) -> np.ndarray:
-        """What one source alone would show, int32 [requests, 300]."""
-        return rank(
-            lambda start, stop: source.score(self.sources, self.users[start:stop]),
-            self.split.excluded,
-            self.split.purchases,
-        )
 
 
 @dataclass
@@ -161,28 +152,28 @@ class RollingWeeks:
         for name, peer in peers.items():
             slates[name] = rank(peer(week.split), week.split.excluded, week.split.purchases)
         if self.repeats:
-            slates[BOUGHT_BEFORE.name] = week.slates_of(BOUGHT_BEFORE)
+            ranked = [source for source in self.declared if source.ranked]
+            scores = week.candidates.scores[:, ranked.index(BOUGHT_BEFORE)]
+            slates[BOUGHT_BEFORE.name] = ranked_slates(week.candidates, scores)
         return slates
 
 
 def ranked_slates(candidates: UnitedCandidates, scores: np.ndarray) -> np.ndarray:
-    """Slates int32 [n, 300] of the candidates by falling score [m]; of equal ones the first."""
-    owner = candidates.owner
-    order = np.lexsort((-scores, owner))
-    place = np.arange(len(order)) - candidates.starts[owner]
-    shown = place < DEPTH
+    """Slates int32 [n, 300] of the candidates by falling score [m]; -inf is not shown."""
+    place = candidates.places(scores)
+    shown = (place < DEPTH) & (scores > -np.inf)
     slates = np.full((len(candidates), DEPTH), PADDING, dtype=np.int32)
-    slates[owner[shown], place[shown]] = candidates.item[order][shown]
+    slates[candidates.owner[shown], place[shown]] = candidates.item[shown]
     return slates
 
 
 def _week(
     shop: Shop, declared: Sequence[CandidateSource], split: Split, first_day: date
 ) -> WeekCandidates:
-    start = datetime.combine(first_day, time(), UTC)
-    known = PurchaseSnapshot(shop.log, int(start.timestamp()) // DAY_SECONDS)
+    start = int(midnight(first_day).timestamp())
+    known = PurchaseSnapshot(shop.log, start // DAY_SECONDS)
     rows = np.arange(known.items)
-    plan = promotions_at(shop.promotions, rows, np.array([int(start.timestamp())]))
+    plan = promotions_at(shop.promotions, rows, np.array([start]))
     sources = Sources(known, np.maximum(plan["display"], plan["mailer"]))
     users = known.rows_of(split.requests.user_id.tolist())
     excluded = split.excluded
@@ -192,8 +183,6 @@ def _week(
     inputs = ranker_inputs(sources, declared, candidates, users, planned, repeats=split.repeats)
     return WeekCandidates(
         split,
-        sources,
-        users,
         candidates,
         RankerExamples(
             names=tuple(inputs),
@@ -214,4 +203,4 @@ def _are_relevant(candidates: UnitedCandidates, split: Split) -> np.ndarray:
     """Which candidates their customers bought in the week: bool [m]."""
     items, relevant = len(split.item_ids), split.requests.relevant.tocoo()
     wanted = relevant.row.astype(np.int64) * items + relevant.col
-    return np.isin(candidates.owner * items + candidates.item, wanted)
+    return np.isin(candidates.keys(items), wanted)

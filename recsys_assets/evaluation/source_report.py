@@ -69,7 +69,7 @@ def _is_shown(week: WeekCandidates, slates: np.ndarray) -> np.ndarray:
     items = len(week.split.item_ids)
     first = slates[:, :_SHOWN]
     keys = np.arange(len(first), dtype=np.int64)[:, None] * items + first
-    return np.isin(week.candidates.owner * items + week.candidates.item, keys[first != PADDING])
+    return np.isin(week.candidates.keys(items), keys[first != PADDING])
 
 
 def as_markdown(rows: Sequence[dict[str, Any]]) -> str:

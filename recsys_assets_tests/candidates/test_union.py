@@ -70,5 +70,7 @@ def test_requests_beyond_a_block_keep_their_candidates():
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_a_score_without_an_order_is_refused_by_the_name_of_its_source(wrong):
-    with pytest.raises(ValueError, match="candidate source 'odd' gives item 2 the score"):
+    with pytest.raises(
+        ValueError, match=r"item 2 of 6 has the score .*: candidate source 'odd' has diverged"
+    ):
         united(declared("odd", [1, 2, wrong, 0, 0, 0]))

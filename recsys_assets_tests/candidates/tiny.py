@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-from recsys_assets.candidates.purchase_log import DAY_SECONDS, PurchaseLog
+from recsys_assets.candidates.purchase_log import PurchaseLog
 from recsys_assets.candidates.snapshot import PurchaseSnapshot
 from recsys_assets.candidates.sources import Sources
+from recsys_assets.models.examples import DAY_SECONDS
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 DAY_0 = int(START.timestamp()) // DAY_SECONDS

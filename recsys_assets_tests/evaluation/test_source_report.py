@@ -23,8 +23,6 @@ FOUND = UnitedCandidates(
 BOUGHT = np.array([True, False, True, False])
 WEEK = WeekCandidates(
     SimpleNamespace(item_ids=np.arange(10)),
-    None,
-    np.array([0, 1]),
     FOUND,
     RankerExamples((), np.zeros((4, 0)), FOUND.owner, BOUGHT, np.array([4, 1])),
 )

@@ -1,7 +1,7 @@
 import pytest
 
-from recsys_assets.candidates.boosted_ranker import Boosting
-from recsys_assets.evaluation.tuning import BUDGET, PEERS, RANKER, Tuned, scorer_quality
+from recsys_assets.evaluation.baselines import als
+from recsys_assets.evaluation.tuning import PEERS, Tuned, scorer_quality
 from recsys_assets_tests.evaluation.tiny import random_split
 
 
@@ -13,11 +13,6 @@ def test_every_setting_of_a_peer_is_one_that_it_takes(name):
         assert 0 <= scorer_quality(PEERS[name].with_setting(number)(split), split) <= 1
 
 
-def test_the_ranker_has_no_more_settings_than_a_peer():
-    assert len(RANKER.settings) <= BUDGET
-    assert RANKER.with_setting(0)() == Boosting(**RANKER.settings[0])
-
-
 def test_more_settings_than_the_budget_are_refused():
-    with pytest.raises(ValueError, match="7 settings: each method has 1 to 6"):
-        Tuned(Boosting, tuple({"seed": number} for number in range(7)))
+    with pytest.raises(ValueError, match="7 settings: each peer has 1 to 6"):
+        Tuned(als, tuple({"seed": number} for number in range(7)))
