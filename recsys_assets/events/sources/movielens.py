@@ -17,12 +17,11 @@ from recsys_assets.events.contract import (
     DELIVERED_DAY,
     INTERACTIONS,
     ITEMS,
-    PROMOTIONS,
     SOURCE_FILE,
     USERS,
-    WITHDRAWN_ITEMS,
     BrokenInput,
 )
+from recsys_assets.events.sources.recording import Recording
 
 _FOLDER = Path("recbole") / "dataset_example" / "ml-100k"
 _LIKED = 4
@@ -30,7 +29,7 @@ _AGE_BOUNDS = [18, 25, 35, 45, 50, 56]
 _AGE_BANDS = ["under 18", "18-24", "25-34", "35-44", "45-49", "50-55", "56+"]
 
 
-class MovieLens100K:
+class MovieLens100K(Recording):
     """100,000 ratings of 943 users for 1,682 films, from the unpacked wheel."""
 
     name = "movielens_100k"
@@ -84,10 +83,6 @@ class MovieLens100K:
         )
         return ITEMS.conform(named.sort("item_id").to_arrow(), str(self._path("item")))
 
-    def withdrawn_items(self) -> pa.Table:
-        """None: the catalogue is that of all time."""
-        return WITHDRAWN_ITEMS.schema.empty_table()
-
     def users(self) -> pa.Table:
         """Users; the age is given as one of seven bands."""
         people = self._read("user", {"age": pl.Int64})
@@ -100,10 +95,6 @@ class MovieLens100K:
             "occupation",
         )
         return USERS.conform(banded.sort("user_id").to_arrow(), str(self._path("user")))
-
-    def promotions(self) -> pa.Table:
-        """None."""
-        return PROMOTIONS.schema.empty_table()
 
     def _path(self, kind: str) -> Path:
         return self._folder / f"ml-100k.{kind}"

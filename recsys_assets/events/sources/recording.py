@@ -1,4 +1,4 @@
-"""What recordings read from their publisher's text files share.
+"""What recordings share, above all those that are read from their publisher's text files.
 
 A record is a line, its fields stand between separators and are not quoted. Every field is read as
 text, so that a value that is none becomes a quarantined row and no guess of a type. A file may be
@@ -18,8 +18,10 @@ from recsys_assets.events.contract import (
     DELIVERED_DAY,
     INTERACTIONS,
     LATE_DAYS,
+    PROMOTIONS,
     SOURCE_FILE,
     USERS,
+    WITHDRAWN_ITEMS,
     BrokenInput,
 )
 
@@ -29,6 +31,18 @@ ACCOUNT = "account"
 """The one attribute of users: `yes` where they have an account, missing for visitors."""
 _SHOWN_CHARACTERS = 80
 _LONGEST_LINE = 1 << 16
+
+
+class Recording:
+    """What a recording answers of a shop that goes on."""
+
+    def withdrawn_items(self) -> pa.Table:
+        """None: the catalogue is that of all time."""
+        return WITHDRAWN_ITEMS.schema.empty_table()
+
+    def promotions(self) -> pa.Table:
+        """None, where no plan was published."""
+        return PROMOTIONS.schema.empty_table()
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,13 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from recsys_assets.events.contract import DELIVERED_DAY, ITEMS, PROMOTIONS, WITHDRAWN_ITEMS
+from recsys_assets.events.contract import DELIVERED_DAY, ITEMS
 from recsys_assets.events.sources.recording import (
     ACCOUNT,
     VISITOR,
     PublishedFile,
     RecordedDays,
+    Recording,
     accounts,
     as_interactions,
 )
@@ -48,7 +49,7 @@ _NUMBER = r"^[1-9]\d{0,17}$"
 _CATEGORIES = 12
 
 
-class YooChoose:
+class YooChoose(Recording):
     """The publisher's files in a folder."""
 
     name = "yoochoose"
@@ -107,17 +108,9 @@ class YooChoose:
         )
         return ITEMS.conform(named.to_arrow(), str(self._clicks.path))
 
-    def withdrawn_items(self) -> pa.Table:
-        """None: the catalogue is that of all time."""
-        return WITHDRAWN_ITEMS.schema.empty_table()
-
     def users(self) -> pa.Table:
         """Nobody has an account."""
         return accounts([])
-
-    def promotions(self) -> pa.Table:
-        """None."""
-        return PROMOTIONS.schema.empty_table()
 
     def _events(
         self, file: PublishedFile, days: Collection[date], event: str, known: dict[str, pl.Expr]
