@@ -140,6 +140,9 @@ bench-quality: setup ## Eight rolling weeks: candidate sources and ranker agains
 bench-seeds: setup ## Spread of the evaluation over three seeds, on the demo's data
 	python -m benchmarks.seeds
 
+bench-sessions: setup ## Session-kNN on YOOCHOOSE: OPTIONS="FOLDER --asked DAY" with its publisher's files
+	python -m benchmarks.sessions $(OPTIONS)
+
 bench-refresh: setup ## Newer data without training: a release refreshed nightly against the same frozen
 	python -m benchmarks.refresh
 
