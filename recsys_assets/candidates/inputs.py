@@ -129,11 +129,11 @@ def _of_users(sources: Sources, user: np.ndarray, inputs: Inputs) -> Inputs:
     recent = np.bincount(known.user[known.recent(RECENT_DAYS)], minlength=known.users)
     level = known.mean_of_users(known.log_price - _kind_price(known, kind)[kind[known.item]])
     return {
-        "price_against_hers": inputs["log_price"] - _of_user(price, user),
-        "price_level_against_hers": inputs["price_in_kind"] - _of_user(level, user),
-        "discount_against_hers": inputs["discount_28d"] - _of_user(discount, user),
-        "her_discount": _of_user(discount, user),
-        "her_lines_28d": _of_user(recent.astype(np.float32), user),
+        "price_against_user_mean": inputs["log_price"] - _of_user(price, user),
+        "price_level_against_user_mean": inputs["price_in_kind"] - _of_user(level, user),
+        "discount_against_user_mean": inputs["discount_28d"] - _of_user(discount, user),
+        "user_mean_discount": _of_user(discount, user),
+        "user_lines_28d": _of_user(recent.astype(np.float32), user),
     }
 
 

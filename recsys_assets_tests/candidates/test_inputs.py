@@ -79,8 +79,8 @@ def test_prices_are_held_against_what_she_pays():
     inputs = inputs_of(AL)
 
     hers = (2 * np.log(1) + np.log(4)) / 3
-    assert inputs["price_against_hers"][row("soy milk")] == pytest.approx(np.log(4) - hers)
-    assert inputs["her_discount"][0] == pytest.approx(0.5 / 3)
+    assert inputs["price_against_user_mean"][row("soy milk")] == pytest.approx(np.log(4) - hers)
+    assert inputs["user_mean_discount"][0] == pytest.approx(0.5 / 3)
 
 
 def test_her_store_is_asked_and_promotions_are_of_the_moment():
@@ -93,7 +93,7 @@ def test_her_store_is_asked_and_promotions_are_of_the_moment():
 def test_a_stranger_has_no_number_of_her_own_and_no_count():
     inputs = inputs_of(STRANGER)
 
-    assert np.isnan(inputs["her_lines_28d"]).all()
+    assert np.isnan(inputs["user_lines_28d"]).all()
     assert np.isnan(inputs["store_sales_28d"]).all()
     assert np.isnan(inputs["category_l3_share"]).all()
     assert (inputs["category_l3_28d"] == 0).all()
