@@ -23,7 +23,10 @@ NEAREST = 5
 LEAST = 0.672  # by chance .074
 
 
-@pytest.mark.skipif(not FOLDER, reason="MAGENTO_SAMPLE names no folder")
+@pytest.mark.skipif(
+    not FOLDER,
+    reason="the pictures may not be part of this repository: set MAGENTO_SAMPLE to their folder",
+)
 def test_most_of_the_nearest_pictures_are_of_the_same_type_of_garment(tmp_path):
     files = [file.name for file in sorted(Path(FOLDER).glob("*_main.jpg"))]
     store = Store(tmp_path.as_uri())
