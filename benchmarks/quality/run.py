@@ -58,7 +58,7 @@ class RollingRun:
 
     def _weeks(self) -> RollingWeeks:
         declared = (*SOURCES, BOUGHT_BEFORE) if self.repeats else SOURCES
-        return RollingWeeks(self.shop, declared, self.repeats)
+        return RollingWeeks(self.shop, declared, self.repeats, log=self.say)
 
     def _trials(self, peer: Tuned, weeks: Sequence[date]) -> list[list[float]]:
         """NDCG@10 by week and setting."""

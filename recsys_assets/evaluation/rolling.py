@@ -89,6 +89,10 @@ class WeekCandidates:
     examples: RankerExamples
 
 
+def _unsaid(line: str) -> None:
+    """Progress that nobody wants to see."""
+
+
 @dataclass
 class RollingWeeks:
     """Weeks of a shop, each made when it is asked for; the latest are kept.
@@ -99,6 +103,7 @@ class RollingWeeks:
         repeats: whether what a customer has bought before may be shown, and is relevant.
         boosting: settings of the ranker.
         ranker_weeks: how many weeks before its own a ranker learns from.
+        log: takes a line of progress for each week and ranker.
     """
 
     shop: Shop
@@ -106,6 +111,7 @@ class RollingWeeks:
     repeats: bool = False
     boosting: Boosting = field(default_factory=Boosting)
     ranker_weeks: int = RANKER_WEEKS
+    log: Callable[[str], object] = _unsaid
     _weeks: OrderedDict[date, WeekCandidates] = field(default_factory=OrderedDict)
 
     def week(self, first_day: date) -> WeekCandidates:
@@ -116,7 +122,11 @@ class RollingWeeks:
         """
         if first_day not in self._weeks:
             split = self.split(first_day)
-            self._weeks[first_day] = _week(self.shop, self.declared, split, first_day)
+            made = self._weeks[first_day] = _week(self.shop, self.declared, split, first_day)
+            self.log(
+                f"week from {first_day}: {len(made.candidates.item):,} candidates for "
+                f"{len(split.requests):,} requests"
+            )
             while len(self._weeks) > self.ranker_weeks + 1:
                 self._weeks.popitem(last=False)
         return self._weeks[first_day]
@@ -147,6 +157,7 @@ class RollingWeeks:
         With `repeats` what a customer buys most and latest is a peer of its own.
         """
         ranker = BoostedRanker.fit(self.examples_before(first_day), self.boosting)
+        self.log(f"week from {first_day}: a ranker has learned from the {self.ranker_weeks} before")
         week = self.week(first_day)
         slates = {PIPELINE: ranked_slates(week.candidates, ranker.score(week.examples.inputs))}
         for name, peer in peers.items():

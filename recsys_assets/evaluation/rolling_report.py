@@ -136,7 +136,7 @@ def as_markdown(figures: Mapping[str, Any], ours: str) -> str:
     """Means with their intervals, then ours against the best of the others, as Markdown."""
     shown = [name for name in _MEASURES if name != "recall_at_300"]
     lines = [
-        f"{len(figures['weeks'])} weeks, {figures['requests']:,} requests of "
+        f"weeks from {', '.join(figures['weeks'])}: {figures['requests']:,} requests of "
         f"{figures['customers']:,} customers",
         "",
         f"| method | {' | '.join(map(_title, shown))} | coverage@10 |",

@@ -10,7 +10,6 @@ import dagster as dg
 
 from recsys_assets.defs.code_version import code_version
 from recsys_assets.defs.resources import RunDays, StoreResource
-from recsys_assets.runtime.pace import paced, told
 from recsys_assets.terminal.figures import as_markdown
 
 
@@ -51,15 +50,15 @@ def rolling_evaluation(
     days = run_days.get()
     through = days.needed_through
     shop = rolling.load_shop(store.get(), days.first_day, through)
-    weeks = rolling.RollingWeeks(shop)
+    weeks = rolling.RollingWeeks(shop, log=context.log.info)
     ago = range(config.weeks, 0, -1)
     asked = [through - timedelta(days=rolling.WEEK_DAYS * number - 1) for number in ago]
     measured = []
-    for first_day in told(asked, paced(context.log.info, "weeks")):
+    for first_day in asked:
         slates = weeks.slates(first_day, BASELINES)
         week = weeks.week(first_day)
         measured.append(rolling_report.measure(str(first_day), week.split, slates))
-        context.log.info(f"the week from {first_day}: {len(week.split.requests):,} requests")
+        context.log.info(f"{len(measured)} of {len(asked)} weeks measured")
     sources = source_report.source_figures(weeks.declared, week, slates[rolling.PIPELINE])
     figures = rolling_report.summarise(measured, rolling.PIPELINE)
     table = rolling_report.as_markdown(figures, rolling.PIPELINE)
