@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -111,8 +112,9 @@ def ui(settings: Settings, port: int) -> None:
 
     os.environ.update(dagster_environment(settings))
     workspace = str(REPOSITORY / "workspace.yaml")
-    command = ["dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)]
-    os.execvp(command[0], command)  # noqa: S606
+    # By this interpreter: its scripts need not be on the PATH.
+    dagster = [sys.executable, "-m", "dagster", "dev"]
+    os.execv(dagster[0], [*dagster, "-w", workspace, "-h", "127.0.0.1", "-p", str(port)])  # noqa: S606
 
 
 @main.command()

@@ -1,5 +1,8 @@
 """Releases by hand, as a person types it, against a real Triton and a real Dagster instance."""
 
+import os
+import sys
+
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
@@ -109,3 +112,19 @@ def test_a_store_that_does_not_answer_is_named_in_one_line(tmp_path):
     assert said.exit_code == 1
     assert said.output.startswith("Error: s3://shop/recsys/releases")
     assert "AWS_ENDPOINT_URL" in said.output
+
+
+def test_the_ui_is_started_wherever_the_path_leads(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr("recsys_assets.cli.find_spec", lambda _: True)
+    monkeypatch.setattr(os, "execv", lambda program, command: started.append((program, command)))
+
+    result = CliRunner().invoke(
+        main, ["ui", "--port", "3401"], env={"RECSYS_HOME": str(tmp_path), "PATH": ""}
+    )
+
+    assert result.exit_code == 0, result.output
+    [(program, command)] = started
+    assert program == sys.executable
+    assert command[:4] == [sys.executable, "-m", "dagster", "dev"]
+    assert command[-2:] == ["-p", "3401"]
