@@ -23,7 +23,12 @@ from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.releases.offline import OfflineRelease
 from recsys_assets.releases.release import Releases
 from recsys_assets.releases.rendering import ServingConfig
-from recsys_assets.retraining.candidate import WEIGHTS, DaySnapshot, offline_release, served_release
+from recsys_assets.retraining.candidate import (
+    DaySnapshot,
+    offline_release,
+    served_release,
+    weights_of,
+)
 from recsys_assets.retraining.comparison import quality
 from recsys_assets.retraining.labelled import LabelledDay, labelled_days, sample
 from recsys_assets.settings import Settings, load_settings
@@ -61,7 +66,7 @@ class Bench:
 
     def __init__(self, releases: Releases, asked: Asked) -> None:
         self._store = releases.store
-        self._weights = {part: releases.part(asked.release, part) for part in WEIGHTS}
+        self._weights = weights_of(releases, asked.release).folders
         self._config = ServingConfig.of(releases, asked.release)
         self._frozen = served_release(releases, asked.release)
 

@@ -62,6 +62,7 @@ WARNINGS = {
     "two_tower_loss_decreased",
     "dlrm_loss_decreased",
     "dlrm_is_better_than_popularity",
+    "boosted_ranker_has_trees",
     "better_than_every_baseline",
     "better_than_every_baseline_each_week",
     "offline_equals_online of online_refresh",  # the values are sent by then
@@ -232,7 +233,7 @@ def test_days_are_worked_on_by_one_run_at_a_time():
     ("job", "trained"),
     [
         ("fine_tune", {"finetuned_query_tower", "finetuned_dlrm"}),
-        ("full_retrain", {"retrained_two_tower", "retrained_dlrm"}),
+        ("full_retrain", {"retrained_two_tower", "retrained_dlrm", "retrained_boosted_ranker"}),
     ],
 )
 def test_a_training_ends_in_the_gate_and_the_promotion(job, trained):

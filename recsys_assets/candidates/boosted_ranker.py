@@ -5,11 +5,13 @@ the logistic one: on the weeks before those that are reported it ordered as well
 and its scores are probabilities.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from recsys_assets.models.hyperparameters import parameter
 
 _FILE = "boosted_ranker.txt"
 
@@ -40,28 +42,21 @@ class Boosting:
 
     Chosen by hand of five on the four weeks before 2017-10-01 of Complete Journey: powers of the
     household 0, 0.5 and 1; twice the trees of 31 leaves at half the rate; half the weeks.
-
-    Attributes:
-        trees: how many.
-        learning_rate: of each tree.
-        leaves: of each tree.
-        min_leaf_examples: fewest examples in a leaf.
-        negatives: share of candidates not bought that are learned from, drawn at random: thinned
-            by a source's rank, they bias the ranker against that source.
-        household_power: a customer's examples weigh 1 / (her purchases) ** this. The metrics are
-            means over customers, of whom few buy much.
-        threads: of LightGBM.
-        seed: of all draws.
+    A share of the negatives is drawn at random: thinned by a source's rank, they would bias the
+    ranker against that source. Customers are weighed because the metrics are means over them, and
+    few of them buy much.
     """
 
-    trees: int = 150
-    learning_rate: float = 0.06
-    leaves: int = 15
-    min_leaf_examples: int = 500
-    negatives: float = 0.25
-    household_power: float = 0.5
-    threads: int = 2
-    seed: int = 1
+    trees: int = parameter(150, "How many")
+    learning_rate: float = parameter(0.06, "Of each tree")
+    leaves: int = parameter(15, "Of each tree")
+    min_leaf_examples: int = parameter(500, "Fewest examples in a leaf")
+    negatives: float = parameter(0.25, "Share of candidates not bought that are learned from")
+    household_power: float = parameter(
+        0.5, "A customer's examples weigh 1 / (what she bought) to the power of this"
+    )
+    threads: int = parameter(2, "Of LightGBM")
+    seed: int = parameter(1, "Of all draws")
 
     def __post_init__(self) -> None:
         if not 0 < self.negatives <= 1:
@@ -119,6 +114,21 @@ class BoostedRanker:
         """Log-odds up to a constant, float32 [m], of inputs float32 [m, f]."""
         return np.asarray(self._booster.predict(inputs, raw_score=True), dtype=np.float32)
 
+    def score_named(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The same of inputs by name, [m] each.
+
+        Raises:
+            ValueError: an input that the ranker has learned from is not there.
+        """
+        missing = [name for name in self.names if name not in inputs]
+        if missing:
+            raise ValueError(
+                f"the boosted ranker was trained with inputs that the shop no longer has: "
+                f"{', '.join(missing)}; train boosted_ranker again"
+            )
+        columns = [inputs[name] for name in self.names]
+        return self.score(np.stack(columns, axis=1).astype(np.float32))
+
     def importance(self) -> dict[str, float]:
         """How much each input lowered the loss, as a share of all, the largest first."""
         gains = self._booster.feature_importance("gain")
@@ -131,12 +141,13 @@ class BoostedRanker:
         (folder / _FILE).write_text(self._text, encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> "BoostedRanker":
+    def load(cls, folder: Path | None) -> "BoostedRanker | None":
         """Reads what `save` wrote.
 
-        Raises:
-            FileNotFoundError: the folder has no model.
+        None where a history was too short to learn from, or a release was made without a ranker.
         """
+        if folder is None or not (folder / _FILE).exists():
+            return None
         return cls((folder / _FILE).read_text(encoding="utf-8"))
 
 

@@ -6,6 +6,8 @@ trained on earlier weeks would read them wrongly.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -22,42 +24,57 @@ _LONG_AGO = 200.0  # days; what is longer ago is the same to a customer
 _CATEGORIES = ("category_l1", "category_l2", "category_l3")
 
 
-def ranker_inputs(
-    sources: Sources,
-    declared: Sequence[CandidateSource],
-    candidates: UnitedCandidates,
-    users: np.ndarray,
-    planned: Mapping[str, np.ndarray],
-    *,
-    repeats: bool = False,
-) -> Inputs:
-    """Every input of m candidates, float [m] each, NaN = unknown; the order is that of training.
+@dataclass(frozen=True)
+class RankerInputs:
+    """The inputs of one day's candidates. What all requests share is counted once.
 
-    Args:
+    Attributes:
         sources: of the day.
-        declared: the sources that brought the candidates.
-        candidates: of n requests.
-        users: int32 [n], rows of users, -1 = unknown.
-        planned: promotions of each candidate at the moment of its request, [m].
+        declared: the sources that bring the candidates.
         repeats: whether what she has bought may be shown again; then the item itself counts too.
     """
-    owner, item = candidates.owner, candidates.item
-    user = users[owner]
-    known = sources.known
-    of_items = item_inputs(sources)
-    inputs = source_inputs(declared, candidates)
-    inputs |= {name: values[item] for name, values in of_items.items()}
-    for name in ("sales_7d", "sales_28d", "first_sales_28d"):
-        inputs[f"{name}_within"] = _within_request(inputs[name], owner, len(candidates))
-    inputs |= planned
-    inputs |= _of_users(sources, user, inputs)
-    inputs |= _of_store(known, user, item)
-    groups = attribute_groups(sources)
-    if repeats:
-        groups["item"] = np.arange(known.items)
-    for name, codes in groups.items():
-        inputs |= _of_group(known, name, codes, user, item)
-    return inputs
+
+    sources: Sources
+    declared: Sequence[CandidateSource]
+    repeats: bool = False
+
+    def of(
+        self, candidates: UnitedCandidates, users: np.ndarray, planned: Mapping[str, np.ndarray]
+    ) -> Inputs:
+        """Every input of m candidates, float [m] each, NaN = unknown, in the order of training.
+
+        Args:
+            candidates: of n requests.
+            users: int32 [n], rows of users, -1 = unknown.
+            planned: promotions of each candidate at the moment of its request, [m].
+        """
+        owner, item = candidates.owner, candidates.item
+        user = users[owner]
+        inputs = source_inputs(self.declared, candidates)
+        inputs |= {name: values[item] for name, values in self._items.items()}
+        for name in ("sales_7d", "sales_28d", "first_sales_28d"):
+            inputs[f"{name}_within"] = _within_request(inputs[name], owner, len(candidates))
+        inputs |= planned
+        inputs |= _of_users(self._users, user, inputs)
+        inputs |= _of_store(self.sources.known, user, item)
+        for name, counts in self._groups.items():
+            inputs |= counts.inputs(name, user, item)
+        return inputs
+
+    @cached_property
+    def _items(self) -> Inputs:
+        return item_inputs(self.sources)
+
+    @cached_property
+    def _users(self) -> Inputs:
+        return user_means(self.sources)
+
+    @cached_property
+    def _groups(self) -> dict[str, "GroupCounts"]:
+        groups = attribute_groups(self.sources)
+        if self.repeats:
+            groups["item"] = np.arange(self.sources.known.items)
+        return {name: GroupCounts.of(self.sources.known, codes) for name, codes in groups.items()}
 
 
 def source_inputs(declared: Sequence[CandidateSource], candidates: UnitedCandidates) -> Inputs:
@@ -121,19 +138,28 @@ def attribute_groups(sources: Sources) -> dict[str, np.ndarray]:
     return groups
 
 
-def _of_users(sources: Sources, user: np.ndarray, inputs: Inputs) -> Inputs:
-    """What tells customers apart, and how the candidate compares with what she usually pays."""
+def user_means(sources: Sources) -> Inputs:
+    """What tells customers apart, float32 [users] each."""
     known, kind = sources.known, sources.kind
-    price = known.mean_of_users(known.log_price)
-    discount = known.mean_of_users(known.discount)
     recent = np.bincount(known.user[known.recent(RECENT_DAYS)], minlength=known.users)
-    level = known.mean_of_users(known.log_price - _kind_price(known, kind)[kind[known.item]])
+    level = known.log_price - _kind_price(known, kind)[kind[known.item]]
     return {
-        "price_against_user_mean": inputs["log_price"] - _of_user(price, user),
-        "price_level_against_user_mean": inputs["price_in_kind"] - _of_user(level, user),
-        "discount_against_user_mean": inputs["discount_28d"] - _of_user(discount, user),
-        "user_mean_discount": _of_user(discount, user),
-        "user_lines_28d": _of_user(recent.astype(np.float32), user),
+        "log_price": known.mean_of_users(known.log_price),
+        "price_level": known.mean_of_users(level),
+        "discount": known.mean_of_users(known.discount),
+        "lines_28d": recent.astype(np.float32),
+    }
+
+
+def _of_users(means: Inputs, user: np.ndarray, inputs: Inputs) -> Inputs:
+    """How the candidate compares with what she usually pays, and how much she buys."""
+    hers = {name: _of_user(values, user) for name, values in means.items()}
+    return {
+        "price_against_user_mean": inputs["log_price"] - hers["log_price"],
+        "price_level_against_user_mean": inputs["price_in_kind"] - hers["price_level"],
+        "discount_against_user_mean": inputs["discount_28d"] - hers["discount"],
+        "user_mean_discount": hers["discount"],
+        "user_lines_28d": hers["lines_28d"],
     }
 
 
@@ -150,47 +176,72 @@ def _of_store(known: PurchaseSnapshot, user: np.ndarray, item: np.ndarray) -> In
     }
 
 
-def _of_group(
-    known: PurchaseSnapshot, name: str, codes: np.ndarray, user: np.ndarray, item: np.ndarray
-) -> Inputs:
-    """How much of what she buys is like the candidate in one way, and when she bought it last."""
-    width = int(codes.max(initial=0)) + 1
-    lines = codes[known.item]
-    recent = known.recent(RECENT_DAYS)
-    counts = PairCounts.of(known.user, lines, width)
-    bought = counts.at(user, codes[item])
-    different = PairCounts.of(known.user[known.first], lines[known.first], width)
-    all_lines = np.bincount(lines, minlength=width)[codes[item]]
-    hers = _of_user(np.bincount(known.user, minlength=known.users).astype(np.float32), user)
-    return {
-        f"{name}_share": bought / np.maximum(hers, 1),
-        f"{name}_28d": PairCounts.of(known.user[recent], lines[recent], width).at(
-            user, codes[item]
-        ),
-        f"{name}_affinity": bought / np.sqrt(all_lines + 10),
-        f"{name}_lift": (bought + 0.5) / (all_lines * hers / max(known.lines, 1) + 0.5),
-        f"{name}_variety": different.at(user, codes[item]) / np.maximum(bought, 1),
-        f"{name}_days_since": _days_since(known, counts, lines, user, codes[item]),
-    }
+@dataclass(frozen=True)
+class GroupCounts:
+    """How much each customer buys of each group of items, alike in one way.
 
+    Attributes:
+        codes: int [items], the group of each item.
+        bought: lines by user and group.
+        recent: the same of four weeks.
+        different: items by user and group.
+        last: float32, days since the last line of each pair of `bought`.
+        of_groups: lines of each group.
+        of_users: lines of each user, float32 [users].
+        lines: in all.
+    """
 
-def _days_since(
-    known: PurchaseSnapshot,
-    counts: PairCounts,
-    lines: np.ndarray,
-    user: np.ndarray,
-    wanted: np.ndarray,
-) -> np.ndarray:
-    """Days since the user's last line of that code, NaN = never."""
-    if not len(counts.keys):
-        return np.full(len(user), np.nan, dtype=np.float32)
-    last = np.zeros(len(counts.keys), dtype=np.float32)
-    keys = known.user.astype(np.int64) * counts.width + lines
-    last[np.searchsorted(counts.keys, keys)] = np.minimum(known.days_ago, _LONG_AGO)
-    asked = user.astype(np.int64) * counts.width + wanted
-    place = np.minimum(np.searchsorted(counts.keys, asked), len(last) - 1)
-    found = (counts.keys[place] == asked) & (user >= 0)
-    return np.where(found, last[place], np.nan)
+    codes: np.ndarray
+    bought: PairCounts
+    recent: PairCounts
+    different: PairCounts
+    last: np.ndarray
+    of_groups: np.ndarray
+    of_users: np.ndarray
+    lines: int
+
+    @classmethod
+    def of(cls, known: PurchaseSnapshot, codes: np.ndarray) -> "GroupCounts":
+        """Counts the lines that are known."""
+        width = int(codes.max(initial=0)) + 1
+        lines, recent = codes[known.item], known.recent(RECENT_DAYS)
+        bought = PairCounts.of(known.user, lines, width)
+        last = np.zeros(len(bought.keys), dtype=np.float32)
+        keys = known.user.astype(np.int64) * width + lines
+        last[np.searchsorted(bought.keys, keys)] = np.minimum(known.days_ago, _LONG_AGO)
+        return cls(
+            codes=codes,
+            bought=bought,
+            recent=PairCounts.of(known.user[recent], lines[recent], width),
+            different=PairCounts.of(known.user[known.first], lines[known.first], width),
+            last=last,
+            of_groups=np.bincount(lines, minlength=width),
+            of_users=np.bincount(known.user, minlength=known.users).astype(np.float32),
+            lines=known.lines,
+        )
+
+    def inputs(self, name: str, user: np.ndarray, item: np.ndarray) -> Inputs:
+        """How much of what she buys is like the candidate, and when she bought it last."""
+        codes = self.codes[item]
+        bought = self.bought.at(user, codes)
+        all_lines, hers = self.of_groups[codes], _of_user(self.of_users, user)
+        return {
+            f"{name}_share": bought / np.maximum(hers, 1),
+            f"{name}_28d": self.recent.at(user, codes),
+            f"{name}_affinity": bought / np.sqrt(all_lines + 10),
+            f"{name}_lift": (bought + 0.5) / (all_lines * hers / max(self.lines, 1) + 0.5),
+            f"{name}_variety": self.different.at(user, codes) / np.maximum(bought, 1),
+            f"{name}_days_since": self._days_since(user, codes),
+        }
+
+    def _days_since(self, user: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Days since the user's last line of that group, NaN = never."""
+        if not len(self.bought.keys):
+            return np.full(len(user), np.nan, dtype=np.float32)
+        asked = user.astype(np.int64) * self.bought.width + codes
+        place = np.minimum(np.searchsorted(self.bought.keys, asked), len(self.last) - 1)
+        found = (self.bought.keys[place] == asked) & (user >= 0)
+        return np.where(found, self.last[place], np.nan)
 
 
 def _kind_price(known: PurchaseSnapshot, kind: np.ndarray) -> np.ndarray:

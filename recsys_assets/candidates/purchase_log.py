@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys_assets.models.examples import DAY_SECONDS
-from recsys_assets.models.item_history import numbers
+from recsys_assets.models.item_history import ItemHistory, numbers
 
 UNKNOWN = -1
 COLUMNS = ("user_id", "item_id", "timestamp", "event", "price", "discount", "store_id")
@@ -89,6 +89,16 @@ class PurchaseLog:
             discount=discount.astype(np.float32),
             first=_first_of_pair(user, row, len(catalogue)),
         )
+
+    @classmethod
+    def of_catalogue(cls, interactions: pa.Table, history: ItemHistory) -> "PurchaseLog":
+        """The same, with a catalogue that is in memory: rows are those of `history.item_ids`."""
+        attributes = {
+            name: pa.array(values, pa.string(), mask=values == "")
+            for name, values in history.attributes.items()
+        }
+        items = pa.table({"item_id": pa.array(history.item_ids, pa.string()), **attributes})
+        return cls.from_tables(interactions, items, list(attributes))
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,14 +6,18 @@ What a customer has bought already is taken out later, for all sources alike.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
 from recsys_assets.candidates.ease import Ease
-from recsys_assets.candidates.purchase_log import UNKNOWN
+from recsys_assets.candidates.purchase_log import UNKNOWN, PurchaseLog
 from recsys_assets.candidates.snapshot import RECENT_DAYS, PairCounts, PurchaseSnapshot
+from recsys_assets.models.examples import DAY_SECONDS
+from recsys_assets.models.item_history import Changes, promotions_at
+from recsys_assets.settings.days import midnight
 
 NEIGHBOURS = 200  # like-minded customers that are listened to
 SEASON_DAYS = 90
@@ -33,6 +37,14 @@ class Sources:
 
     known: PurchaseSnapshot
     promoted: np.ndarray
+
+    @classmethod
+    def on(cls, log: PurchaseLog, promotions: Changes, day: date) -> "Sources":
+        """As of the moment that a day begins, from what is known of purchases and promotions."""
+        start = int(midnight(day).timestamp())
+        known = PurchaseSnapshot(log, start // DAY_SECONDS)
+        plan = promotions_at(promotions, np.arange(known.items), np.array([start]))
+        return cls(known, np.maximum(plan["display"], plan["mailer"]))
 
     @cached_property
     def ease(self) -> Ease:

@@ -16,11 +16,16 @@ from typing import Protocol
 
 import numpy as np
 
+from recsys_assets.candidates.boosted_ranker import BoostedRanker
+from recsys_assets.candidates.purchase_log import COLUMNS as LINE_COLUMNS
+from recsys_assets.candidates.ranked_lists import RankedLists
+from recsys_assets.candidates.ranking import RankedCandidates
 from recsys_assets.evaluation.split import Split, user_columns
 from recsys_assets.models.index.index_kinds import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.models.towers import read_embeddings, read_item_ids
-from recsys_assets.models.training_data import CatalogueSnapshot
+from recsys_assets.models.training_data import CatalogueSnapshot, interactions
 from recsys_assets.pipeline.query import Queries
+from recsys_assets.pipeline.rank import RANKER_WEIGHT, blended
 from recsys_assets.pipeline.requests import Requests
 from recsys_assets.pipeline.retrieve import Depth, Index, RetrieveStage
 from recsys_assets.runtime.pace import Progress, paced, silent, told
@@ -30,7 +35,7 @@ from recsys_assets.storage import Store
 
 Columns = Mapping[str, np.ndarray]
 AS_SERVED = Depth(CANDIDATES, ENOUGH, RANKED)
-PARTS = ("two_tower", "item_embeddings", "item_index", "dlrm")
+PARTS = ("two_tower", "item_embeddings", "item_index", "dlrm", "boosted_ranker")
 
 
 class CandidateRanker(Protocol):
@@ -103,6 +108,7 @@ def two_stage_slates(
     ranker: CandidateRanker,
     item_rows: np.ndarray,
     split: Split,
+    lists: RankedLists,
     depth: Depth = AS_SERVED,
     progress: Progress = silent,
 ) -> np.ndarray:
@@ -117,6 +123,7 @@ def two_stage_slates(
         ranker: orders them.
         item_rows: catalogue row of each index row.
         split: says what each household has seen.
+        lists: candidates ranked ahead, by row of the index.
         depth: how many the index is asked for, and are ranked.
         progress: counts ranked requests.
     """
@@ -130,16 +137,18 @@ def two_stage_slates(
         ks=np.ones(count, dtype=np.int64),
         budgets=[""] * count,
     )
-    retrieve = RetrieveStage(index, len(item_rows), _Bought(split, item_rows))
-    found = retrieve.run(requests, queries, replace(depth, ranked=depth.candidates)).rows
+    bought = _Bought(split, item_rows)
+    retrieve = RetrieveStage(index, len(item_rows), bought, lists=lists)
+    found = retrieve.run(requests, queries, replace(depth, ranked=depth.candidates))
     # In the order of time: the ranker prepares the items' ages once for each day.
     for request in told(np.argsort(asked.timestamp, kind="stable").tolist(), progress):
-        rows = found[request]
+        rows, ahead = found.rows[request], found.ahead[request]
         if not len(rows):
             continue
         user = {name: column[request : request + 1] for name, column in queries.columns.items()}
         first, rest = rows[: depth.ranked], rows[depth.ranked :]
-        scores = ranker.score(user, int(asked.timestamp[request]), first)
+        by_ranker = ranker.score(user, int(asked.timestamp[request]), first)
+        scores = blended(None if ahead is None else ahead[: depth.ranked], by_ranker, RANKER_WEIGHT)
         require_ranked(scores[None], request)
         best = np.concatenate([first[np.argsort(-scores, kind="stable")], rest])[:DEPTH]
         slates[request, : len(best)] = item_rows[best]
@@ -210,8 +219,10 @@ def model_slates(
 
     indexed = catalogue_rows(items.indexed_ids, split, "item_index")
     ranker = _ranker(folders["dlrm"], known, indexed)
+    lists = _lists(store, folders["boosted_ranker"], known, requests.user_id, indexed)
+    log(f"candidates of {len(lists):,} households were ranked ahead")
     slates["two_stage"] = two_stage_slates(
-        queries, items.index, ranker, indexed, split, progress=ranked
+        queries, items.index, ranker, indexed, split, lists, progress=ranked
     )
     log("two_stage ranked the candidates of every household")
     left = (slates["two_stage"] != PADDING).sum(axis=1)
@@ -252,3 +263,16 @@ def _ranker(folder: Path, known: CatalogueSnapshot, indexed: np.ndarray) -> Cand
     columns = {name: values[indexed] for name, values in known.columns.items()}
     promotions = known.history.promotions.reordered(indexed)
     return Ranker(folder, columns, known.text[indexed], promotions)
+
+
+def _lists(
+    store: Store, folder: Path, known: CatalogueSnapshot, users: np.ndarray, indexed: np.ndarray
+) -> RankedLists:
+    """Candidates ranked ahead as known, by row of the index, for the households that ask."""
+    ranker = BoostedRanker.load(folder)
+    if ranker is None:
+        return RankedLists.none()
+    ranked = RankedCandidates.after(known, interactions(store, known.day, LINE_COLUMNS), ranker)
+    rows = np.empty(len(indexed), dtype=np.int64)
+    rows[indexed] = np.arange(len(indexed))
+    return ranked.lists(users.tolist(), CANDIDATES).renumbered(rows)

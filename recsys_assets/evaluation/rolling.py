@@ -16,19 +16,17 @@ from scipy import sparse
 
 from recsys_assets.candidates.boosted_ranker import BoostedRanker, Boosting, RankerExamples
 from recsys_assets.candidates.declarations import BOUGHT_BEFORE, SOURCES, CandidateSource
-from recsys_assets.candidates.inputs import ranker_inputs
+from recsys_assets.candidates.inputs import RankerInputs
 from recsys_assets.candidates.purchase_log import COLUMNS as LINE_COLUMNS
 from recsys_assets.candidates.purchase_log import PurchaseLog
-from recsys_assets.candidates.snapshot import PurchaseSnapshot
 from recsys_assets.candidates.sources import Sources
 from recsys_assets.candidates.union import UnitedCandidates, unite
 from recsys_assets.evaluation.split import COLUMNS as EVENT_COLUMNS
 from recsys_assets.evaluation.split import Split, split_by_time
 from recsys_assets.features.attributes import attribute_names
 from recsys_assets.features.declarations import ITEM_PROMOTIONS
-from recsys_assets.models.examples import DAY_SECONDS
 from recsys_assets.models.item_history import Changes, promotions_at
-from recsys_assets.settings.days import days_between, midnight
+from recsys_assets.settings.days import days_between
 from recsys_assets.slates import DEPTH, PADDING, Scorer, rank
 from recsys_assets.storage import Store
 
@@ -103,6 +101,7 @@ class RollingWeeks:
         repeats: whether what a customer has bought before may be shown, and is relevant.
         boosting: settings of the ranker.
         ranker_weeks: how many weeks before its own a ranker learns from.
+        most_requests: of a week; of more, so many are drawn.
         log: takes a line of progress for each week and ranker.
     """
 
@@ -111,6 +110,7 @@ class RollingWeeks:
     repeats: bool = False
     boosting: Boosting = field(default_factory=Boosting)
     ranker_weeks: int = RANKER_WEEKS
+    most_requests: int | None = None
     log: Callable[[str], object] = _unsaid
     _weeks: OrderedDict[date, WeekCandidates] = field(default_factory=OrderedDict)
 
@@ -137,13 +137,14 @@ class RollingWeeks:
         Raises:
             NothingToEvaluate: nothing was bought before it, or for the first time in it.
         """
-        return split_by_time(
+        split = split_by_time(
             self.shop.interactions,
             self.shop.item_ids,
             first_day,
             WEEK_DAYS,
             repeats=self.repeats,
         )
+        return split if self.most_requests is None else split.sample(self.most_requests)
 
     def examples_before(self, first_day: date) -> list[RankerExamples]:
         """What the ranker of a week learns from, the oldest week first."""
@@ -181,17 +182,13 @@ def ranked_slates(candidates: UnitedCandidates, scores: np.ndarray) -> np.ndarra
 def _week(
     shop: Shop, declared: Sequence[CandidateSource], split: Split, first_day: date
 ) -> WeekCandidates:
-    start = int(midnight(first_day).timestamp())
-    known = PurchaseSnapshot(shop.log, start // DAY_SECONDS)
-    rows = np.arange(known.items)
-    plan = promotions_at(shop.promotions, rows, np.array([start]))
-    sources = Sources(known, np.maximum(plan["display"], plan["mailer"]))
-    users = known.rows_of(split.requests.user_id.tolist())
+    sources = Sources.on(shop.log, shop.promotions, first_day)
+    users = sources.known.rows_of(split.requests.user_id.tolist())
     excluded = split.excluded
     candidates = unite(sources, declared, users, lambda begin, end: _columns(excluded[begin:end]))
     moments = split.requests.timestamp[candidates.owner]
     planned = promotions_at(shop.promotions, candidates.item, moments)
-    inputs = ranker_inputs(sources, declared, candidates, users, planned, repeats=split.repeats)
+    inputs = RankerInputs(sources, declared, split.repeats).of(candidates, users, planned)
     return WeekCandidates(
         split,
         candidates,

@@ -12,7 +12,7 @@ reads from the online store at such a moment; a check of the features stage prov
 value by value. Items have theirs in `models/item_history.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -73,6 +73,21 @@ class Split:
         """What no answer may hold, 0/1 CSR [requests, items]: what was bought, unless `repeats`."""
         seen = self.requests.seen
         return sparse.csr_matrix(seen.shape, dtype=seen.dtype) if self.repeats else seen
+
+    def sample(self, count: int, seed: int = 0) -> "Split":
+        """The same with at most `count` of its requests, drawn at random."""
+        asked = self.requests
+        if len(asked) <= count:
+            return self
+        rows = np.sort(np.random.default_rng(seed).permutation(len(asked))[:count])
+        requests = HouseholdRequests(
+            asked.user_id[rows],
+            asked.timestamp[rows],
+            asked.device[rows],
+            asked.seen[rows],
+            asked.relevant[rows],
+        )
+        return replace(self, requests=requests, history_row=self.history_row[rows])
 
 
 class NothingToEvaluate(ValueError):

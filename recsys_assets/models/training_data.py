@@ -109,11 +109,15 @@ def _days_with_events(store: Store, after: str, through: str) -> list[str]:
     return [day for day in days if table.row_count([day])]
 
 
-def interactions(store: Store, through: str) -> pa.Table:
-    """user_id, item_id, timestamp and event of the days up to and including `through`."""
+def interactions(
+    store: Store,
+    through: str,
+    columns: tuple[str, ...] = ("user_id", "item_id", "timestamp", "event"),
+) -> pa.Table:
+    """Columns of the events of the days up to and including `through`."""
     table = store.table("interactions")
     days = [day for day in table.days() if day <= through]
-    return table.read(days, ["user_id", "item_id", "timestamp", "event"])
+    return table.read(days, list(columns))
 
 
 def text_embeddings(store: Store, item_ids: np.ndarray) -> np.ndarray:

@@ -142,6 +142,7 @@ class Pipeline:
             queries.take(in_time),
             part.timestamps[in_time],
             [found.rows[row] for row in in_time],
+            [found.ahead[row] for row in in_time],
             part.ks[in_time],
         )
         slates.seconds["query"] += embedded - started

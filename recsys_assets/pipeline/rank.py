@@ -24,6 +24,7 @@ ITEMS = "items.parquet"  # attributes and activity of every item
 TEXT_EMBEDDINGS = "item_text_embeddings.npy"
 PROMOTIONS = "promotions.npz"  # the plan for the days to come
 STAGE = "stage.json"  # depth of the search, diversity, sampling
+RANKER_WEIGHT = 0.2  # of the log-odds of the ranker beside those of candidates ranked ahead
 
 
 class Scorer(Protocol):
@@ -62,6 +63,9 @@ class RankStage:
     `popular` is the slate for everybody, best first, shown where there is no time to rank.
     `same_tower` says that the ranker's own query tower is that of the query stage, as it is until
     one of them is fine-tuned: what the one has embedded the other need not.
+
+    A candidate that was ranked ahead has log-odds of its own, to which those of `ranker` are
+    added with `ranker_weight`.
     """
 
     ranker: Scorer
@@ -70,6 +74,7 @@ class RankStage:
     diversity: Diversity
     sampling: Sampling
     same_tower: bool = False
+    ranker_weight: float = RANKER_WEIGHT
 
     @classmethod
     def load(cls, folder: Path, device: Device = CPU) -> "RankStage":
@@ -90,6 +95,9 @@ class RankStage:
             diversity=Diversity(**config["diversity"]),
             sampling=Sampling(**config["sampling"]),
             same_tower=_same_files(folder / "two_tower", folder / "dlrm" / RETRIEVAL),
+            ranker_weight=config.get(
+                "ranker_weight", RANKER_WEIGHT
+            ),  # absent where nothing is ranked ahead
         )
 
     def rank(
@@ -97,6 +105,7 @@ class RankStage:
         queries: Queries,
         timestamps: np.ndarray,
         rows: Sequence[np.ndarray],
+        ahead: Sequence[np.ndarray | None],
         ks: np.ndarray,
     ) -> list[Ranking]:
         """Scores and orders the candidates of n requests.
@@ -105,13 +114,19 @@ class RankStage:
             queries: n requests, embedded.
             timestamps: int64 [n], epoch seconds.
             rows: n arrays int64 [m_i] of item rows, as retrieved.
+            ahead: their log-odds float32 [m_i] where they were ranked ahead.
             ks: int64 [n], how many are shown at most.
         """
         if not len(rows):
             return []
         columns = queries.columns
         embeddings = queries.embeddings if self.same_tower else None
-        scored = self.ranker.score_batch(columns, timestamps, rows, embeddings)
+        scored = [
+            blended(of_list, of_ranker, self.ranker_weight)
+            for of_list, of_ranker in zip(
+                ahead, self.ranker.score_batch(columns, timestamps, rows, embeddings), strict=True
+            )
+        ]
         users, moments = columns["user_id"].tolist(), timestamps.tolist()
         return [
             self._ranking(found, scores, f"{user}@{moment}", k)
@@ -135,6 +150,11 @@ class RankStage:
             order, lambda places: self.vectors[rows[places]], min(k, len(rows)), self.diversity
         )
         return Ranking(rows, scores, shown)
+
+
+def blended(ahead: np.ndarray | None, by_ranker: np.ndarray, ranker_weight: float) -> np.ndarray:
+    """Log-odds float32 [m] of candidates from those ranked ahead, if any, and the ranker's."""
+    return by_ranker if ahead is None else ahead + np.float32(ranker_weight) * by_ranker
 
 
 def most_popular(popularity: np.ndarray) -> Ranking:

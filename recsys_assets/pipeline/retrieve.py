@@ -1,4 +1,8 @@
-"""Second stage of a request: the nearest items, less those that the user has seen."""
+"""Second stage of a request: candidates, less what the user has seen.
+
+A customer that the release knows has candidates ranked ahead (`candidates/ranking.py`); for
+everybody else, and where too few of those are left, the nearest items are searched.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,12 +11,13 @@ from typing import Protocol
 
 import numpy as np
 
+from recsys_assets.candidates.ranked_lists import RankedLists
 from recsys_assets.models.device import Device
 from recsys_assets.models.index.index_kinds import DEEPER
 from recsys_assets.pipeline.circuit import Circuit, StoreUnavailable
 from recsys_assets.pipeline.query import Queries
 from recsys_assets.pipeline.requests import Requests
-from recsys_assets.pipeline.seen_settings import Unchecked, WhenDown, without_filters
+from recsys_assets.pipeline.seen_settings import WhenDown, without_filters
 
 NO_ROW = -1  # where the index has found fewer items than asked for
 
@@ -54,26 +59,34 @@ class Depth:
             )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Candidates:
-    """Candidates of n requests: `rows` int64 [m_i] each, best first; `degraded` bool [n].
+    """Candidates of n requests.
 
-    `refused` bool [n] have none: what the user has seen is not known, and the shop wants it known.
-    `checked` candidates were held against filters of seen items, which held `excluded` of them.
+    Attributes:
+        rows: int64 [m_i] each, best first.
+        ahead: float32 [m_i] each, log-odds of candidates that were ranked ahead; None where the
+            candidates were searched.
+        degraded: bool [n], the user's features or filters are not known.
+        refused: bool [n] have none: what the user has seen is not known, and the shop wants it
+            known.
+        checked: candidates that were held against filters of seen items.
+        excluded: those of them that the filters held.
     """
 
     rows: list[np.ndarray]
+    ahead: list[np.ndarray | None]
     degraded: np.ndarray
     refused: np.ndarray
-    checked: int
-    excluded: int
+    checked: int = 0
+    excluded: int = 0
 
 
 @dataclass
 class RetrieveStage:
-    """Searches the index and takes out seen items.
+    """Takes candidates from lists or the index, and seen items out of them.
 
-    `budgets` are the search budgets that the index knows.
+    `lists` are of the index's rows. `budgets` are the search budgets that the index knows.
     """
 
     index: Index
@@ -82,6 +95,7 @@ class RetrieveStage:
     when_down: WhenDown = WhenDown.SHOW
     circuit: Circuit = field(default_factory=Circuit)
     budgets: frozenset[str] = frozenset({"normal"})
+    lists: RankedLists = field(default_factory=RankedLists.none)
 
     @classmethod
     def load(
@@ -91,45 +105,88 @@ class RetrieveStage:
         from recsys_assets.models.index.index import ItemIndex
 
         index = ItemIndex(folder / "item_index", device=device)
-        budgets = frozenset(index.description.budgets)
-        return cls(index, device.most(items), seen_items, when_down, budgets=budgets)
+        return cls(
+            index,
+            device.most(items),
+            seen_items,
+            when_down,
+            budgets=frozenset(index.description.budgets),
+            lists=RankedLists.load(folder),
+        )
 
     def run(self, requests: Requests, queries: Queries, depth: Depth) -> Candidates:
         """Finds candidates for n requests.
 
-        The nearest `depth.candidates` items are asked for, and those seen are left out. Where
-        fewer than `enough` or k are left, of a user who has bought most of them, the search goes
+        A customer's list is taken if at least k of it are left once seen items are out. Else the
+        nearest `depth.candidates` items are asked for, and those seen are left out. Where fewer
+        than `enough` or k are left, of a user who has bought most of them, the search goes
         deeper. The best `ranked` are kept, and no fewer than k.
         """
-        rows: list[np.ndarray] = [np.empty(0, dtype=np.int64)] * len(requests)
-        degraded, refused = queries.degraded.copy(), np.zeros(len(requests), dtype=bool)
-        checked = excluded = 0
-        searching, count = np.arange(len(requests)), min(depth.candidates, self.items)
+        count = len(requests)
+        found = Candidates(
+            rows=[np.empty(0, dtype=np.int64)] * count,
+            ahead=[None] * count,
+            degraded=queries.degraded.copy(),
+            refused=np.zeros(count, dtype=bool),
+        )
+        listed = self._take_lists(requests, depth, found)
+        self._search(requests, queries, depth, np.flatnonzero(~listed), found)
+        return found
+
+    def _take_lists(self, requests: Requests, depth: Depth, found: Candidates) -> np.ndarray:
+        """Which requests have got enough candidates from lists: bool [n]."""
+        listed = np.zeros(len(requests), dtype=bool)
+        lists = {
+            row: one for row, user in enumerate(requests.user_ids) if (one := self.lists.of(user))
+        }
+        if not lists:
+            return listed
+        asked = np.array(list(lists))
+        kept = self._unseen(requests, asked, [one.rows for one in lists.values()], found)
+        for row, left in zip(asked.tolist(), kept, strict=True):
+            if len(left) >= requests.ks[row]:
+                left = left[: max(depth.ranked, requests.ks[row])]
+                found.rows[row] = lists[row].rows[left].astype(np.int64)
+                found.ahead[row] = lists[row].scores[left]
+                listed[row] = True
+        return listed
+
+    def _search(
+        self,
+        requests: Requests,
+        queries: Queries,
+        depth: Depth,
+        searching: np.ndarray,
+        found: Candidates,
+    ) -> None:
+        """Searches the index for the requests of the given numbers, int64 [m]."""
+        count = min(depth.candidates, self.items)
         while len(searching):
-            found, _ = self.index.search(queries.embeddings[searching], count, depth.budget)
-            kept, missed = self._unseen([requests.user_ids[i] for i in searching], found)
-            degraded[searching] |= missed.degraded
-            refused[searching] |= missed.refused
-            for i, items in zip(searching, kept, strict=True):
-                rows[i] = items[: max(depth.ranked, requests.ks[i])]
-            checked += found.size
-            excluded += found.size - sum(map(len, kept))
+            nearest, _ = self.index.search(queries.embeddings[searching], count, depth.budget)
+            complete = nearest.min() != NO_ROW
+            items = list(nearest) if complete else [row[row != NO_ROW] for row in nearest]
+            kept = self._unseen(requests, searching, items, found)
+            for row, of_row, left in zip(searching.tolist(), items, kept, strict=True):
+                found.rows[row] = of_row[left[: max(depth.ranked, requests.ks[row])]]
             if count == self.items:
                 break
             wanted = np.maximum(requests.ks[searching], depth.enough)
-            lengths = np.array([len(items) for items in kept])
-            searching = searching[lengths < wanted]
+            searching = searching[np.array([len(left) for left in kept]) < wanted]
             count = min(count * DEEPER, self.items)
-        return Candidates(rows, degraded, refused, checked, excluded)
 
-    def _unseen(self, users: list[str], rows: np.ndarray) -> tuple[list[np.ndarray], Unchecked]:
-        """Rows [n, count] less what each user has seen, and where that is not known."""
-        complete = rows.min() != NO_ROW
-        found = list(rows) if complete else [row[row != NO_ROW] for row in rows]
+    def _unseen(
+        self, requests: Requests, asked: np.ndarray, items: list[np.ndarray], found: Candidates
+    ) -> list[np.ndarray]:
+        """Which of its items each of the requests `asked` has not seen: positions int64 [m_i]."""
+        users = [requests.user_ids[row] for row in asked.tolist()]
+        found.checked += sum(map(len, items))
         try:
-            seen = self.circuit.call(lambda: self.seen_items.seen_rows(users, found))
+            seen = self.circuit.call(lambda: self.seen_items.seen_rows(users, items))
         except StoreUnavailable:
-            return found, without_filters(users, self.when_down)
-        kept = [items[~out] for items, out in zip(found, seen, strict=True)]
-        nobody = np.zeros(len(users), dtype=bool)
-        return kept, Unchecked(degraded=nobody, refused=nobody)
+            missed = without_filters(users, self.when_down)
+            found.degraded[asked] |= missed.degraded
+            found.refused[asked] |= missed.refused
+            return [np.arange(len(of_row)) for of_row in items]
+        kept = [np.flatnonzero(~out) for out in seen]
+        found.excluded += sum(map(len, items)) - sum(map(len, kept))
+        return kept

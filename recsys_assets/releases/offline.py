@@ -4,12 +4,13 @@ The stages are those of a request, from the same files. What differs is where th
 comes from: the caller gives it, as it was known at the moment of each request.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from recsys_assets.candidates.ranked_lists import RankedLists
 from recsys_assets.pipeline.pipeline import Effort, read_depths
 from recsys_assets.pipeline.query import Columns, Queries, Tower
 from recsys_assets.pipeline.rank import Ranking, RankStage
@@ -18,6 +19,8 @@ from recsys_assets.pipeline.retrieve import Depth, Index, RetrieveStage
 from recsys_assets.triton.repository import PIPELINE, item_ids
 
 _BATCH = 32
+# The candidates ranked ahead of the customers who are going to ask.
+Lists = Callable[[Sequence[str]], RankedLists]
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ class History:
 class OfflineRelease:
     """The stages of a release: `tower` embeds, `index` finds candidates, `rank` orders.
 
-    `item_ids` are the items by row, object [items].
+    `item_ids` are the items by row, object [items]; `lists` gives the candidates ranked ahead of
+    customers, by row of an item, when it is told which customers ask.
     """
 
     tower: Tower
@@ -99,6 +103,7 @@ class OfflineRelease:
     rank: RankStage
     item_ids: np.ndarray
     depth: Depth
+    lists: Lists = lambda _: RankedLists.none()
 
     @classmethod
     def load(cls, folder: Path, release: int) -> "OfflineRelease":
@@ -107,12 +112,14 @@ class OfflineRelease:
         from recsys_assets.models.towers import QueryTower
 
         version = folder / "models" / PIPELINE / str(release)
+        lists = RankedLists.load(version)
         return cls(
             QueryTower(version / "two_tower"),
             ItemIndex(version / "item_index"),
             RankStage.load(version),
             np.array(item_ids(folder, release), dtype=object),
             read_depths(version)[Effort.FULL],
+            lambda _: lists,
         )
 
     def answer(
@@ -126,9 +133,15 @@ class OfflineRelease:
             k: length of a slate.
         """
         answers = Answers([], [], [])
+        retrieve = RetrieveStage(
+            self.index,
+            len(self.item_ids),
+            History(purchased, self.item_ids),
+            lists=self.lists(np.unique(sessions.user_id).tolist()),
+        )
         for start in range(0, len(sessions), _BATCH):
             batch = sessions.take(np.arange(start, min(start + _BATCH, len(sessions))))
-            for ranking in self._rankings(batch, purchased, k):
+            for ranking in self._rankings(batch, retrieve, k):
                 best = np.argsort(-ranking.scores, kind="stable")
                 ids = self.item_ids[ranking.rows]
                 answers.candidates.append(ids[best])
@@ -136,9 +149,7 @@ class OfflineRelease:
                 answers.slates.append(ids[ranking.shown])
         return answers
 
-    def _rankings(
-        self, sessions: Sessions, purchased: Mapping[str, Collection[str]], k: int
-    ) -> list[Ranking]:
+    def _rankings(self, sessions: Sessions, retrieve: RetrieveStage, k: int) -> list[Ranking]:
         count, columns = len(sessions), sessions.query_columns()
         requests = Requests(
             sessions.user_id.tolist(),
@@ -149,7 +160,5 @@ class OfflineRelease:
         )
         embeddings = self.tower.embed(columns, sessions.timestamp)
         queries = Queries(columns, embeddings, np.zeros(count, dtype=bool))
-        history = History(purchased, self.item_ids)
-        retrieve = RetrieveStage(self.index, len(self.item_ids), history)
-        rows = retrieve.run(requests, queries, self.depth).rows
-        return self.rank.rank(queries, sessions.timestamp, rows, requests.ks)
+        found = retrieve.run(requests, queries, self.depth)
+        return self.rank.rank(queries, sessions.timestamp, found.rows, found.ahead, requests.ks)

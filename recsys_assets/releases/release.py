@@ -120,13 +120,17 @@ class Releases:
         return self.store.artifact(artifact).fetch(version)
 
     def made_of(self, release: int, parts: Iterable[str]) -> dict[str, tuple[str, str]]:
-        """Artifact and version of parts of a release, by part.
+        """Artifact and version of parts of a release, by part; of those that it has.
 
         Raises:
             MissingRelease: there is no such release.
         """
         made_of = self.manifest(release)["artifacts"]
-        return {part: (made_of[part]["artifact"], made_of[part]["version"]) for part in parts}
+        return {
+            part: (made_of[part]["artifact"], made_of[part]["version"])
+            for part in parts
+            if part in made_of
+        }
 
     def fetch(self, release: int) -> Path:
         """A local folder with a release: the stored one, or a cached copy of a remote one.

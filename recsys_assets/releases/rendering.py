@@ -5,7 +5,8 @@
                  models/<model>/       a model repository that any Triton can serve as it is
                        pipeline/<n>/   model.py, two_tower/, item_index/, dlrm/, stage.json,
                                        user_columns.json, and by row of the index
-                                       items.parquet, item_text_embeddings.npy, promotions.npz
+                                       items.parquet, item_text_embeddings.npy, promotions.npz,
+                       ranked_candidates.arrow
 
 Nothing is looked up again when a release is loaded: the files of one number belong together.
 """
@@ -23,6 +24,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsys_assets.candidates.boosted_ranker import BoostedRanker
+from recsys_assets.candidates.purchase_log import COLUMNS as LINE_COLUMNS
+from recsys_assets.candidates.ranking import RankedCandidates
 from recsys_assets.features.attributes import user_columns
 from recsys_assets.models.index.index_kinds import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.models.item_history import midnight_after
@@ -33,7 +37,13 @@ from recsys_assets.models.training_data import CatalogueSnapshot, interactions
 from recsys_assets.pipeline.diversity import Diversity, Sampling
 from recsys_assets.pipeline.pipeline import Effort, read_depths
 from recsys_assets.pipeline.query import USER_COLUMNS
-from recsys_assets.pipeline.rank import ITEMS, PROMOTIONS, STAGE, TEXT_EMBEDDINGS
+from recsys_assets.pipeline.rank import (
+    ITEMS,
+    PROMOTIONS,
+    RANKER_WEIGHT,
+    STAGE,
+    TEXT_EMBEDDINGS,
+)
 from recsys_assets.pipeline.retrieve import Depth
 from recsys_assets.releases.quantization import Precision, quantize_release
 from recsys_assets.releases.release import MANIFEST, Releases
@@ -42,7 +52,7 @@ from recsys_assets.storage import MissingArtifact, Store
 from recsys_assets.triton.repository import PIPELINE, write_configs, write_identity
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "triton_repo"
-PARTS = ("two_tower", "item_embeddings", "item_index", "dlrm")
+PARTS = ("two_tower", "item_embeddings", "item_index", "dlrm", "boosted_ranker")
 _SERVED = ("two_tower", "item_index", "dlrm")
 # What inference does not read: weights to fine-tune from, and the tower that made the index.
 _NOT_SERVED = ("weights.*", "item_tower.onnx", "_COMPLETE")
@@ -59,7 +69,8 @@ class InconsistentRelease(ValueError):
 class ServingConfig:
     """How candidates are found and arranged; part of the release.
 
-    `depth` is what a request gets, `less` what it gets above capacity.
+    `depth` is what a request gets, `less` what it gets above capacity; `ranker_weight` says how
+    much the ranker adds to the log-odds of candidates that were ranked ahead.
     """
 
     depth: Depth = field(default_factory=lambda: Depth(CANDIDATES, ENOUGH, RANKED))
@@ -67,6 +78,7 @@ class ServingConfig:
     diversity: Diversity = field(default_factory=lambda: Diversity(trade_off=0.7, pool=50))
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, seed=0))
     precision: Precision = field(default_factory=Precision)
+    ranker_weight: float = RANKER_WEIGHT
 
     def as_json(self) -> dict[str, Any]:
         """What the pipeline reads back."""
@@ -75,6 +87,7 @@ class ServingConfig:
             "depths": {effort.name.lower(): asdict(depth) for effort, depth in depths.items()},
             "diversity": asdict(self.diversity),
             "sampling": asdict(self.sampling),
+            "ranker_weight": self.ranker_weight,
         }
 
     @classmethod
@@ -92,6 +105,7 @@ class ServingConfig:
             diversity=Diversity(**stage["diversity"]),
             sampling=Sampling(**stage["sampling"]),
             precision=Precision(**releases.manifest(release)["precision"]),
+            ranker_weight=stage.get("ranker_weight", RANKER_WEIGHT),
         )
 
 
@@ -146,8 +160,9 @@ def render(
         _write_json(folder / USER_COLUMNS, user_columns(releases.store))
         known = parts.catalogue or CatalogueSnapshot.at(releases.store, snapshot_day)
         _write_items(parts, known, folder)
+        events = interactions(releases.store, snapshot_day, LINE_COLUMNS)
+        _write_lists(parts, events, known, config.depth.candidates, folder)
         if snapshot_day > origin.trained_through:  # the models hold counts of the day they end on
-            events = interactions(releases.store, snapshot_day)
             for model in ("two_tower", "dlrm", f"dlrm/{RETRIEVAL}"):
                 renew(folder / model, events, known.history)
         _write_json(folder / STAGE, config.as_json())
@@ -213,6 +228,15 @@ class ReleaseParts:
         folders = {part: store.artifact(n).fetch(version) for part, (n, version) in named.items()}
         return cls(artifacts, versions, folders, catalogue)
 
+    def __or__(self, other: "ReleaseParts") -> "ReleaseParts":
+        """These, and in the place of those that `other` has, the other's."""
+        return ReleaseParts(
+            self.artifacts | other.artifacts,
+            self.versions | other.versions,
+            self.folders | other.folders,
+            other.catalogue or self.catalogue,
+        )
+
     def named(self) -> dict[str, tuple[str, str]]:
         """Artifact and version by part."""
         return {part: (name, self.versions[part]) for part, name in self.artifacts.items()}
@@ -266,6 +290,20 @@ def _write_items(parts: ReleaseParts, known: CatalogueSnapshot, folder: Path) ->
     moment = midnight_after(known.day)
     plan = known.history.promotions.between(moment - _PLAN_BEFORE, moment + _PLAN_AHEAD)
     plan.reordered(rows).save(folder / PROMOTIONS)
+
+
+def _write_lists(
+    parts: ReleaseParts, events: pa.Table, known: CatalogueSnapshot, depth: int, folder: Path
+) -> None:
+    """The candidates of every customer, ranked ahead."""
+    ranker = BoostedRanker.load(parts.folders.get("boosted_ranker"))
+    if ranker is None:
+        return
+    ranked = RankedCandidates.after(known, events, ranker)
+    rows = _rows_of(parts.item_ids(), known.history.item_ids)
+    indexed = np.full(len(known.history.item_ids), -1, dtype=np.int64)
+    indexed[rows] = np.arange(len(rows))
+    ranked.lists(ranked.customers(), depth).renumbered(indexed).save(folder)
 
 
 def _rows_of(ids: list[str], catalogue: np.ndarray) -> np.ndarray:

@@ -14,18 +14,23 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from recsys_assets.candidates.boosted_ranker import BoostedRanker
+from recsys_assets.candidates.purchase_log import COLUMNS as LINE_COLUMNS
+from recsys_assets.candidates.ranked_lists import RankedLists
+from recsys_assets.candidates.ranking import RankedCandidates
 from recsys_assets.models.index import index, index_kinds
 from recsys_assets.models.index.index_tuning import parameters_for
 from recsys_assets.models.purchase_counts import PurchaseCounts, counted
 from recsys_assets.models.towers import read_embeddings, write_embeddings
 from recsys_assets.models.training_data import CatalogueSnapshot, interactions
 from recsys_assets.pipeline.rank import RankStage, most_popular
-from recsys_assets.releases.offline import OfflineRelease
+from recsys_assets.releases.offline import Lists, OfflineRelease
 from recsys_assets.releases.release import Releases
 from recsys_assets.releases.rendering import ReleaseParts, ServingConfig
 from recsys_assets.storage import Store
 
-WEIGHTS = ("two_tower", "dlrm")  # the parts of a release that are trained
+# The parts of a release that are trained. One of an earlier version has no `boosted_ranker`.
+WEIGHTS = ("two_tower", "dlrm", "boosted_ranker")
 _EXACT = "flat"
 _SAMPLE_QUERIES = "sample_queries.npy"
 
@@ -34,7 +39,7 @@ _SAMPLE_QUERIES = "sample_queries.npy"
 class DaySnapshot:
     """What weights are laid over: what is known of the catalogue, and what users have done.
 
-    `events` are rows of `interactions`: user_id, item_id, timestamp and event.
+    `events` are rows of `interactions` with the columns of a `PurchaseLog`.
     """
 
     catalogue: CatalogueSnapshot
@@ -47,11 +52,29 @@ class DaySnapshot:
         Raises:
             MissingPartition: `interactions` has not been materialized.
         """
-        return cls(catalogue, interactions(store, catalogue.day))
+        return cls(catalogue, interactions(store, catalogue.day, LINE_COLUMNS))
 
     def purchase_counts_of(self, model: Path) -> PurchaseCounts:
         """Counts the purchases, for the vocabularies of the model in a folder."""
         return counted(model, self.events, self.catalogue.history)
+
+    def ranked_by(self, boosted_ranker: Path | None, depth: int) -> Lists:
+        """Candidates of customers, ranked by the artifact in a folder, if there is one."""
+        ranker = BoostedRanker.load(boosted_ranker)
+        if ranker is None:
+            return lambda _: RankedLists.none()
+        ranked = RankedCandidates.after(self.catalogue, self.events, ranker)
+        return lambda users: ranked.lists(users, depth)
+
+
+def weights_of(releases: Releases, release: int) -> ReleaseParts:
+    """The trained parts that a release was made of.
+
+    Raises:
+        MissingRelease: there is no such release.
+        MissingArtifact: one of them is gone.
+    """
+    return ReleaseParts.of(releases.store, releases.made_of(release, WEIGHTS))
 
 
 def offline_release(
@@ -85,9 +108,11 @@ def offline_release(
             most_popular(known.columns["popularity_28d"]),
             config.diversity,
             config.sampling,
+            ranker_weight=config.ranker_weight,
         ),
         ids,
         config.depth,
+        data.ranked_by(weights.get("boosted_ranker"), config.depth.candidates),
     )
 
 

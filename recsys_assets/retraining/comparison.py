@@ -17,10 +17,10 @@ from recsys_assets.releases.offline import OfflineRelease
 from recsys_assets.releases.release import Releases
 from recsys_assets.releases.rendering import ServingConfig
 from recsys_assets.retraining.candidate import (
-    WEIGHTS,
     DaySnapshot,
     offline_release,
     served_release,
+    weights_of,
 )
 from recsys_assets.retraining.gate import (
     DATA,
@@ -135,8 +135,8 @@ class _Live:
         self.config = ServingConfig.of(releases, release)
 
     def over(self, data: DaySnapshot) -> Answerer:
-        weights = {part: self._releases.part(self._release, part) for part in WEIGHTS}
-        return _answerer(offline_release(weights, data, self.config))
+        weights = weights_of(self._releases, self._release)
+        return _answerer(offline_release(weights.folders, data, self.config))
 
     def as_served(self) -> Answerer:
         return _answerer(served_release(self._releases, self._release))

@@ -11,8 +11,8 @@ from typing import Any
 
 from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.releases.release import Releases
-from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
-from recsys_assets.retraining.candidate import WEIGHTS, serving_parts
+from recsys_assets.releases.rendering import Origin, ServingConfig, render
+from recsys_assets.retraining.candidate import serving_parts, weights_of
 from recsys_assets.retraining.comparison import as_markdown, compare_data
 from recsys_assets.retraining.gate import Comparison, Verdict, evaluation_window, judge_refresh
 from recsys_assets.retraining.release_candidate import CandidateInputs, ask, live_release, settle
@@ -89,7 +89,7 @@ def make_refresh(inputs: CandidateInputs, day: str, log: Callable[[str], object]
     window = evaluation_window(day, rules, inputs.attribution_hours)
     known = CatalogueSnapshot.at(store, day)
     gain = compare_data(releases, base, known, window, inputs.attribution_hours)
-    weights = ReleaseParts.of(store, releases.made_of(base, WEIGHTS))
+    weights = weights_of(releases, base)
     parts, recall = serving_parts(store, weights, known, inputs.index_kind, _NAMES)
     origin = Origin(
         releases.manifest(base)["trained_through"],

@@ -13,7 +13,7 @@ from recsys_assets.models.item_history import midnight_after
 from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.releases.release import MissingRelease, Releases
 from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
-from recsys_assets.retraining.candidate import serving_parts
+from recsys_assets.retraining.candidate import serving_parts, weights_of
 from recsys_assets.retraining.comparison import as_markdown, compare_weights
 from recsys_assets.retraining.gate import (
     NEWEST,
@@ -108,7 +108,7 @@ def make_candidate(
     Args:
         inputs: see there.
         day: the partition: what is known at its end, YYYY-MM-DD.
-        artifacts: names of the trained artifacts of `two_tower` and `dlrm`.
+        artifacts: names of the trained artifacts by part; other weights are the live ones.
         log: takes lines of progress.
 
     Raises:
@@ -117,7 +117,8 @@ def make_candidate(
     releases, rules = Releases(inputs.store), inputs.rules
     base = live_release(releases)
     window = evaluation_window(day, rules, inputs.attribution_hours)
-    trained = ReleaseParts.current(inputs.store, artifacts)
+    # What was not trained anew stays as it is live.
+    trained = weights_of(releases, base) | ReleaseParts.current(inputs.store, artifacts)
     window = replace(window, through=_learned_through(trained.folders))
     known = CatalogueSnapshot.at(inputs.store, day)
     comparisons = compare_weights(

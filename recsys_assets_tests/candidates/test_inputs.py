@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from recsys_assets.candidates.declarations import CandidateSource
-from recsys_assets.candidates.inputs import attribute_groups, item_inputs, ranker_inputs
+from recsys_assets.candidates.inputs import RankerInputs, attribute_groups, item_inputs
 from recsys_assets.candidates.union import UnitedCandidates, unite
 from recsys_assets_tests.candidates.tiny import ITEMS, row, sources
 
@@ -29,7 +29,7 @@ def inputs_of(user, lines=LINES, day=45):
     users = np.array([user], dtype=np.int32)
     candidates = unite(known, [COUNT_DOWN], users, lambda *_: [np.zeros(0, int)])
     planned = {"display": np.zeros(6), "mailer": np.linspace(0, 1, 6)}
-    return ranker_inputs(known, [COUNT_DOWN], candidates, users, planned)
+    return RankerInputs(known, [COUNT_DOWN]).of(candidates, users, planned)
 
 
 def test_a_source_tells_its_rank_and_a_score_that_is_comparable_between_requests():
@@ -46,7 +46,7 @@ def test_a_source_without_a_score_for_a_candidate_ranks_it_last():
     known = sources(45, *LINES)
 
     planned = {}
-    inputs = ranker_inputs(known, [COUNT_DOWN], candidates, np.array([AL]), planned)
+    inputs = RankerInputs(known, [COUNT_DOWN]).of(candidates, np.array([AL]), planned)
 
     assert inputs["count_down_rank"].tolist() == [1, 2, 0]
     assert np.isfinite(inputs["count_down_score"]).all()

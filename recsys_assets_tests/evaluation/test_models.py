@@ -87,6 +87,7 @@ def store(tmp_path, monkeypatch):
     )
     publish(store, "two_tower", lambda path: (path / "here").touch())
     publish(store, "dlrm", lambda path: (path / "here").touch())
+    publish(store, "boosted_ranker", lambda path: (path / "here").touch())
     publish(store, "item_embeddings", lambda path: write_embeddings(path, shuffled))
     publish(store, "item_index", lambda path: write_flat_index(path, shuffled[::-1]))
     return store

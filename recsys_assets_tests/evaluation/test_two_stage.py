@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recsys_assets.candidates.ranked_lists import RankedLists
 from recsys_assets.evaluation.models import catalogue_rows, retrieval_scorer, two_stage_slates
 from recsys_assets.pipeline.query import Queries
 from recsys_assets.pipeline.retrieve import Depth
@@ -10,6 +11,8 @@ from recsys_assets.slates import rank, slate_faults
 from recsys_assets_tests.evaluation.tiny import random_split
 
 DIMENSIONS = 4
+
+NOBODYS = RankedLists.none()
 
 
 class ExactIndex:
@@ -66,6 +69,24 @@ def test_retrieval_scores_follow_the_catalogue(case):
         np.testing.assert_allclose(scores[:, column], expected, rtol=1e-5)
 
 
+def test_candidates_ranked_ahead_are_shown_before_any_that_is_searched(case):
+    split, indexed, embeddings, queries = case
+    rows = catalogue_rows(indexed, split, "item_index")
+    user, seen = split.requests.user_id[0], split.requests.seen[0].indices
+    listed = [row for row in range(len(indexed)) if rows[row] not in seen][:4]
+    lists = RankedLists.of_users(
+        [user], np.array([0, 4]), np.array(listed), np.array([4.0, 3.0, 2.0, 1.0])
+    )
+    nothing_to_add = CheapestFirst(np.zeros(len(indexed), dtype=np.float32))
+
+    slates = two_stage_slates(
+        queries, ExactIndex(embeddings), nothing_to_add, rows, split, lists, Depth(12, 1, 12)
+    )
+
+    assert slates[0, :5].tolist() == [*rows[listed], -1]
+    assert (slates[1:, 4] >= 0).all()
+
+
 @pytest.mark.parametrize("enough", [1, 8])
 def test_the_ranker_orders_what_retrieval_found(case, enough):
     split, indexed, embeddings, queries = case
@@ -73,7 +94,7 @@ def test_the_ranker_orders_what_retrieval_found(case, enough):
     rows, ranker = catalogue_rows(indexed, split, "item_index"), CheapestFirst(prices)
 
     slates = two_stage_slates(
-        queries, ExactIndex(embeddings), ranker, rows, split, Depth(12, enough, 12)
+        queries, ExactIndex(embeddings), ranker, rows, split, NOBODYS, Depth(12, enough, 12)
     )
 
     assert not any(slate_faults(slates, split.requests.seen).values())
@@ -101,6 +122,7 @@ def test_a_household_is_scored_with_its_own_columns_at_its_own_time(case):
         ranker,
         catalogue_rows(indexed, split, "item_index"),
         split,
+        NOBODYS,
         Depth(20, 1, 20),
     )
 
@@ -114,7 +136,7 @@ def test_results_that_the_index_did_not_find_are_left_out(case):
     ranker = CheapestFirst(np.zeros(len(indexed), dtype=np.float32))
     rows, nothing = catalogue_rows(indexed, split, "item_index"), ExactIndex(embeddings, missing=20)
 
-    slates = two_stage_slates(queries, nothing, ranker, rows, split, Depth(20, 1, 20))
+    slates = two_stage_slates(queries, nothing, ranker, rows, split, NOBODYS, Depth(20, 1, 20))
 
     assert ranker.asked == []
     assert (slates == -1).all()
@@ -143,4 +165,4 @@ def test_a_score_of_the_ranker_that_is_no_number_is_refused(case):
     ranker = CheapestFirst(np.full(len(indexed), np.nan))
 
     with pytest.raises(ValueError, match="has the score nan"):
-        two_stage_slates(queries, ExactIndex(embeddings), ranker, rows, split)
+        two_stage_slates(queries, ExactIndex(embeddings), ranker, rows, split, NOBODYS)

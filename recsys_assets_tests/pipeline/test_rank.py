@@ -14,11 +14,13 @@ from recsys_assets_tests.serving.made_up_stages import (
 )
 
 
-def rank(stage, candidates, ks, users=None):
+def rank(stage, candidates, ks, users=None, ahead=None):
     users = users or ["ann"] * len(candidates)
     queries = QueryStage(Features(), Tower()).run(asked(*users))
     rows = [np.array(one, dtype=np.int64) for one in candidates]
-    return stage.rank(queries, np.full(len(rows), AT), rows, np.array(ks))
+    return stage.rank(
+        queries, np.full(len(rows), AT), rows, ahead or [None] * len(rows), np.array(ks)
+    )
 
 
 def test_best_scores_first():
@@ -31,6 +33,18 @@ def test_all_candidates_stay_in_the_order_retrieved():
     (ranking,) = rank(rank_stage(), [[3, 9, 7]], [1])
     assert ranking.rows.tolist() == [3, 9, 7]
     assert ranking.scores.tolist() == [3.0, 9.0, 7.0]
+
+
+def test_log_odds_from_ahead_are_added_to_a_share_of_the_rankers():
+    stage = rank_stage(ranker_weight=0.5)
+
+    listed, searched = rank(
+        stage, [[3, 9, 7], [3, 9, 7]], [3, 3], ahead=[np.array([6, 0, 2], np.float32), None]
+    )
+
+    assert listed.scores.tolist() == [7.5, 4.5, 5.5]
+    assert shown_rows(listed) == [3, 7, 9]
+    assert searched.scores.tolist() == [3.0, 9.0, 7.0]
 
 
 def test_the_ranker_gets_the_features_that_the_query_stage_read():

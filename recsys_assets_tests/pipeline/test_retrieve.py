@@ -3,8 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recsys_assets.candidates.ranked_lists import RankedLists
 from recsys_assets.pipeline.requests import Requests
 from recsys_assets.pipeline.retrieve import NO_ROW, Depth
+from recsys_assets.pipeline.seen_settings import WhenDown
 from recsys_assets_tests.serving.made_up_stages import DEPTH, asked, embedded, retrieve_stage
 
 
@@ -21,6 +23,57 @@ def test_bought_items_are_left_out():
     assert answer.rows[0].tolist() == [1, *range(3, 20)]
     assert not answer.degraded.any()
     assert (answer.checked, answer.excluded) == (20, 2)
+
+
+def with_list(stage, user="ann", first=50, count=8):
+    """The stage with candidates of one customer, worst row last."""
+    rows = np.arange(first, first + count)
+    scores = -np.arange(count, dtype=np.float32)
+    return replace(stage, lists=RankedLists.of_users([user], np.array([0, count]), rows, scores))
+
+
+def test_a_customer_with_candidates_ranked_ahead_gets_them_with_their_scores():
+    stage = with_list(retrieve_stage(bought=[51]))
+
+    answer = found(stage, asked("ann", "bob", k=5))
+
+    assert answer.rows[0].tolist() == [50, *range(52, 58)]
+    assert answer.ahead[0].tolist() == [0, *range(-2, -8, -1)]
+    assert answer.rows[1].tolist() == list(range(20))
+    assert answer.ahead[1] is None
+    assert (answer.checked, answer.excluded) == (8 + 20, 1)
+
+
+def test_nothing_is_searched_where_everybody_has_a_list():
+    stage = with_list(retrieve_stage())
+    found(stage, asked("ann", "ann", k=5))
+    assert stage.index.depths == []
+    assert stage.seen_items.round_trips == 1
+
+
+def test_a_list_with_fewer_than_k_left_is_not_used():
+    stage = with_list(retrieve_stage(bought=[50, 51, 52, 53]))
+
+    answer = found(stage, asked("ann", k=5))
+
+    assert answer.rows[0].tolist() == list(range(20))
+    assert answer.ahead == [None]
+
+
+def test_the_best_of_a_list_are_ranked_and_no_fewer_than_k():
+    stage, depth = with_list(retrieve_stage()), Depth(candidates=20, enough=2, ranked=3)
+    assert rows(stage, "ann", k=2, depth=depth) == [[50, 51, 52]]
+    assert rows(stage, "ann", k=5, depth=depth) == [list(range(50, 55))]
+
+
+@pytest.mark.parametrize(("when_down", "refused"), [("show", False), ("refuse", True)])
+def test_a_list_is_shown_or_refused_while_filters_are_down(when_down, refused):
+    stage = replace(with_list(retrieve_stage(down=True)), when_down=WhenDown(when_down))
+
+    answer = found(stage, asked("ann", k=5))
+
+    assert answer.rows[0].tolist() == list(range(50, 58))
+    assert (answer.degraded[0], answer.refused[0]) == (not refused, refused)
 
 
 def test_lists_of_a_batch_differ_in_length():

@@ -22,6 +22,7 @@ from recsys_assets.storage import Store
 ITEMS = np.array(["a", "b", "c", "d"], dtype=object)
 OF = EvaluationWindow("2025-03-01", ("2025-03-02", "2025-03-03"), ("2025-01-31", "2025-02-01"))
 CONFIG = object()
+LIVE_WEIGHTS = SimpleNamespace(folders={"two_tower": "live two_tower", "dlrm": "live dlrm"})
 
 
 def labelled(day, *rows, purchased=None):
@@ -161,9 +162,6 @@ class LiveRelease:
     def manifest(self, release):
         return self.described
 
-    def part(self, release, name):
-        return f"live {name}"
-
 
 @dataclass
 class World:
@@ -204,6 +202,7 @@ def world(tmp_path, monkeypatch):
         world.laid.append((weights["dlrm"], data.catalogue.day))
         return Shows("a" if weights["dlrm"] == "new dlrm" else "b")
 
+    monkeypatch.setattr(comparison, "weights_of", lambda *_: LIVE_WEIGHTS)
     monkeypatch.setattr(comparison.DaySnapshot, "of", lambda _, known: DaySnapshot(known, None))
     monkeypatch.setattr(comparison, "offline_release", laid)
     monkeypatch.setattr(comparison, "served_release", lambda *_: world.served)

@@ -59,11 +59,7 @@ def make(releases, monkeypatch):
     def parts(store, weights, known, kind, names):
         return (weights, names), 0.99
 
-    def made_of(_, release, parts):
-        return {part: f"{part} of {release}" for part in parts}
-
-    monkeypatch.setattr(Releases, "made_of", made_of)
-    monkeypatch.setattr(refreshing.ReleaseParts, "of", lambda _, named: named)
+    monkeypatch.setattr(refreshing, "weights_of", lambda _, release: f"weights of {release}")
     monkeypatch.setattr(refreshing, "compare_data", lambda *_: None)
     monkeypatch.setattr(refreshing, "item_ids", lambda *_: LIVE)
     monkeypatch.setattr(
@@ -87,7 +83,7 @@ def make(releases, monkeypatch):
 def test_the_live_weights_are_rendered_over_the_day_with_their_own_settings(make):
     _, [((weights, names), day, origin, config)] = make()
 
-    assert weights == {"two_tower": "two_tower of 1", "dlrm": "dlrm of 1"}
+    assert weights == "weights of 1"
     assert set(names.values()) == {"refreshed_item_embeddings", "refreshed_item_index"}
     assert (day, config) == (DAY, "as the live one's")
     assert (origin.trained_through, origin.cause) == ("2017-10-01", "a new day")

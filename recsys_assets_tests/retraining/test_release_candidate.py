@@ -9,6 +9,7 @@ import pytest
 from recsys_assets.metrics import Estimate
 from recsys_assets.releases.offline import Answers, Sessions
 from recsys_assets.releases.release import MissingRelease, Reason, Releases
+from recsys_assets.releases.rendering import ReleaseParts
 from recsys_assets.retraining import comparison, release_candidate
 from recsys_assets.retraining.gate import DATA, NEWEST, OLDER, Compared, Comparison, GateRules
 from recsys_assets.retraining.labelled import LabelledDay
@@ -58,6 +59,8 @@ def make(releases, monkeypatch):
         if gain is not None:
             monkeypatch.setattr(release_candidate, "compare_weights", lambda *_: compared(gain))
             monkeypatch.setattr(release_candidate.CatalogueSnapshot, "at", lambda *_: None)
+        live = ReleaseParts({"boosted_ranker": "live"}, {"boosted_ranker": "7"}, {})
+        monkeypatch.setattr(release_candidate, "weights_of", lambda *_: live)
         monkeypatch.setattr(release_candidate, "check_release", lambda *_: report)
         monkeypatch.setattr(release_candidate, "render", rendered)
         monkeypatch.setattr(release_candidate, "serving_parts", lambda *_: (None, 0.99))
@@ -144,7 +147,8 @@ def test_history_and_texts_of_the_catalogue_are_read_once(make, tmp_path, monkey
     reads, read = Counter(), Table.read
     monkeypatch.setattr(Table, "read", counted)
     monkeypatch.setattr(release_candidate, "_learned_through", lambda _: "2025-01-15")
-    monkeypatch.setattr(Releases, "part", lambda *_: None)
+    live = ReleaseParts({}, {}, {})
+    monkeypatch.setattr(comparison, "weights_of", lambda *_: live)
     monkeypatch.setattr(comparison, "labelled_days", labelled)
     for name in ("offline_release", "served_release"):
         monkeypatch.setattr(comparison, name, lambda *_: Shows())

@@ -10,6 +10,7 @@ import pytest
 import redis
 import tritonclient.grpc as grpc
 
+from recsys_assets.candidates.ranked_lists import RankedLists
 from recsys_assets.events.purchases import purchased_items
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
@@ -33,6 +34,8 @@ DAY = "2017-09-30"
 AT = 1_506_816_000
 ITEMS = [f"item {n}" for n in range(400)]
 BOUGHT = ITEMS[:40]
+NEIGHBOURS = [f"neighbour {n}" for n in range(40)]
+_MOMENT = pa.timestamp("us", tz="UTC")
 
 
 def write_tables(store: Store) -> None:
@@ -57,22 +60,32 @@ def write_tables(store: Store) -> None:
     vectors = rng.normal(size=(len(ITEMS), 8)).astype(np.float32)
     embeddings = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 8)
     store.table("item_text_embeddings").write(pa.table({"item_id": ITEMS, "embedding": embeddings}))
-    known_at = pa.array([datetime(2017, 10, 1, tzinfo=UTC)] * 40, pa.timestamp("us", tz="UTC"))
+    known_at = pa.array([datetime(2017, 10, 1, tzinfo=UTC)] * 40, _MOMENT)
     activity = {name: rng.integers(1, 9, size=40) for name in ITEM_FEATURES.columns}
     store.table("item_features").write(
         pa.table({"item_id": BOUGHT, "event_timestamp": known_at, **activity}), DAY
     )
     store.table("item_promotions").write(snapshot_schema(ITEM_PROMOTIONS).empty_table())
-    store.table("interactions").write(
-        pa.table(
-            {
-                "user_id": ["ann"] * 40,
-                "item_id": BOUGHT,
-                "timestamp": known_at,
-                "event": ["purchase"] * 40,
-            }
-        ),
-        DAY,
+    store.table("interactions").write(purchases(), DAY)
+
+
+def purchases() -> pa.Table:
+    """Ann has bought what she has, and every neighbour 20 items of her own."""
+    rng = np.random.default_rng(1)
+    bought = [("ann", item) for item in BOUGHT]
+    bought += [(user, item) for user in NEIGHBOURS for item in rng.choice(ITEMS, 20, replace=False)]
+    users, items = zip(*bought, strict=True)
+    count = len(bought)
+    return pa.table(
+        {
+            "user_id": users,
+            "item_id": [str(item) for item in items],
+            "timestamp": pa.array([datetime(2017, 9, 30, 9, tzinfo=UTC)] * count, _MOMENT),
+            "event": ["purchase"] * count,
+            "price": rng.uniform(1, 9, count),
+            "discount": np.zeros(count),
+            "store_id": rng.choice(["s1", "s2"], count).tolist(),
+        }
     )
 
 
@@ -176,3 +189,37 @@ def test_an_offline_release_answers_as_the_server_does(running, promoted, client
         answers = offline.answer(asked, {}, k)
         for user, device, slate in zip(strangers, asked.device, answers.slates, strict=True):
             assert list(client.recommend(user, AT, device, k).item_ids) == slate.tolist()
+
+
+def test_a_thousand_requests_of_known_customers_are_answered_as_evaluated(
+    running, promoted, client
+):
+    """With candidates ranked ahead, at other moments, and what the filters hold by mistake."""
+    folder = deployment.releases(running).fetch(promoted.release)
+    offline = OfflineRelease.load(folder, promoted.release)
+    version = folder / f"models/pipeline/{promoted.release}"
+    names = json.loads((version / "user_columns.json").read_text())
+    users = np.array(NEIGHBOURS * 25, dtype=object)
+    moments = AT + np.arange(len(users)) * 1_000
+    asked = Sessions(
+        users,
+        moments,
+        np.full(len(users), "web", object),
+        OnlineUserFeatures(None, names).missing(1000),
+    )
+    lists = RankedLists.load(version)
+    assert all(len(lists.of(user).rows) > 100 for user in NEIGHBOURS)
+    filters = SeenItems(redis.Redis.from_url(running.online_store_url), offline.item_ids.tolist())
+    everything = [np.arange(len(ITEMS))] * len(NEIGHBOURS)
+    held = filters.seen_rows(NEIGHBOURS, everything)
+    purchased = {
+        user: set(offline.item_ids[seen]) for user, seen in zip(NEIGHBOURS, held, strict=True)
+    }
+
+    slates = offline.answer(asked, purchased).slates
+
+    different = sum(
+        client.recommend(user, moment, "web").item_ids != slate.tolist()
+        for user, moment, slate in zip(users, moments.tolist(), slates, strict=True)
+    )
+    assert different == 0

@@ -6,15 +6,19 @@ Run as a script in the models environment it writes the ONNX files, whose librar
 import json
 import subprocess
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 
 DIMENSIONS = 16
+PLANNED = ("display", "mailer", "display_last_week", "mailer_last_week")
 
 
 def publish_untrained_models(store, through: str, models_python: Path) -> None:
-    """Publishes `two_tower`, `item_embeddings`, `item_index` and `dlrm` for the store's tables."""
+    """Publishes every part of a release for the store's tables."""
+    from recsys_assets.candidates.purchase_log import COLUMNS, PurchaseLog
+    from recsys_assets.candidates.sources import Sources
     from recsys_assets.features.attributes import attribute_names, user_columns
     from recsys_assets.features.encoding import Encoding, ModelEncoding
     from recsys_assets.features.reader import OnlineUserFeatures
@@ -25,7 +29,7 @@ def publish_untrained_models(store, through: str, models_python: Path) -> None:
     from recsys_assets.models.item_history import ItemHistory, midnight_after
     from recsys_assets.models.purchase_counts import PurchaseCounts, Purchases
     from recsys_assets.models.towers import write_embeddings
-    from recsys_assets.models.training_data import text_embeddings
+    from recsys_assets.models.training_data import interactions, text_embeddings
 
     moment = np.array([midnight_after(through)])
     users = store.table("users").read()
@@ -89,6 +93,33 @@ def publish_untrained_models(store, through: str, models_python: Path) -> None:
         built = index.build(embeddings, "hnsw")
         description = index.IndexDescription("hnsw", *embeddings.shape, 1.0)
         index.write_index(draft.path, built, history.item_ids.tolist(), description)
+    events = interactions(store, through, COLUMNS)
+    day = date.fromisoformat(through) + timedelta(days=1)
+    log = PurchaseLog.of_catalogue(events, history)
+    with store.artifact("boosted_ranker").new_version() as draft:
+        random_ranker(Sources.on(log, history.promotions, day)).save(draft.path)
+
+
+def random_ranker(sources):
+    """Trees over the inputs of a day's candidates that have learned from chance."""
+    from recsys_assets.candidates.boosted_ranker import BoostedRanker, Boosting, RankerExamples
+    from recsys_assets.candidates.declarations import SOURCES
+    from recsys_assets.candidates.inputs import RankerInputs
+    from recsys_assets.candidates.union import unite
+
+    nobody = np.array([-1])
+    found = unite(sources, SOURCES, nobody, lambda *_: [np.zeros(0, int)])
+    planned = {name: np.zeros(len(found.item)) for name in PLANNED}
+    names = tuple(RankerInputs(sources, SOURCES).of(found, nobody, planned))
+    random = np.random.default_rng(0)
+    examples = RankerExamples(
+        names,
+        random.normal(size=(400, len(names))).astype(np.float32),
+        np.repeat(np.arange(20), 20),
+        random.random(400) < 0.2,
+        np.full(20, 4),
+    )
+    return BoostedRanker.fit([examples], Boosting(trees=5, min_leaf_examples=5, negatives=1.0))
 
 
 def write_onnx(artifact: str, folder: Path, widths: dict[str, int]) -> None:

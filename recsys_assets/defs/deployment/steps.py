@@ -68,9 +68,11 @@ _BY_KIND = {
     "feast": Work.MEMORY,  # joins and materializations pass through this process
     "faiss": Work.MEMORY,  # all item vectors, and the index made of them
 }
-# Square matrices of items; slates of every household over the whole catalogue; a whole release.
+# Square matrices of items; slates of every household over the whole catalogue; candidates of weeks
+# with all their inputs; a whole release.
 _HUNGRY = {
     *("baselines", "evaluation", "rolling_evaluation"),
+    *("boosted_ranker", "retrained_boosted_ranker"),
     *("release_candidate", "refreshed_release", "triton_model_repository"),
 }
 

@@ -35,11 +35,7 @@ _SLATES = dg.TableSchema(
 
 
 _MODELS = {"two_tower", "two_stage"}
-
-
 _EVENTS = [("interactions", name) for name in ("user_id", "item_id", "timestamp", "event")]
-
-
 _SLATES_LINEAGE = _lineage(
     user_id=[("interactions", "user_id")], item_ids=[("items", "item_id"), *_EVENTS]
 )
@@ -162,6 +158,7 @@ _TABLE_LINEAGE = _lineage(
         "item_embeddings",
         "item_index",
         "dlrm",
+        "boosted_ranker",
     ],
     description=(
         "Retrieval alone and the two stages together, beside the baselines, on the first-time "

@@ -1,11 +1,17 @@
-"""The ranker as an asset, and its checks. Training is in `dlrm_training.py`."""
+"""The rankers as assets, with their checks.
+
+Training is in `dlrm_training.py`, and of the candidates' own ranker in `ranker_training.py`.
+"""
 
 import json
+import time
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
+from recsys_assets.candidates.boosted_ranker import Boosting
 from recsys_assets.defs.code_version import code_version
 from recsys_assets.defs.configuration import config_fields
 from recsys_assets.defs.pipes.pipes import ModelsEnvironment, current, train
@@ -59,6 +65,78 @@ def dlrm(
         more={
             "validation_examples": trained.metrics["validation_examples"],
             "calibration": dg.MetadataValue.md(calibration_plot(trained.metrics["calibration"])),
+        },
+    )
+
+
+@dg.asset(
+    group_name="ranking",
+    owners=["team:ml"],
+    kinds={"python", "lightgbm"},
+    code_version=code_version("recsys_assets.evaluation.ranker_training"),
+    deps=["interactions", "items", "item_promotions"],
+    config_schema=config_fields(Boosting),
+    description=(
+        "Boosted trees that rank the united candidates of every source ahead, as the sources of "
+        "past weeks brought them, by what was bought of them. The weights last: a refresh ranks "
+        "the candidates of the day with them. Without enough history there are no trees, and "
+        "customers are answered from the index alone."
+    ),
+)
+def boosted_ranker(
+    context: dg.AssetExecutionContext, store: StoreResource, run_days: RunDays
+) -> dg.MaterializeResult:
+    """Trains on the weeks before the evaluated days, and publishes `boosted_ranker`."""
+    days = run_days.get()
+    boosting = Boosting(**context.op_execution_context.op_config)
+    return publish_ranker(
+        context, store, "boosted_ranker", days.first_day, days.train_through, boosting
+    )
+
+
+def publish_ranker(
+    context: dg.AssetExecutionContext,
+    store: StoreResource,
+    artifact: str,
+    first_day: date,
+    through: date,
+    boosting: Boosting,
+) -> dg.MaterializeResult:
+    """Trains the ranker of candidates through a day and publishes it as an artifact."""
+    from recsys_assets.evaluation.ranker_training import train
+
+    started = time.monotonic()
+    trained = train(store.get(), first_day, through, boosting, context.log.info)
+    with store.get().artifact(artifact).new_version() as draft:
+        trained.save(draft.path)
+    figures = trained.figures
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(draft.version),
+        metadata={
+            **{name: value for name, value in figures.items() if isinstance(value, int | str)},
+            "weeks": dg.MetadataValue.json(figures["weeks"]),
+            "share_of_gain_by_input": dg.MetadataValue.json(figures.get("gains", {})),
+            "seconds": time.monotonic() - started,
+            "version": draft.version,
+        },
+    )
+
+
+@dg.asset_check(
+    asset="boosted_ranker",
+    description="History was long enough for trees: known customers get united candidates.",
+)
+def boosted_ranker_has_trees(store: StoreResource) -> dg.AssetCheckResult:
+    """Warns of a release that answers from the index alone."""
+    folder = store.get().artifact("boosted_ranker").fetch()
+    figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return dg.AssetCheckResult(
+        passed=figures["trees"] > 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "trees": figures["trees"],
+            "bought_candidates": figures["bought_candidates"],
+            "weeks": len(figures["weeks"]),
         },
     )
 

@@ -10,6 +10,7 @@ from recsys_assets.defs.code_version import code_version
 from recsys_assets.defs.graph.retraining.fine_tunes import (
     finetuned_dlrm,
     finetuned_query_tower,
+    retrained_boosted_ranker,
     retrained_dlrm,
     retrained_two_tower,
 )
@@ -32,7 +33,11 @@ class Models(Enum):
 
 _ARTIFACTS = {
     Models.FINETUNED: {"two_tower": "finetuned_query_tower", "dlrm": "finetuned_dlrm"},
-    Models.RETRAINED: {"two_tower": "retrained_two_tower", "dlrm": "retrained_dlrm"},
+    Models.RETRAINED: {
+        "two_tower": "retrained_two_tower",
+        "dlrm": "retrained_dlrm",
+        "boosted_ranker": "retrained_boosted_ranker",
+    },
 }
 
 
@@ -78,6 +83,7 @@ def candidate_inputs(
         finetuned_dlrm,
         retrained_two_tower,
         retrained_dlrm,
+        retrained_boosted_ranker,
         online_refresh,
         # What it is judged on, and what it holds of the catalogue.
         *map(all_days_of, ("interactions", "item_features", "user_features")),

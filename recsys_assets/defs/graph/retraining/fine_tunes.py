@@ -6,12 +6,15 @@ The candidate that comes of them is in `candidates.py`.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
+from recsys_assets.candidates.boosted_ranker import Boosting
 from recsys_assets.defs.code_version import code_version
 from recsys_assets.defs.configuration import config_fields
+from recsys_assets.defs.graph.ranking import publish_ranker
 from recsys_assets.defs.partitions import all_days_of, daily
 from recsys_assets.defs.pipes.pipes import ModelsEnvironment, current, train
 from recsys_assets.defs.resources import StoreResource
@@ -183,3 +186,26 @@ def _retrained(part: str, parameters: type[Any], deps: list[Any]) -> dg.AssetsDe
 
 retrained_two_tower = _retrained("two_tower", TwoTowerParameters, [])
 retrained_dlrm = _retrained("dlrm", DlrmParameters, [retrained_two_tower])
+
+
+@dg.asset(
+    group_name=_GROUP,
+    owners=_OWNERS,
+    kinds={"python", "lightgbm"},
+    code_version=code_version("recsys_assets.evaluation.ranker_training"),
+    partitions_def=daily,
+    backfill_policy=_A_RUN_A_DAY,
+    deps=[all_days_of("interactions"), "items", "item_promotions"],
+    config_schema=config_fields(Boosting),
+    description="The artifact `boosted_ranker` trained on the weeks up to the newest labelled days "
+    "of the partition, which the gate judges on.",
+)
+def retrained_boosted_ranker(
+    context: dg.AssetExecutionContext, store: StoreResource, gate: CandidateGate
+) -> dg.MaterializeResult:
+    """Trains the day of the run and publishes `retrained_boosted_ranker/<day>`."""
+    artifact = f"{context.asset_key.to_user_string()}/{context.partition_key}"
+    through = date.fromisoformat(gate.evaluation_window(context.partition_key).through)
+    first_day = date.fromisoformat(store.get().table("interactions").days()[0])
+    boosting = Boosting(**context.op_execution_context.op_config)
+    return publish_ranker(context, store, artifact, first_day, through, boosting)

@@ -23,7 +23,11 @@ fine_tune = dg.define_asset_job(
 full_retrain = dg.define_asset_job(
     "full_retrain",
     selection=dg.AssetSelection.assets(
-        *_FOLLOW_CATALOGUE, "retrained_two_tower", "retrained_dlrm", *_PROMOTE
+        *_FOLLOW_CATALOGUE,
+        "retrained_two_tower",
+        "retrained_dlrm",
+        "retrained_boosted_ranker",
+        *_PROMOTE,
     ),
     config={"ops": {"release_candidate": {"config": {"models": Models.RETRAINED.name}}}},
     tags=TRAINS,

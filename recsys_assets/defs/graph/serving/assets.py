@@ -17,6 +17,7 @@ from recsys_assets.features.attributes import ATTRIBUTE_TABLES
 from recsys_assets.features.declarations import DAILY_FEATURE_SETS, ITEM_PROMOTIONS
 from recsys_assets.models.index.index_kinds import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.pipeline.diversity import Diversity, Sampling
+from recsys_assets.pipeline.rank import RANKER_WEIGHT
 from recsys_assets.rollout.canary import Finding
 
 _OWNERS = ["team:serving"]
@@ -26,7 +27,8 @@ _DIGEST_SHOWN = 12
 class ServingParameters(dg.Config):
     """How candidates are found and arranged; each release carries its own values.
 
-    `embeddings` are fp32, fp16 or int8, `dense_layers` fp32 or int8.
+    `embeddings` are fp32, fp16 or int8, `dense_layers` fp32 or int8. `ranker_weight` is of DLRM's
+    log-odds beside those of candidates that were ranked ahead.
     """
 
     candidates: int = CANDIDATES
@@ -38,6 +40,7 @@ class ServingParameters(dg.Config):
     sampling_seed: int = 0
     embeddings: str = "fp32"
     dense_layers: str = "fp32"
+    ranker_weight: float = RANKER_WEIGHT
 
 
 class Promotion(dg.Config):
@@ -165,6 +168,7 @@ def online_refresh(
         "item_embeddings",
         "item_index",
         "dlrm",
+        "boosted_ranker",
         "items",
         "catalogue_history",
         "users",
@@ -198,6 +202,7 @@ def triton_model_repository(
         diversity=Diversity(config.diversity_trade_off, config.diversity_pool),
         sampling=Sampling(config.sampling_temperature, config.sampling_seed),
         precision=Precision.of(config.embeddings, config.dense_layers),
+        ranker_weight=config.ranker_weight,
     )
     release = render(
         releases,

@@ -19,7 +19,7 @@ from recsys_assets.storage import Store
 DAY = "2017-10-05"
 TRAINED = {
     "fine_tune": ("finetuned_query_tower", "finetuned_dlrm"),
-    "full_retrain": ("retrained_two_tower", "retrained_dlrm"),
+    "full_retrain": ("retrained_two_tower", "retrained_dlrm", "retrained_boosted_ranker"),
 }
 
 
