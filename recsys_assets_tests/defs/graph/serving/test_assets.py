@@ -31,6 +31,7 @@ from recsys_assets.retraining.candidate import (
     offline_release,
     served_release,
     serving_parts,
+    weights_of,
 )
 from recsys_assets.storage import Store
 from recsys_assets.triton.client import recommend
@@ -76,12 +77,12 @@ def test_a_release_is_rendered_checked_and_promoted(first):
     result, answer = first
     (check,) = result.get_asset_check_evaluations()
     assert check.passed
-    assert check.metadata["requests"].value == 15
+    assert check.metadata["requests"].value == 19
     (rendered,) = result.asset_materializations_for_node("triton_model_repository")
     assert rendered.metadata["artifacts"].value.keys() >= {"two_tower", "dlrm"}
     assert "query_tower.onnx" in rendered.metadata["files"].value
     (filled,) = result.asset_materializations_for_node("seen_items")
-    assert (filled.metadata["users"].value, filled.metadata["pairs"].value) == (1, 40)
+    assert (filled.metadata["users"].value, filled.metadata["pairs"].value) == (41, 840)
     assert answer.release == rendered.metadata["release"].value
     assert not set(answer.item_ids) & set(BOUGHT)
 
@@ -112,8 +113,10 @@ def write_next_day(store):
     store.table("item_features").write(
         pa.table({"item_id": [NEW], "event_timestamp": known_at, **activity}), NEXT_DAY
     )
-    bought = {"user_id": ["ann"], "item_id": BOUGHT[:1], "event": ["purchase"]}
-    store.table("interactions").write(pa.table({**bought, "timestamp": known_at}), NEXT_DAY)
+    table = store.table("interactions")
+    line = table.read([DAY]).slice(0, 1).to_pylist()[0]
+    line |= {"user_id": "ann", "item_id": BOUGHT[0], "timestamp": known_at[0].as_py()}
+    table.write(pa.Table.from_pylist([line], table.read([DAY]).schema), NEXT_DAY)
 
 
 def refresh(settings):
@@ -131,8 +134,8 @@ def refresh(settings):
 
 
 def sessions(store, count=20):
-    """Requests of strangers at different hours."""
-    users = np.array([f"user-{n}" for n in range(count)], dtype=object)
+    """Requests of strangers and of known customers at different hours."""
+    users = np.array([f"{('user', 'neighbour')[n % 2]} {n}" for n in range(count)], dtype=object)
     device = np.array(["web"] * count, dtype=object)
     columns = OnlineUserFeatures(None, user_columns(store)).missing(count)
     return Sessions(users, AT + np.arange(count) * 3600, device, columns)
@@ -145,9 +148,8 @@ def slates(release, asked):
 def over(store, day):
     """The weights of the first release over the data of a day."""
     releases = Releases(store)
-    weights = {part: releases.part(1, part) for part in WEIGHTS}
     return offline_release(
-        weights,
+        weights_of(releases, 1).folders,
         DaySnapshot.of(store, CatalogueSnapshot.at(store, day)),
         ServingConfig.of(releases, 1),
     )
