@@ -39,15 +39,16 @@ def test_the_error_is_that_of_the_bins():
 
 
 def test_limits_are_those_without_each_customer():
-    """Of two customers one buys all, the other nothing, of what is foretold as a half."""
-    bought = np.array([True, True, False, False])
-    predictions = Predictions(np.array([0, 0, 1, 1]), np.full(4, 0.5, np.float32), bought)
+    """Of three customers one buys what is as likely as not, the others what is sure."""
+    foretold = np.array([0.5, 0.98, 0.99], np.float32)
+    predictions = Predictions(np.arange(3), foretold, np.array([True, True, True]))
 
-    error = calibration_figures([USERS[:2]], [predictions])["expected_calibration_error"]
+    error = calibration_figures([USERS[:3]], [predictions])["expected_calibration_error"]
 
-    assert error["mean"] == pytest.approx(0.5)  # in bins of one candidate each
-    assert (error["low"], error["high"]) == (error["mean"], error["mean"])
-    assert metrics.jackknife(0.5, np.array([0.5, 0.5])).high == 0.5
+    of_each = 1 - foretold.astype(float)  # in bins of one candidate each
+    without = (of_each.sum() - of_each) / 2
+    expected = metrics.jackknife(of_each.mean(), without)
+    assert list(error.values()) == pytest.approx([expected.mean, expected.low, expected.high])
 
 
 def test_a_customer_of_several_weeks_is_left_out_of_all_of_them():
