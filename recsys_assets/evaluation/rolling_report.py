@@ -253,10 +253,8 @@ def _calibration_as_markdown(figures: Mapping[str, Any]) -> str:
 
 
 def _title(name: str) -> str:
-    title = (
-        name.replace("_at_", "@").replace("ndcg", "NDCG").replace("value_recall", "recall by value")
-    )
-    return title.replace("gini", "Gini")
+    title = name.replace("_at_", "@").replace("ndcg", "NDCG").replace("gini", "Gini")
+    return f"{title.removeprefix('value_')} by value" if name == _WORTH else title
 
 
 def _interval(estimate: Mapping[str, float], sign: str = "") -> str:

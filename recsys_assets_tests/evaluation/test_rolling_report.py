@@ -145,6 +145,7 @@ def test_the_page_shows_every_method_and_the_difference_to_the_best():
     for line in (
         "| worse | 0.0000 (0.0000 to 0.0000)",
         "| NDCG@10 | same | 1.00 | +0.0000",
+        "| method | NDCG@10 | recall@10 | recall@10 by value | recall@100 |",
         "| method | coverage@10 | Gini@10 | novelty@10 |",
         "| d00 |",
         "Of 34 candidates 0.5294 were bought and 0.5000 predicted; expected calibration error",
