@@ -15,7 +15,16 @@ import numpy as np
 
 from recsys_assets.evaluation.split import Split, user_columns
 from recsys_assets.events.contract import distinct
-from recsys_assets.metrics import Estimate, bootstrap, coverage, hits, ndcg, recall
+from recsys_assets.metrics import (
+    Estimate,
+    bootstrap,
+    cosines,
+    coverage,
+    hits,
+    intra_list_diversity,
+    ndcg,
+    recall,
+)
 from recsys_assets.pipeline.diversity import Diversity, Sampling, arrange, perturb
 from recsys_assets.releases.offline import OfflineRelease, Sessions
 from recsys_assets.settings.days import Days
@@ -155,28 +164,10 @@ def judge(scored: Scored, kinds: Kinds, setting: SlateSetting) -> Judged:
         {name: np.mean(values, axis=0) for name, values in metrics.items()},
         (min(of_seeds), max(of_seeds)),
         float(np.mean([coverage(slates, items, K) for slates, _ in arranged])),
-        float(np.mean([intra_list_diversity(slates, kinds.vectors) for slates, _ in arranged])),
+        float(np.mean([_diversity(slates, kinds.vectors) for slates, _ in arranged])),
         float(np.mean([distinct_share(slates, kinds.categories) for slates, _ in arranged])),
         float(np.median([seconds for _, seconds in arranged])) * 1e6,
     )
-
-
-def intra_list_diversity(slates: np.ndarray, vectors: np.ndarray) -> float:
-    """Mean over slates of the mean of 1 - cosine over all pairs of a slate's items.
-
-    C. Ziegler et al., "Improving recommendation lists through topic diversification", WWW 2005.
-
-    Args:
-        slates: int [n, k], rows of `vectors`, padded with -1; slates of one item are left out.
-        vectors: float32 [items, d], L2-normalised.
-    """
-    shown = slates != PADDING
-    counts = shown.sum(axis=1)
-    sums = (vectors[slates] * shown[:, :, None]).sum(axis=1, dtype=np.float64)
-    pairs = np.maximum(counts * (counts - 1), 1)
-    # |sum of unit vectors|^2 is the number of items plus the cosines of all ordered pairs.
-    spread = 1 - ((sums**2).sum(axis=1) - counts) / pairs
-    return float(spread[counts > 1].mean())
 
 
 def distinct_share(slates: np.ndarray, categories: np.ndarray) -> float:
@@ -192,6 +183,10 @@ def distinct_share(slates: np.ndarray, categories: np.ndarray) -> float:
         if len(slate)
     ]
     return float(np.mean(shares))
+
+
+def _diversity(slates: np.ndarray, vectors: np.ndarray) -> float:
+    return float(np.nanmean(intra_list_diversity(slates, cosines(slates, vectors))))
 
 
 def _arranged(

@@ -2,7 +2,7 @@
 
 What is done is kept in `bench/quality/` below `RECSYS_HOME`; a run that was stopped goes on there,
 unless the code has changed.
-Writes `bench/quality.json`.
+Writes `bench/quality.json`, and a reliability diagram of the ranker for each data set and task.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.quality.data import DATA_SETS, load_shop
 from benchmarks.quality.run import RollingRun
 from recsys_assets.defs.code_version import code_version
+from recsys_assets.defs.plots import plot_calibration
 from recsys_assets.evaluation.rolling import PIPELINE
 from recsys_assets.evaluation.rolling_report import as_markdown
 from recsys_assets.settings import load_settings
@@ -59,6 +60,9 @@ def main() -> None:
             measured = {"machine": machine, **run.measured(weeks, chosen)}
             figures.setdefault(name, {})[task] = measured
             write_atomically(target.as_uri(), json.dumps(figures, indent=1).encode())
+            png = plot_calibration(measured["calibration"]["bins"], f"{name}, {task}", scale="log")
+            plot = target.with_name(f"quality-{name}-{task}-calibration.png")
+            write_atomically(plot.as_uri(), png)
             click.echo(as_markdown(measured, PIPELINE))
     click.echo(f"written: {target}")
 

@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_assets.candidates.declarations import BOUGHT_BEFORE, SOURCES
-from recsys_assets.evaluation.rolling import PIPELINE, RollingWeeks, Shop
+from recsys_assets.evaluation.rolling import PIPELINE, Predictions, RollingWeeks, Shop
 from recsys_assets.evaluation.rolling_report import (
     ALL,
     BEST_BY,
@@ -81,16 +82,32 @@ class RollingRun:
         done: list[MeasuredWeek] = []
         for first_day in weeks:
             file = self.folder / f"{first_day}.parquet"
+            foretold = self.folder / f"{first_day}.predictions.parquet"
             split = rolling.split(first_day)
             if not file.exists():
-                slates = rolling.slates(first_day, peers)
-                draft = file.with_suffix(".draft")
-                pq.write_table(to_arrow(slates, split), draft)
-                draft.replace(file)
-            done.append(measure(str(first_day), split, from_arrow(pq.read_table(file), split)))
-            values = done[-1].values[ALL].items()
+                _write(_as_table(rolling.predictions(first_day)), foretold)
+                # Written last: it says that the week is done.
+                _write(to_arrow(rolling.slates(first_day, peers), split), file)
+            slates = from_arrow(pq.read_table(file), split)
+            predictions = _from_table(pq.read_table(foretold))
+            done.append(measure(self.shop, first_day, split, slates, predictions))
+            values = done[-1].segments[ALL].values.items()
             means = ", ".join(f"{name} {of[BEST_BY].mean():.4f}" for name, of in values)
             self.say(f"{first_day}: {means}")
         settings = {name: dict(peer.settings[chosen[name]]) for name, peer in PEERS.items()}
         settings[PIPELINE] = asdict(rolling.boosting)
         return {**summarise(done, PIPELINE), "settings": settings}
+
+
+def _write(table: pa.Table, file: Path) -> None:
+    draft = file.with_suffix(".draft")
+    pq.write_table(table, draft)
+    draft.replace(file)
+
+
+def _as_table(predictions: Predictions) -> pa.Table:
+    return pa.table({one.name: getattr(predictions, one.name) for one in fields(Predictions)})
+
+
+def _from_table(table: pa.Table) -> Predictions:
+    return Predictions(**{name: table[name].to_numpy() for name in table.column_names})

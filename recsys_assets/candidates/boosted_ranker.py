@@ -2,18 +2,25 @@
 
 Ke et al., LightGBM: a highly efficient gradient boosting decision tree, NeurIPS 2017. The loss is
 the logistic one: on the weeks before those that are reported it ordered as well as LambdaRank,
-and its scores are probabilities.
+and its scores are log-odds, which `prior_correction` turns into probabilities.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recsys_assets.candidates.prior_correction import PriorCorrection
 from recsys_assets.models.hyperparameters import parameter
 
+if TYPE_CHECKING:
+    import lightgbm
+
 _FILE = "boosted_ranker.txt"
+_CORRECTION = "prior_correction.json"
 
 
 @dataclass(frozen=True)
@@ -64,13 +71,14 @@ class Boosting:
 
 
 class BoostedRanker:
-    """Trained trees with the names of their inputs."""
+    """Trained trees, the names of their inputs, and what makes probabilities of their scores."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, correction: PriorCorrection) -> None:
         """From LightGBM's own text form."""
         import lightgbm
 
         self._text = model
+        self.correction = correction
         self._booster = lightgbm.Booster(model_str=model)
 
     @property
@@ -81,6 +89,13 @@ class BoostedRanker:
     @classmethod
     def fit(cls, weeks: Sequence[RankerExamples], boosting: Boosting) -> "BoostedRanker":
         """Learns what was bought among the candidates of past weeks.
+
+        Probabilities are fitted on all candidates of the latest of them: training sees a share of
+        the negatives, and weighs customers, so that its log-odds are those of no real week.
+
+        Args:
+            weeks: the oldest first.
+            boosting: settings.
 
         Raises:
             ValueError: nobody bought any candidate, so that there is nothing to learn.
@@ -108,11 +123,17 @@ class BoostedRanker:
             feature_name=list(weeks[0].names),
         )
         booster = lightgbm.train(_parameters(boosting), data, boosting.trees)
-        return cls(booster.model_to_string())
+        latest = [week for week in weeks if len(week.bought)][-1]
+        correction = PriorCorrection.fit(_scores(booster, latest.inputs), latest.bought)
+        return cls(booster.model_to_string(), correction)
 
     def score(self, inputs: np.ndarray) -> np.ndarray:
         """Log-odds up to a constant, float32 [m], of inputs float32 [m, f]."""
-        return np.asarray(self._booster.predict(inputs, raw_score=True), dtype=np.float32)
+        return _scores(self._booster, inputs)
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """That candidates of these scores [m] are bought within the week, float32 [m]."""
+        return self.correction.probabilities(scores)
 
     def score_named(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """The same of inputs by name, [m] each.
@@ -137,8 +158,9 @@ class BoostedRanker:
         return {self.names[place]: float(shares[place]) for place in order}
 
     def save(self, folder: Path) -> None:
-        """Writes LightGBM's text form."""
+        """Writes LightGBM's text form, and the correction beside it."""
         (folder / _FILE).write_text(self._text, encoding="utf-8")
+        (folder / _CORRECTION).write_text(json.dumps(asdict(self.correction)), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path | None) -> "BoostedRanker | None":
@@ -148,7 +170,12 @@ class BoostedRanker:
         """
         if folder is None or not (folder / _FILE).exists():
             return None
-        return cls((folder / _FILE).read_text(encoding="utf-8"))
+        correction = json.loads((folder / _CORRECTION).read_text(encoding="utf-8"))
+        return cls((folder / _FILE).read_text(encoding="utf-8"), PriorCorrection(**correction))
+
+
+def _scores(booster: "lightgbm.Booster", inputs: np.ndarray) -> np.ndarray:
+    return np.asarray(booster.predict(inputs, raw_score=True), dtype=np.float32)
 
 
 def _parameters(boosting: Boosting) -> dict[str, object]:

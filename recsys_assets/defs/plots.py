@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal
 
 import numpy
 import numpy as np
@@ -84,24 +85,31 @@ def learning_curves(history: Sequence[Mapping[str, float]], shown: Sequence[str]
     return as_markdown(as_png(figure), "learning curves")
 
 
-def calibration_plot(bins: Sequence[CalibrationBin]) -> str:
-    """Observed against predicted rate of purchases, as Markdown with the PNG inside."""
+def plot_calibration(
+    bins: Sequence[CalibrationBin], title: str, *, scale: Literal["linear", "log"] = "linear"
+) -> bytes:
+    """Observed against predicted rate of purchases, a reliability diagram: PNG.
+
+    Args:
+        bins: by rising prediction, at least one.
+        title: of the plot.
+        scale: of both axes; "log" where most predictions are close to 0. There a bin in which
+            nothing was bought has no place, and is left out.
+    """
     from matplotlib.figure import Figure
 
     predicted = [part["predicted"] for part in bins]
     observed = [part["observed"] for part in bins]
     figure = Figure(figsize=(4.2, 4.0), layout="constrained")
     axes = figure.subplots()
-    limit = 1.05 * max(*predicted, *observed)
-    axes.plot([0, limit], [0, limit], color="0.7", linewidth=1)
+    ends = [min(predicted) / 1.05, 1.05 * max(*predicted, *observed)]
+    axes.plot(ends, ends, color="0.7", linewidth=1)
     axes.plot(predicted, observed, marker="o")
-    axes.set(
-        title="calibration, validation week",
-        xlabel="predicted probability",
-        ylabel="share of purchases",
-    )
+    axes.set(title=title, xlabel="predicted probability", ylabel="share of purchases")
+    axes.set_xscale(scale)
+    axes.set_yscale(scale, **({"nonpositive": "mask"} if scale == "log" else {}))
     axes.spines[["top", "right"]].set_visible(False)
-    return as_markdown(as_png(figure), "calibration")
+    return as_png(figure)
 
 
 def plot_evaluation(table: pa.Table, models: set[str], segment: str = "all") -> bytes:

@@ -61,9 +61,7 @@ def segments(split: Split) -> list[Segment]:
     """The segments that have requests, in the order of `DESCRIPTIONS`."""
     relevant = split.requests.relevant
     items_seen = np.diff(split.requests.seen.indptr)
-    new = relevant @ sparse.diags((split.purchases == 0).astype(np.float32))
-    new = sparse.csr_matrix(new)
-    new.eliminate_zeros()
+    new = _only(relevant, split.purchases == 0)
     chosen = {
         "all": (np.ones(len(items_seen), dtype=bool), relevant),
         "known_users": (items_seen >= KNOWN_FROM_ITEMS, relevant),
@@ -76,6 +74,29 @@ def segments(split: Split) -> list[Segment]:
         for name, (mask, matrix) in chosen.items()
         if mask.any()
     ]
+
+
+def departments(split: Split, department: np.ndarray) -> list[Segment]:
+    """For each department, the requests with a relevant item of it, where nothing else counts.
+
+    Args:
+        split: what was asked and what was right.
+        department: object [items], its name; "" belongs to none.
+    """
+    relevant = split.requests.relevant
+    found = []
+    for name in sorted(set(department[relevant.indices]) - {""}):
+        of_department = _only(relevant, department == name)
+        rows = np.flatnonzero(np.diff(of_department.indptr))
+        found.append(Segment(name, rows, of_department[rows]))
+    return found
+
+
+def _only(relevant: sparse.csr_matrix, items: np.ndarray) -> sparse.csr_matrix:
+    """What is relevant of the chosen items, bool [items]."""
+    chosen = sparse.csr_matrix(relevant @ sparse.diags(items.astype(np.float32)))
+    chosen.eliminate_zeros()
+    return chosen
 
 
 def evaluate(slates: Mapping[str, np.ndarray], split: Split) -> pa.Table:

@@ -21,6 +21,7 @@ from recsys_assets.candidates.purchase_log import COLUMNS as LINE_COLUMNS
 from recsys_assets.candidates.purchase_log import PurchaseLog
 from recsys_assets.candidates.sources import Sources
 from recsys_assets.candidates.union import UnitedCandidates, unite
+from recsys_assets.evaluation.spending import COLUMNS as SPENDING_COLUMNS
 from recsys_assets.evaluation.split import COLUMNS as EVENT_COLUMNS
 from recsys_assets.evaluation.split import Split, split_by_time
 from recsys_assets.features.attributes import attribute_names
@@ -33,16 +34,21 @@ from recsys_assets.storage import Store
 WEEK_DAYS = 7
 RANKER_WEEKS = 8
 PIPELINE = "pipeline"
+DEPARTMENT = "category_l1"
 
 Peer = Callable[[Split], Scorer]
 
 
 @dataclass(frozen=True)
 class Shop:
-    """What a rolling evaluation reads: all events, the catalogue, the promotion plan."""
+    """What a rolling evaluation reads: all events, the catalogue, the promotion plan.
+
+    `departments` are the widest categories of the items, object [items]; "" = unknown.
+    """
 
     interactions: pa.Table
     item_ids: list[str]
+    departments: np.ndarray
     log: PurchaseLog
     promotions: Changes
 
@@ -56,7 +62,10 @@ class Shop:
     ) -> "Shop":
         """From rows of `interactions` and `items`, and changes of `item_promotions`."""
         log = PurchaseLog.from_tables(interactions, items, attributes)
-        return cls(interactions, log.item_ids.tolist(), log, promotions)
+        departments = np.full(len(items), "", dtype=object)
+        if DEPARTMENT in items.column_names:
+            departments[:] = items.column(DEPARTMENT).fill_null("").to_pylist()
+        return cls(interactions, log.item_ids.tolist(), departments, log, promotions)
 
 
 def load_shop(store: Store, first_day: date, through: date) -> Shop:
@@ -67,7 +76,7 @@ def load_shop(store: Store, first_day: date, through: date) -> Shop:
     """
     items = store.table("items").read()
     days = days_between(first_day, through)
-    columns = list(dict.fromkeys((*EVENT_COLUMNS, *LINE_COLUMNS)))
+    columns = list(dict.fromkeys((*EVENT_COLUMNS, *LINE_COLUMNS, *SPENDING_COLUMNS)))
     promotions = Changes.from_table(
         store.table(ITEM_PROMOTIONS.name).read(),
         items.column("item_id").combine_chunks(),
@@ -85,6 +94,21 @@ class WeekCandidates:
     split: Split
     candidates: UnitedCandidates
     examples: RankerExamples
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the ranker foretells of a week's m candidates, and what came of them.
+
+    Attributes:
+        request: int64 [m], whose candidate it is.
+        probability: float32 [m], that it is bought within the week.
+        bought: bool [m].
+    """
+
+    request: np.ndarray
+    probability: np.ndarray
+    bought: np.ndarray
 
 
 def _unsaid(line: str) -> None:
@@ -113,6 +137,7 @@ class RollingWeeks:
     most_requests: int | None = None
     log: Callable[[str], object] = _unsaid
     _weeks: OrderedDict[date, WeekCandidates] = field(default_factory=OrderedDict)
+    _rankers: dict[date, BoostedRanker] = field(default_factory=dict)
 
     def week(self, first_day: date) -> WeekCandidates:
         """The week that begins on a day.
@@ -152,14 +177,30 @@ class RollingWeeks:
         before = [first_day - timedelta(days=WEEK_DAYS * weeks) for weeks in ago]
         return [self.week(day).examples for day in before]
 
+    def ranker(self, first_day: date) -> BoostedRanker:
+        """What has learned from the weeks before the one that begins on a day; one is kept."""
+        if first_day not in self._rankers:
+            self._rankers.clear()
+            self._rankers[first_day] = BoostedRanker.fit(
+                self.examples_before(first_day), self.boosting
+            )
+            self.log(
+                f"week from {first_day}: a ranker has learned from the {self.ranker_weeks} before"
+            )
+        return self._rankers[first_day]
+
+    def predictions(self, first_day: date) -> Predictions:
+        """Of all candidates of the week that begins on a day."""
+        ranker, examples = self.ranker(first_day), self.week(first_day).examples
+        probability = ranker.probabilities(ranker.score(examples.inputs))
+        return Predictions(examples.owner, probability, examples.bought)
+
     def slates(self, first_day: date, peers: Mapping[str, Peer]) -> dict[str, np.ndarray]:
         """Slates int32 [requests, 300] of the pipeline and of each peer, fitted before the week.
 
         With `repeats` what a customer buys most and latest is a peer of its own.
         """
-        ranker = BoostedRanker.fit(self.examples_before(first_day), self.boosting)
-        self.log(f"week from {first_day}: a ranker has learned from the {self.ranker_weeks} before")
-        week = self.week(first_day)
+        ranker, week = self.ranker(first_day), self.week(first_day)
         slates = {PIPELINE: ranked_slates(week.candidates, ranker.score(week.examples.inputs))}
         for name, peer in peers.items():
             slates[name] = rank(peer(week.split), week.split.excluded, week.split.purchases)

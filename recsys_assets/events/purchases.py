@@ -1,8 +1,22 @@
-"""What each user has bought, from the interactions."""
+"""What each user has bought, and for how much, from the interactions."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from recsys_assets.storage import Store
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def paid() -> "pl.Expr":
+    """What was paid for a purchased line, of `quantity`, `price` and `discount`.
+
+    As the features count money: without a quantity one unit, without a price nothing is known.
+    """
+    import polars as pl
+
+    return pl.col("quantity").fill_null(1) * (pl.col("price") - pl.col("discount").fill_null(0))
 
 
 def purchased_items(store: Store, through: str) -> dict[str, list[str]]:

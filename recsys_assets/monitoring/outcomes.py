@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from recsys_assets.events.contract import TIMESTAMP
+from recsys_assets.events.purchases import paid
 from recsys_assets.metrics import auc, ndcg, recall
 from recsys_assets.monitoring.request_log import TABLE as REQUEST_LOG
 from recsys_assets.settings.days import days_between, midnight
@@ -161,8 +162,6 @@ def _labels(sessions: "pl.DataFrame", events: "pl.DataFrame", window: "pl.Expr")
     import polars as pl
 
     opened, purchase = pl.col("opened"), pl.col("event") == "purchase"
-    # As the features count money: without a quantity one unit, without a price nothing.
-    amount = pl.col("quantity").fill_null(1) * (pl.col("price") - pl.col("discount").fill_null(0))
     order = pl.coalesce(
         pl.col("session_id").cast(pl.String),
         pl.format(
@@ -180,8 +179,8 @@ def _labels(sessions: "pl.DataFrame", events: "pl.DataFrame", window: "pl.Expr")
             bought=item.filter(purchase).unique(),
             clicked=item.filter(pl.col("event") == "click").unique(),
             orders=order.filter(purchase).n_unique(),
-            revenue=amount.filter(purchase).sum(),
-            attributed_revenue=amount.filter(purchase & shown).sum(),
+            revenue=paid().filter(purchase).sum(),
+            attributed_revenue=paid().filter(purchase & shown).sum(),
         )
     )
 

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from recsys_assets.events.ingest import last_seen
+from recsys_assets.events.purchases import paid
 from recsys_assets.features.declarations import ITEM_FEATURES
 from recsys_assets.features.request_time import DAY_SECONDS, local_seconds
 from recsys_assets.monitoring.sessions import KEYS, sessions_of, values
@@ -59,10 +60,7 @@ class Traffic:
     @property
     def revenue(self) -> float:
         """Money taken in these days, discounts taken off."""
-        spent = pl.col("quantity").fill_null(1) * (
-            pl.col("price").fill_null(0) - pl.col("discount").fill_null(0)
-        )
-        return float(self.purchases.select(spent.sum()).item())
+        return float(self.purchases.select(paid().sum()).item())
 
 
 def no_scores() -> pl.DataFrame:

@@ -9,7 +9,6 @@ from benchmarks.slate_quality import (
     Scored,
     SlateSetting,
     distinct_share,
-    intra_list_diversity,
     judge,
     scored_candidates,
 )
@@ -36,14 +35,6 @@ def scored(requests=8):
     relevant[np.arange(requests), [found[3] for found in rows]] = 1
     scores = [np.sort(rng.normal(size=40))[::-1].astype(np.float32) for _ in rows]
     return Scored(rows, scores, [f"user {n}@7" for n in range(requests)], matrix(relevant))
-
-
-def test_diversity_of_a_slate_is_the_mean_over_its_pairs():
-    vectors = kinds().vectors
-    slates = np.array([[0, 1, 2], [3, 4, -1], [5, -1, -1]])
-    three = [1 - vectors[a] @ vectors[b] for a, b in ((0, 1), (0, 2), (1, 2))]
-    expected = np.mean([np.mean(three), 1 - vectors[3] @ vectors[4]])
-    assert intra_list_diversity(slates, vectors) == pytest.approx(expected, abs=1e-6)
 
 
 def test_categories_are_counted_once_a_slate():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,7 +35,20 @@ def test_the_same_seed_gives_the_same_ranker_and_it_is_read_as_it_was_written(tm
     one.save(tmp_path)
 
     np.testing.assert_array_equal(one.score(inputs), other.score(inputs))
-    np.testing.assert_array_equal(one.score(inputs), BoostedRanker.load(tmp_path).score(inputs))
+    read = BoostedRanker.load(tmp_path)
+    np.testing.assert_array_equal(one.score(inputs), read.score(inputs))
+    assert read.correction == one.correction
+
+
+def test_probabilities_are_those_of_the_latest_week_with_candidates():
+    """Whatever share of negatives was learned from, and however customers weigh."""
+    thinned = replace(QUICK, negatives=0.1, household_power=1.0)
+    latest, nobody = week(2), week(3, requests=0)
+
+    ranker = BoostedRanker.fit([week(1, bought=True), latest, nobody], thinned)
+
+    probability = ranker.probabilities(ranker.score(latest.inputs))
+    assert probability.mean() == pytest.approx(latest.bought.mean(), rel=0.05)
 
 
 def test_a_missing_number_is_no_obstacle():

@@ -4,7 +4,7 @@ import pytest
 
 from recsys_assets.defs import plots
 from recsys_assets.evaluation import report, slate_table
-from recsys_assets.evaluation.report import DESCRIPTIONS, segments
+from recsys_assets.evaluation.report import DESCRIPTIONS, departments, segments
 from recsys_assets.slates import DEPTH, PADDING, rank
 from recsys_assets.terminal.figures import as_markdown
 from recsys_assets_tests.evaluation.tiny import random_split
@@ -55,6 +55,24 @@ def test_popularity_is_worse_and_covers_less(table):
 
     assert theirs["ndcg_at_10"] < ours["ndcg_at_10"]
     assert theirs["recall_at_10_low"] <= theirs["recall_at_10"] <= theirs["recall_at_10_high"]
+
+
+def test_in_a_department_its_items_alone_count_for_those_who_bought_any(split):
+    department = np.array(["a", "b", ""] + ["c"] * 17, dtype=object)
+    relevant = split.requests.relevant.toarray() > 0
+
+    found = departments(split, department)
+
+    assert [one.name for one in found] == ["a", "b", "c"]
+    for one in found:
+        wanted = relevant & (department == one.name)
+        assert one.rows.tolist() == np.flatnonzero(wanted.any(axis=1)).tolist()
+        np.testing.assert_array_equal(one.relevant.toarray() > 0, wanted[one.rows])
+        assert (one.relevant_counts > 0).all()
+
+
+def test_items_of_no_department_make_none(split):
+    assert departments(split, np.full(20, "", dtype=object)) == []
 
 
 def test_segments_divide_the_requests(split):

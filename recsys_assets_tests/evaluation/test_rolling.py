@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from recsys_assets.candidates.boosted_ranker import BoostedRanker
 from recsys_assets.candidates.union import UnitedCandidates
 from recsys_assets.evaluation.baselines import popularity
 from recsys_assets.evaluation.rolling import PIPELINE, ranked_slates
@@ -16,6 +17,7 @@ from recsys_assets_tests.evaluation.tiny_weeks import (
     events,
     few_buyers,  # noqa: F401
     rolling,
+    shop,
     table,
 )
 
@@ -58,6 +60,35 @@ def test_the_ranker_learns_from_the_weeks_before_and_a_week_is_made_once(monkeyp
     weeks.slates(WEEK + timedelta(weeks=1), {})
 
     assert made == [WEEK + timedelta(weeks=number) for number in range(-4, 2)]
+
+
+def test_every_candidate_of_a_week_has_a_probability_in_the_order_of_its_score():
+    weeks = rolling()
+
+    predictions = weeks.predictions(WEEK)
+
+    week = weeks.week(WEEK)
+    scores = weeks.ranker(WEEK).score(week.examples.inputs)
+    assert len(predictions.probability) == len(week.candidates.item)
+    assert (np.diff(predictions.probability[np.argsort(scores)]) >= 0).all()
+    assert ((predictions.probability > 0) & (predictions.probability < 1)).all()
+    np.testing.assert_array_equal(predictions.bought, week.examples.bought)
+
+
+def test_slates_and_predictions_are_of_one_ranker(monkeypatch):
+    weeks = rolling()
+    fitted = []
+    fit = BoostedRanker.fit
+    monkeypatch.setattr(BoostedRanker, "fit", lambda *a: fitted.append(a) or fit(*a))
+
+    weeks.predictions(WEEK)
+    weeks.slates(WEEK, {})
+
+    assert len(fitted) == 1
+
+
+def test_departments_are_the_widest_categories():
+    assert shop(events()).departments[[0, 5, 39]].tolist() == ["c0", "c1", "c7"]
 
 
 def test_candidates_and_inputs_of_a_week_know_nothing_of_it_or_of_later_days():

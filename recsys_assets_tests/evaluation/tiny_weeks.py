@@ -49,6 +49,7 @@ def table(rows):
             "timestamp": pa.array(moment, pa.timestamp("us", tz="UTC")),
             "event": ["purchase"] * count,
             "device": pa.nulls(count, pa.string()),
+            "quantity": pa.nulls(count, pa.int64()),
             "price": pa.array(np.ones(count)),
             "discount": pa.nulls(count, pa.float64()),
             "store_id": pa.array(["s"] * count),

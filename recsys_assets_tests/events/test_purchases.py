@@ -1,7 +1,8 @@
+import polars as pl
 import pyarrow as pa
 import pytest
 
-from recsys_assets.events.purchases import purchased_items, purchased_on
+from recsys_assets.events.purchases import paid, purchased_items, purchased_on
 from recsys_assets.storage import MissingPartition, Store
 
 DAYS = {
@@ -28,6 +29,18 @@ def test_only_purchases_of_the_days_count_and_each_item_once(store):
     bought = purchased_on(store, ["2017-10-01", "2017-10-02"])
 
     assert in_order(bought) == {"ann": ["bread", "milk"], "bob": ["tea"]}
+
+
+def test_what_was_paid_needs_a_price_and_no_more():
+    lines = pl.DataFrame(
+        {
+            "quantity": [3, None, 2],
+            "price": [5.0, 4.0, None],
+            "discount": [1.0, None, 1.0],
+        }
+    )
+
+    assert lines.select(paid())["quantity"].to_list() == [12.0, 4.0, None]
 
 
 def test_history_ends_with_its_last_day(store):

@@ -17,6 +17,7 @@ from recsys_assets.defs.configuration import config_fields
 from recsys_assets.defs.pipes.pipes import ModelsEnvironment, current, train
 from recsys_assets.defs.resources import RunDays, StoreResource
 from recsys_assets.models.hyperparameters import DlrmParameters
+from recsys_assets.terminal.figures import as_markdown
 
 
 @dg.asset(
@@ -49,7 +50,7 @@ def dlrm(
     run_days: RunDays,
 ) -> dg.MaterializeResult:
     """Trains in the models environment and publishes the artifact `dlrm`."""
-    from recsys_assets.defs.plots import calibration_plot
+    from recsys_assets.defs.plots import plot_calibration
 
     parameters = DlrmParameters(**context.op_execution_context.op_config)
     through = run_days.get().train_through.isoformat()
@@ -59,12 +60,13 @@ def dlrm(
         "two_tower": current(store, "two_tower"),
     }
     trained = train(context, store, models, "recsys_assets.models.dlrm_training", extras)
+    png = plot_calibration(trained.metrics["calibration"], "calibration, validation week")
     return trained.result(
         through,
         curves=("auc",),
         more={
             "validation_examples": trained.metrics["validation_examples"],
-            "calibration": dg.MetadataValue.md(calibration_plot(trained.metrics["calibration"])),
+            "calibration": dg.MetadataValue.md(as_markdown(png, "calibration")),
         },
     )
 

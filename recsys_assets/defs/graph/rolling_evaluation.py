@@ -33,7 +33,8 @@ class RollingConfig(dg.Config):
     description=(
         "The united candidate sources, ordered by boosted trees that learned from the weeks "
         "before, beside every baseline fitted before each week: the latest whole weeks, with "
-        "intervals over customers, by segment, and what each source brings."
+        "intervals over customers, by segment and department, whether predicted probabilities are "
+        "those of purchases, and what each source brings."
     ),
 )
 def rolling_evaluation(
@@ -57,16 +58,20 @@ def rolling_evaluation(
     for first_day in asked:
         slates = weeks.slates(first_day, BASELINES)
         week = weeks.week(first_day)
-        measured.append(rolling_report.measure(str(first_day), week.split, slates))
+        predictions = weeks.predictions(first_day)
+        measured.append(rolling_report.measure(shop, first_day, week.split, slates, predictions))
         context.log.info(f"{len(measured)} of {len(asked)} weeks measured")
     sources = source_report.source_figures(weeks.declared, week, slates[rolling.PIPELINE])
     figures = rolling_report.summarise(measured, rolling.PIPELINE)
     table = rolling_report.as_markdown(figures, rolling.PIPELINE)
     png = plots.plot_rolling_weeks(figures["by_week"], rolling.PIPELINE)
+    calibration = figures["calibration"]
+    reliability = plots.plot_calibration(calibration["bins"], "calibration", scale="log")
     with store.get().artifact("rolling_evaluation").new_version() as draft:
         (draft.path / "figures.json").write_text(json.dumps({**figures, "sources": sources}))
         (draft.path / "figures.md").write_text(table + "\n")
         (draft.path / "weeks.png").write_bytes(png)
+        (draft.path / "calibration.png").write_bytes(reliability)
     against = figures["against_best_peer"][rolling_report.BEST_BY]
     return dg.MaterializeResult(
         metadata={
@@ -78,6 +83,8 @@ def rolling_evaluation(
             "table": dg.MetadataValue.md(table),
             "sources_in_the_last_week": dg.MetadataValue.md(source_report.as_markdown(sources)),
             "plot": dg.MetadataValue.md(as_markdown(png, "rolling evaluation")),
+            "expected_calibration_error": calibration["expected_calibration_error"]["mean"],
+            "calibration": dg.MetadataValue.md(as_markdown(reliability, "calibration")),
         }
     )
 

@@ -1,3 +1,4 @@
+import json
 from datetime import timedelta
 
 import pytest
@@ -40,6 +41,10 @@ def test_peers_are_tuned_on_the_validation_weeks_and_all_is_measured_on_the_othe
     assert figures["weeks"] == [str(week) for week in WEEKS]
     assert set(figures["methods"]) == {"pipeline", "popularity", "rp3beta"}
     assert figures["settings"]["rp3beta"] == dict(PEERS["rp3beta"].settings[chosen["rp3beta"]])
+    assert figures["calibration"]["candidates"] > 0
+    for name in ("gini_at_10", "novelty_at_10", "diversity_at_10", "value_recall_at_10"):
+        assert set(figures["methods"]["pipeline"][name]) == {"mean", "low", "high"}
+    json.dumps(figures, allow_nan=False)
 
 
 def test_what_is_done_is_not_done_again(rolling_run, monkeypatch):
@@ -60,6 +65,8 @@ def test_what_is_done_is_not_done_again(rolling_run, monkeypatch):
 
     assert made == WEEKS[1:]
     assert more["by_week"][str(WEEK)] == figures["by_week"][str(WEEK)]
+    once = again.measured(WEEKS[:1], chosen)
+    assert once["calibration"] == figures["calibration"]
 
 
 def test_repeats_are_a_task_with_a_peer_of_its_own(rolling_run):

@@ -43,6 +43,7 @@ def store(tmp_path_factory):
     ]
     table = events(*rows)
     for name, kind in (
+        ("quantity", pa.int64()),
         ("price", pa.float64()),
         ("discount", pa.float64()),
         ("store_id", pa.string()),
@@ -75,6 +76,17 @@ def test_the_latest_whole_weeks_are_measured(store, result):
     assert figures["weeks"] == [str(TODAY - timedelta(weeks=2)), str(TODAY - timedelta(weeks=1))]
     assert {"pipeline", "ease", "popularity"} <= set(figures["methods"])
     assert (folder / "weeks.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_how_far_probabilities_are_those_of_purchases_is_shown(store, result):
+    [made] = result.asset_materializations_for_node("rolling_evaluation")
+    folder = store.get().artifact("rolling_evaluation").fetch()
+    figures = json.loads((folder / "figures.json").read_text())
+
+    error = made.metadata["expected_calibration_error"].value
+    assert error == figures["calibration"]["expected_calibration_error"]["mean"]
+    assert made.metadata["calibration"].value.startswith("![calibration](data:image/png")
+    assert (folder / "calibration.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_each_source_brings_is_shown(store, result):
