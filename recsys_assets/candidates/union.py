@@ -123,10 +123,11 @@ def _unite_block(
 
 def _best(scores: np.ndarray, quota: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the `quota` best finite scores of each row; of equal ones any."""
-    quota = min(quota, scores.shape[1])
+    known = np.flatnonzero((scores > -np.inf).any(axis=0))  # most sources know few of the items
+    quota = min(quota, len(known))
     if not quota:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    columns = np.argpartition(-scores, quota - 1, axis=1)[:, :quota]
+    columns = known[np.argpartition(-scores[:, known], quota - 1, axis=1)[:, :quota]].ravel()
     rows = np.repeat(np.arange(len(scores)), quota)
-    finite = np.isfinite(scores[rows, columns.ravel()])
-    return rows[finite], columns.ravel()[finite]
+    finite = np.isfinite(scores[rows, columns])
+    return rows[finite], columns[finite]

@@ -134,6 +134,7 @@ TABLES: dict[str, Callable[[], str]] = {
         "recsys_assets.models.hyperparameters.TwoTowerParameters"
     ),
     "ranker parameters": lambda: parameters("recsys_assets.models.hyperparameters.DlrmParameters"),
+    "boosting": lambda: parameters("recsys_assets.candidates.boosted_ranker.Boosting"),
     "gate rules": lambda: parameters("recsys_assets.retraining.gate.GateRules"),
     "drift thresholds": lambda: parameters("recsys_assets.monitoring.thresholds.DriftThresholds"),
     "query parameters": query_parameters,
