@@ -272,7 +272,9 @@ def _crossed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _within_request(values: np.ndarray, owner: np.ndarray, requests: int) -> np.ndarray:
     """Values less their mean, over their deviation, in each request; the least where missing."""
     finite = np.isfinite(values)
-    filled = np.where(finite, values, values[finite].min(initial=0)) if finite.any() else 0 * owner
+    least = np.full(requests, np.inf)  # of its own request: who else asks must not matter
+    np.minimum.at(least, owner[finite], values[finite])
+    filled = np.where(finite, values, np.where(np.isfinite(least), least, 0)[owner])
     count = np.maximum(np.bincount(owner, minlength=requests), 1)
     mean = np.bincount(owner, filled, minlength=requests) / count
     centred = filled - mean[owner]

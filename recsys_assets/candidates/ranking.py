@@ -25,7 +25,7 @@ from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.runtime.pace import Progress, silent
 from recsys_assets.settings.days import midnight
 
-_USERS_AT_ONCE = 2000  # their candidates have 70 inputs: 300 MB
+_USERS_AT_ONCE = 1000  # each has 500 candidates of 115 inputs: 0.5 GB
 
 
 @dataclass(frozen=True)

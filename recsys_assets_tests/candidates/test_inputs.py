@@ -52,6 +52,27 @@ def test_a_source_without_a_score_for_a_candidate_ranks_it_last():
     assert np.isfinite(inputs["count_down_score"]).all()
 
 
+def test_the_inputs_of_a_request_do_not_depend_on_who_else_asks():
+    """A candidate without a score is put beside the least of its own request."""
+    known, planned = sources(45, *LINES), {}
+    hers, his = [[3.0], [-np.inf], [5.0]], [[-900.0], [-np.inf], [-950.0]]
+    alone = UnitedCandidates(
+        np.array([0, 3]), np.arange(3), np.ones(3, np.uint32), np.array(hers, np.float32)
+    )
+    together = UnitedCandidates(
+        np.array([0, 3, 6]),
+        np.tile(np.arange(3), 2),
+        np.ones(6, np.uint32),
+        np.array(hers + his, np.float32),
+    )
+    of = RankerInputs(known, [COUNT_DOWN]).of
+
+    one, both = of(alone, np.array([AL]), planned), of(together, np.array([AL, 1]), planned)
+
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, both[name][:3], err_msg=name)
+
+
 def test_sales_are_of_windows_and_trends_of_two_windows():
     inputs = {
         name: values[row("milk")] for name, values in item_inputs(sources(45, *LINES)).items()
