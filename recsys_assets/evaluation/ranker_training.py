@@ -1,7 +1,7 @@
 """Trains the boosted ranker on the candidates of the last weeks, and publishes it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -33,27 +33,26 @@ class TrainedRanker:
 
 def train(
     store: Store,
-    first_day: date,
-    through: date,
+    days: Sequence[str],
     boosting: Boosting,
     log: Callable[[str], object],
 ) -> TrainedRanker:
-    """Learns from the candidates of the weeks that end on `through`.
+    """Learns from the candidates of the weeks that end on the last of the given days.
 
     Each week's candidates are made of what was known when it began. A week that nothing was known
     before, or in which nobody bought anything new, teaches nothing.
 
     Args:
         store: holds `interactions`, `items` and `item_promotions`.
-        first_day: of history.
-        through: the last day that is learned from.
+        days: of history, rising, YYYY-MM-DD.
         boosting: settings of the trees.
         log: takes lines of progress.
 
     Raises:
         MissingPartition: a day, or another table, has not been materialized.
     """
-    weeks = RollingWeeks(load_shop(store, first_day, through), most_requests=MOST_REQUESTS, log=log)
+    weeks = RollingWeeks(load_shop(store, days), most_requests=MOST_REQUESTS, log=log)
+    through = date.fromisoformat(days[-1])
     examples: dict[str, RankerExamples] = {}
     for ago in range(RANKER_WEEKS, 0, -1):
         week = through - timedelta(days=WEEK_DAYS * ago - 1)

@@ -27,7 +27,6 @@ from recsys_assets.evaluation.split import Split, split_by_time
 from recsys_assets.features.attributes import attribute_names
 from recsys_assets.features.declarations import ITEM_PROMOTIONS
 from recsys_assets.models.item_history import Changes, promotions_at
-from recsys_assets.settings.days import days_between
 from recsys_assets.slates import DEPTH, PADDING, Scorer, rank
 from recsys_assets.storage import Store
 
@@ -68,14 +67,13 @@ class Shop:
         return cls(interactions, log.item_ids.tolist(), departments, log, promotions)
 
 
-def load_shop(store: Store, first_day: date, through: date) -> Shop:
-    """What the store holds of the days from the first to `through`, both included.
+def load_shop(store: Store, days: Sequence[str]) -> Shop:
+    """What the store holds of the given days, YYYY-MM-DD.
 
     Raises:
         MissingPartition: a day, or another table, has not been materialized.
     """
     items = store.table("items").read()
-    days = days_between(first_day, through)
     columns = list(dict.fromkeys((*EVENT_COLUMNS, *LINE_COLUMNS, *SPENDING_COLUMNS)))
     promotions = Changes.from_table(
         store.table(ITEM_PROMOTIONS.name).read(),

@@ -9,6 +9,7 @@ from recsys_assets.evaluation import ranker_training
 from recsys_assets.evaluation.ranker_training import train
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_PROMOTIONS
+from recsys_assets.settings.days import days_between
 from recsys_assets.storage import MissingPartition, Store
 from recsys_assets_tests.evaluation.tiny_weeks import (
     FIRST,
@@ -18,7 +19,7 @@ from recsys_assets_tests.evaluation.tiny_weeks import (
 )
 
 pytestmark = pytest.mark.usefixtures("few_buyers")
-THROUGH = FIRST + timedelta(days=10 * 7 - 1)
+DAYS = days_between(FIRST, FIRST + timedelta(days=10 * 7 - 1))
 FEW_TREES = Boosting(trees=5, min_leaf_examples=5, negatives=1.0)
 
 
@@ -29,8 +30,7 @@ def store_of(folder, interactions):
     )
     store.table("item_promotions").write(snapshot_schema(ITEM_PROMOTIONS).empty_table())
     day = pa.compute.strftime(interactions["timestamp"], "%Y-%m-%d").to_pylist()
-    for number in range((THROUGH - FIRST).days + 1):
-        wanted = (FIRST + timedelta(days=number)).isoformat()
+    for wanted in DAYS:
         rows = [place for place, one in enumerate(day) if one == wanted]
         store.table("interactions").write(interactions.take(rows), wanted)
     return store
@@ -44,11 +44,11 @@ def store(tmp_path):
 def test_it_learns_from_the_last_weeks_and_says_so(store, tmp_path):
     said = []
 
-    trained = train(store, FIRST, THROUGH, FEW_TREES, said.append)
+    trained = train(store, DAYS, FEW_TREES, said.append)
     trained.save(tmp_path)
 
     figures = json.loads((tmp_path / "metrics.json").read_text())
-    assert figures["trained_through"] == THROUGH.isoformat()
+    assert figures["trained_through"] == DAYS[-1]
     assert figures["weeks"] == [(FIRST + timedelta(weeks=n)).isoformat() for n in range(2, 10)]
     assert figures["trees"] == 5
     assert figures["boosting"]["seed"] == 1
@@ -61,7 +61,7 @@ def test_the_same_history_gives_the_same_trees(store, tmp_path):
     texts = []
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-        train(store, FIRST, THROUGH, FEW_TREES, print).save(tmp_path / name)
+        train(store, DAYS, FEW_TREES, print).save(tmp_path / name)
         texts.append((tmp_path / name / "boosted_ranker.txt").read_bytes())
 
     assert texts[0] == texts[1]
@@ -70,13 +70,13 @@ def test_the_same_history_gives_the_same_trees(store, tmp_path):
 def test_of_a_large_shop_so_many_requests_a_week_are_drawn(store, monkeypatch):
     monkeypatch.setattr(ranker_training, "MOST_REQUESTS", 8)
 
-    assert train(store, FIRST, THROUGH, FEW_TREES, print).figures["requests"] == 8 * 8
+    assert train(store, DAYS, FEW_TREES, print).figures["requests"] == 8 * 8
 
 
 def test_a_young_shop_has_no_trees_yet(store, tmp_path):
     said = []
 
-    trained = train(store, FIRST, FIRST + timedelta(days=9), FEW_TREES, said.append)
+    trained = train(store, DAYS[:10], FEW_TREES, said.append)
     trained.save(tmp_path)
 
     assert trained.ranker is None
@@ -88,4 +88,4 @@ def test_a_young_shop_has_no_trees_yet(store, tmp_path):
 
 def test_a_missing_day_is_named(store):
     with pytest.raises(MissingPartition, match="interactions"):
-        train(store, FIRST - timedelta(days=1), THROUGH, FEW_TREES, print)
+        train(store, ["2024-12-31", *DAYS], FEW_TREES, print)

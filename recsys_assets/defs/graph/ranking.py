@@ -5,8 +5,8 @@ Training is in `dlrm_training.py`, and of the candidates' own ranker in `ranker_
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -17,6 +17,7 @@ from recsys_assets.defs.configuration import config_fields
 from recsys_assets.defs.pipes.pipes import ModelsEnvironment, current, train
 from recsys_assets.defs.resources import RunDays, StoreResource
 from recsys_assets.models.hyperparameters import DlrmParameters
+from recsys_assets.settings.days import days_between
 from recsys_assets.terminal.figures import as_markdown
 
 
@@ -91,24 +92,22 @@ def boosted_ranker(
     """Trains on the weeks before the evaluated days, and publishes `boosted_ranker`."""
     days = run_days.get()
     boosting = Boosting(**context.op_execution_context.op_config)
-    return publish_ranker(
-        context, store, "boosted_ranker", days.first_day, days.train_through, boosting
-    )
+    learned = days_between(days.first_day, days.train_through)
+    return publish_ranker(context, store, "boosted_ranker", learned, boosting)
 
 
 def publish_ranker(
     context: dg.AssetExecutionContext,
     store: StoreResource,
     artifact: str,
-    first_day: date,
-    through: date,
+    days: Sequence[str],
     boosting: Boosting,
 ) -> dg.MaterializeResult:
-    """Trains the ranker of candidates through a day and publishes it as an artifact."""
+    """Trains the ranker of candidates on days, and publishes it as an artifact."""
     from recsys_assets.evaluation.ranker_training import train
 
     started = time.monotonic()
-    trained = train(store.get(), first_day, through, boosting, context.log.info)
+    trained = train(store.get(), days, boosting, context.log.info)
     with store.get().artifact(artifact).new_version() as draft:
         trained.save(draft.path)
     figures = trained.figures

@@ -47,10 +47,11 @@ def rolling_evaluation(
     from recsys_assets.defs import plots
     from recsys_assets.evaluation import rolling, rolling_report, source_report
     from recsys_assets.evaluation.baselines import BASELINES
+    from recsys_assets.settings.days import days_between
 
     days = run_days.get()
     through = days.needed_through
-    shop = rolling.load_shop(store.get(), days.first_day, through)
+    shop = rolling.load_shop(store.get(), days_between(days.first_day, through))
     weeks = rolling.RollingWeeks(shop, log=context.log.info)
     ago = range(config.weeks, 0, -1)
     asked = [through - timedelta(days=rolling.WEEK_DAYS * number - 1) for number in ago]

@@ -6,7 +6,6 @@ The candidate that comes of them is in `candidates.py`.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -205,7 +204,7 @@ def retrained_boosted_ranker(
 ) -> dg.MaterializeResult:
     """Trains the day of the run and publishes `retrained_boosted_ranker/<day>`."""
     artifact = f"{context.asset_key.to_user_string()}/{context.partition_key}"
-    through = date.fromisoformat(gate.evaluation_window(context.partition_key).through)
-    first_day = date.fromisoformat(store.get().table("interactions").days()[0])
+    through = gate.evaluation_window(context.partition_key).through
+    days = [day for day in store.get().table("interactions").days() if day <= through]
     boosting = Boosting(**context.op_execution_context.op_config)
-    return publish_ranker(context, store, artifact, first_day, through, boosting)
+    return publish_ranker(context, store, artifact, days, boosting)
