@@ -284,7 +284,7 @@ def again(environment, summary):
 def test_run_again_it_reuses_what_is_up_to_date(again):
     assert again.returncode == 0, again.stdout + again.stderr
     assert "plan: nothing to make" in again.stdout
-    assert "28 assets are up to date: baselines, catalogue_history, dlrm," in again.stdout
+    assert "29 assets are up to date: baselines, boosted_ranker," in again.stdout
     assert "running already: Triton, Valkey" in again.stdout
 
 
