@@ -152,14 +152,6 @@ def new_arrivals(sources: Sources, users: np.ndarray) -> np.ndarray:
     return _only(_of_her_kinds(sources, users), sources.known.days_since_first_sale <= RECENT_DAYS)
 
 
-def rising(sources: Sources, users: np.ndarray) -> np.ndarray:
-    """What more customers tried in the last week than before, of the kinds that she buys."""
-    week, month = sources.known.first_sales(7), sources.known.first_sales(RECENT_DAYS)
-    growth = week / (month + 4)
-    kinds = sources.kinds_bought.dense(users)[:, sources.kind]
-    return _only(np.log1p(kinds) * growth * np.log1p(week), week > 0)
-
-
 def bought_before(sources: Sources, users: np.ndarray) -> np.ndarray:
     """What she buys herself, most and latest first."""
     scores = _rows(sources.habits, users).toarray()
