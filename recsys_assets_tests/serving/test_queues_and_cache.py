@@ -21,7 +21,9 @@ from recsys_assets_tests.waiting import LIMIT, until
 
 pytestmark = pytest.mark.integration
 
-QUEUE = 64  # of priority 1, in the model's configuration
+# In the model's configuration.
+QUEUE = 64  # of priority 1
+BATCH = 32
 PROCESSES = 2
 
 
@@ -157,9 +159,9 @@ def test_e_mails_have_a_queue_of_their_own_and_wait_for_pages(running, raw, hold
     counts = Counter(burst.wait())
     assert counts["e-mail"] == 10
     assert counts["page"] == QUEUE
-    pages = [n for n, one in enumerate(burst.outcomes) if one == "page"]
-    mails = [n for n, one in enumerate(burst.outcomes) if one == "e-mail"]
-    assert np.median(pages) < min(mails)
+    # Sent first, yet taken last; the other process may then still work on a batch of pages.
+    before = burst.outcomes[: burst.outcomes.index("e-mail")]
+    assert before.count("page") >= QUEUE - (PROCESSES - 1) * BATCH
 
 
 def test_who_waits_longer_than_he_allows_is_refused(running, raw, hold):
