@@ -15,58 +15,50 @@ import pyarrow as pa
 
 from recsys_assets.candidates.boosted_ranker import BoostedRanker
 from recsys_assets.candidates.declarations import SOURCES
-from recsys_assets.candidates.inputs import RankerInputs
+from recsys_assets.candidates.inputs import Inputs, RankerInputs
 from recsys_assets.candidates.purchase_log import PurchaseLog
 from recsys_assets.candidates.ranked_lists import RankedLists
 from recsys_assets.candidates.sources import Sources
 from recsys_assets.candidates.union import UnitedCandidates, unite
 from recsys_assets.models.item_history import Changes, promotions_at
 from recsys_assets.models.training_data import CatalogueSnapshot
-from recsys_assets.runtime.pace import Progress, silent
 from recsys_assets.settings.days import midnight
 
 _USERS_AT_ONCE = 1000  # each has 500 candidates of 115 inputs: 0.5 GB
 
 
 @dataclass(frozen=True)
-class RankedCandidates:
-    """Candidates as of the moment that a day begins.
+class DayCandidates:
+    """Candidates as of the moment that a day begins, whichever ranker orders them.
 
     Attributes:
         log: purchased lines; those of the day and after it are left out.
         promotions: changes of `item_promotions`, in the catalogue's order.
         day: that begins.
-        ranker: orders them.
     """
 
     log: PurchaseLog
     promotions: Changes
     day: date
-    ranker: BoostedRanker
 
     @classmethod
-    def after(
-        cls, known: CatalogueSnapshot, events: pa.Table, ranker: BoostedRanker
-    ) -> "RankedCandidates":
+    def after(cls, known: CatalogueSnapshot, events: pa.Table) -> "DayCandidates":
         """After the last day that is known.
 
         Args:
             known: the catalogue at the end of that day.
             events: rows of `interactions` with the columns of a `PurchaseLog`.
-            ranker: orders them.
         """
         log = PurchaseLog.of_catalogue(events, known.history)
         day = date.fromisoformat(known.day) + timedelta(days=1)
-        return cls(log, known.history.promotions, day, ranker)
+        return cls(log, known.history.promotions, day)
 
     def customers(self) -> list[str]:
         """All who have bought anything before the day."""
         bought = np.unique(self._inputs.sources.known.user)
         return [self.log.user_ids[row] for row in bought.tolist()]
 
-    def lists(
-        self, user_ids: Sequence[str], depth: int, progress: Progress = silent
-    ) -> RankedLists:
+    def lists(self, user_ids: Sequence[str], ranker: BoostedRanker, depth: int) -> RankedLists:
         """The best `depth` candidates of customers; none of one who has bought nothing yet.
 
         Items that a customer has bought are left out. A catalogue row is an item's number.
@@ -80,8 +72,7 @@ class RankedCandidates:
         parts = []
         for start in range(0, len(places), _USERS_AT_ONCE):
             some = places[start : start + _USERS_AT_ONCE]
-            parts.append(self._ranked(users[some], depth))
-            progress(min(start + _USERS_AT_ONCE, len(places)), len(places))
+            parts.append(self._ranked(users[some], ranker, depth))
         if not parts:
             return RankedLists.none()
         lengths, rows, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -93,20 +84,22 @@ class RankedCandidates:
     def _inputs(self) -> RankerInputs:
         return RankerInputs(Sources.on(self.log, self.promotions, self.day), SOURCES)
 
-    def _ranked(self, users: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _ranked(
+        self, users: np.ndarray, ranker: BoostedRanker, depth: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """How many candidates each of n customers has, and all of them: items and scores."""
         sources = self._inputs.sources
         bought = sources.known.bought[users]
         taken = np.split(bought.indices, bought.indptr[1:-1])
         candidates = unite(sources, SOURCES, users, lambda start, stop: taken[start:stop])
-        scores = self._scores(candidates, users)
+        scores = ranker.score_named(self._inputs_of(candidates, users))
         place = candidates.places(scores)
         best = np.lexsort((place, candidates.owner))
         best = best[place[best] < depth]
         lengths = np.bincount(candidates.owner[best], minlength=len(users))
         return lengths, candidates.item[best], scores[best]
 
-    def _scores(self, candidates: UnitedCandidates, users: np.ndarray) -> np.ndarray:
+    def _inputs_of(self, candidates: UnitedCandidates, users: np.ndarray) -> Inputs:
         moment = np.array([int(midnight(self.day).timestamp())])
         planned = promotions_at(self.promotions, candidates.item, moment)
-        return self.ranker.score_named(self._inputs.of(candidates, users, planned))
+        return self._inputs.of(candidates, users, planned)

@@ -19,7 +19,7 @@ import numpy as np
 from recsys_assets.candidates.boosted_ranker import BoostedRanker
 from recsys_assets.candidates.purchase_log import COLUMNS as LINE_COLUMNS
 from recsys_assets.candidates.ranked_lists import RankedLists
-from recsys_assets.candidates.ranking import RankedCandidates
+from recsys_assets.candidates.ranking import DayCandidates
 from recsys_assets.evaluation.split import Split, user_columns
 from recsys_assets.models.index.index_kinds import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.models.towers import read_embeddings, read_item_ids
@@ -272,7 +272,7 @@ def _lists(
     ranker = BoostedRanker.load(folder)
     if ranker is None:
         return RankedLists.none()
-    ranked = RankedCandidates.after(known, interactions(store, known.day, LINE_COLUMNS), ranker)
+    candidates = DayCandidates.after(known, interactions(store, known.day, LINE_COLUMNS))
     rows = np.empty(len(indexed), dtype=np.int64)
     rows[indexed] = np.arange(len(indexed))
-    return ranked.lists(users.tolist(), CANDIDATES).renumbered(rows)
+    return candidates.lists(users.tolist(), ranker, CANDIDATES).renumbered(rows)

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from recsys_assets.candidates.boosted_ranker import BoostedRanker
 from recsys_assets.candidates.purchase_log import COLUMNS as LINE_COLUMNS
-from recsys_assets.candidates.ranking import RankedCandidates
+from recsys_assets.candidates.ranking import DayCandidates
 from recsys_assets.features.attributes import user_columns
 from recsys_assets.models.index.index_kinds import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.models.item_history import midnight_after
@@ -299,11 +299,12 @@ def _write_lists(
     ranker = BoostedRanker.load(parts.folders.get("boosted_ranker"))
     if ranker is None:
         return
-    ranked = RankedCandidates.after(known, events, ranker)
+    candidates = DayCandidates.after(known, events)
     rows = _rows_of(parts.item_ids(), known.history.item_ids)
     indexed = np.full(len(known.history.item_ids), -1, dtype=np.int64)
     indexed[rows] = np.arange(len(rows))
-    ranked.lists(ranked.customers(), depth).renumbered(indexed).save(folder)
+    lists = candidates.lists(candidates.customers(), ranker, depth)
+    lists.renumbered(indexed).save(folder)
 
 
 def _rows_of(ids: list[str], catalogue: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ rendered over what is known by now.
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import pyarrow as pa
 from recsys_assets.candidates.boosted_ranker import BoostedRanker
 from recsys_assets.candidates.purchase_log import COLUMNS as LINE_COLUMNS
 from recsys_assets.candidates.ranked_lists import RankedLists
-from recsys_assets.candidates.ranking import RankedCandidates
+from recsys_assets.candidates.ranking import DayCandidates
 from recsys_assets.models.index import index, index_kinds
 from recsys_assets.models.index.index_tuning import parameters_for
 from recsys_assets.models.purchase_counts import PurchaseCounts, counted
@@ -58,13 +59,17 @@ class DaySnapshot:
         """Counts the purchases, for the vocabularies of the model in a folder."""
         return counted(model, self.events, self.catalogue.history)
 
+    @cached_property
+    def candidates(self) -> DayCandidates:
+        """Of the day after: what is fitted for them serves whichever weights are laid over."""
+        return DayCandidates.after(self.catalogue, self.events)
+
     def ranked_by(self, boosted_ranker: Path | None, depth: int) -> Lists:
         """Candidates of customers, ranked by the artifact in a folder, if there is one."""
         ranker = BoostedRanker.load(boosted_ranker)
         if ranker is None:
             return lambda _: RankedLists.none()
-        ranked = RankedCandidates.after(self.catalogue, self.events, ranker)
-        return lambda users: ranked.lists(users, depth)
+        return lambda users: self.candidates.lists(users, ranker, depth)
 
 
 def weights_of(releases: Releases, release: int) -> ReleaseParts:
