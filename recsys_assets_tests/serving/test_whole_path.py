@@ -172,18 +172,29 @@ def test_latency_can_be_measured(running, promoted):
     assert 0 < latency.p50_ms <= latency.p99_ms <= latency.max_ms
 
 
-def test_an_offline_release_answers_as_the_server_does(running, promoted, client):
+@pytest.fixture
+def version(running, promoted):
+    """The version folder of the promoted release."""
     folder = deployment.releases(running).fetch(promoted.release)
-    offline = OfflineRelease.load(folder, promoted.release)
-    version = folder / f"models/pipeline/{promoted.release}"
+    return folder / f"models/pipeline/{promoted.release}"
+
+
+@pytest.fixture
+def offline(running, promoted):
+    folder = deployment.releases(running).fetch(promoted.release)
+    return OfflineRelease.load(folder, promoted.release)
+
+
+def sessions(version, users, moments, devices):
+    """Requests of users of whom the online store has no features."""
     names = json.loads((version / "user_columns.json").read_text())
+    columns = OnlineUserFeatures(None, names).missing(len(users))
+    return Sessions(users, moments, np.array(devices, dtype=object), columns)
+
+
+def test_an_offline_release_answers_as_the_server_does(version, offline, client):
     strangers = np.array(["nobody", ""], dtype=object)
-    asked = Sessions(
-        user_id=strangers,
-        timestamp=np.full(2, AT),
-        device=np.array(["web", "mobile"], dtype=object),
-        columns=OnlineUserFeatures(None, names).missing(2),
-    )
+    asked = sessions(version, strangers, np.full(2, AT), ["web", "mobile"])
 
     for k in (10, 200):  # more than are enough to rank
         answers = offline.answer(asked, {}, k)
@@ -192,26 +203,16 @@ def test_an_offline_release_answers_as_the_server_does(running, promoted, client
 
 
 def test_a_thousand_requests_of_known_customers_are_answered_as_evaluated(
-    running, promoted, client
+    running, version, offline, client
 ):
     """With candidates ranked ahead, at other moments, and what the filters hold by mistake."""
-    folder = deployment.releases(running).fetch(promoted.release)
-    offline = OfflineRelease.load(folder, promoted.release)
-    version = folder / f"models/pipeline/{promoted.release}"
-    names = json.loads((version / "user_columns.json").read_text())
     users = np.array(NEIGHBOURS * 25, dtype=object)
     moments = AT + np.arange(len(users)) * 1_000
-    asked = Sessions(
-        users,
-        moments,
-        np.full(len(users), "web", object),
-        OnlineUserFeatures(None, names).missing(1000),
-    )
+    asked = sessions(version, users, moments, ["web"] * len(users))
     lists = RankedLists.load(version)
     assert all(len(lists.of(user).rows) > 100 for user in NEIGHBOURS)
     filters = SeenItems(redis.Redis.from_url(running.online_store_url), offline.item_ids.tolist())
-    everything = [np.arange(len(ITEMS))] * len(NEIGHBOURS)
-    held = filters.seen_rows(NEIGHBOURS, everything)
+    held = filters.seen_rows(NEIGHBOURS, [np.arange(len(ITEMS))] * len(NEIGHBOURS))
     purchased = {
         user: set(offline.item_ids[seen]) for user, seen in zip(NEIGHBOURS, held, strict=True)
     }
