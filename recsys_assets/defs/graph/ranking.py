@@ -5,7 +5,7 @@ Training is in `dlrm_training.py`, and of the candidates' own ranker in `ranker_
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -116,11 +116,17 @@ def publish_ranker(
         metadata={
             **{name: value for name, value in figures.items() if isinstance(value, int | str)},
             "weeks": dg.MetadataValue.json(figures["weeks"]),
-            "share_of_gain_by_input": dg.MetadataValue.json(figures.get("gains", {})),
+            "inputs_that_matter": dg.MetadataValue.md(_gains_as_markdown(figures.get("gains", {}))),
             "seconds": time.monotonic() - started,
             "version": draft.version,
         },
     )
+
+
+def _gains_as_markdown(gains: Mapping[str, float]) -> str:
+    """How much each input lowered the loss, as a share of all."""
+    rows = [f"| {name} | {share:.1%} |" for name, share in gains.items()]
+    return "\n".join(["| input | share of gain |", "|---|---:|", *rows])
 
 
 @dg.asset_check(
