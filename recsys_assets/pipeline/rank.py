@@ -4,7 +4,7 @@ import filecmp
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +25,7 @@ TEXT_EMBEDDINGS = "item_text_embeddings.npy"
 PROMOTIONS = "promotions.npz"  # the plan for the days to come
 STAGE = "stage.json"  # depth of the search, diversity, sampling
 RANKER_WEIGHT = 0.2  # of the log-odds of the ranker beside those of candidates ranked ahead
+POPULARITY_DISCOUNT = 0.2  # half as many sales are worth 0.14 of log-odds
 
 
 class Scorer(Protocol):
@@ -60,21 +61,31 @@ class RankStage:
     Diversity is that of the items' texts: similar purchases make item embeddings of the tower
     alike for popular items, so that they hardly tell kinds of products apart.
 
-    `popular` is the slate for everybody, best first, shown where there is no time to rank.
+    `popularity` float [items] counts purchases in 28 days, NaN = none. It gives the slate for
+    everybody, `popular`, best first, which is shown where there is no time to rank.
     `same_tower` says that the ranker's own query tower is that of the query stage, as it is until
     one of them is fine-tuned: what the one has embedded the other need not.
 
     A candidate that was ranked ahead has log-odds of its own, to which those of `ranker` are
-    added with `ranker_weight`.
+    added with `ranker_weight`. Among those a bestseller comes first only where it is better by
+    more than `popularity_discount` times the logarithm of how much more it sells: such customers
+    need no bestsellers to fill their slates, and find more of the catalogue. Scores stay.
     """
 
     ranker: Scorer
     vectors: np.ndarray | Rows
-    popular: Ranking
+    popularity: np.ndarray
     diversity: Diversity
     sampling: Sampling
     same_tower: bool = False
     ranker_weight: float = RANKER_WEIGHT
+    popularity_discount: float = POPULARITY_DISCOUNT
+    popular: Ranking = field(init=False)
+    _discount: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.popular = most_popular(self.popularity)
+        self._discount = discount(self.popularity, self.popularity_discount)
 
     @classmethod
     def load(cls, folder: Path, device: Device = CPU) -> "RankStage":
@@ -91,13 +102,13 @@ class RankStage:
                 folder / "dlrm", items, text, Changes.load(folder / PROMOTIONS), device=device
             ),
             vectors=text,
-            popular=most_popular(items["popularity_28d"]),
+            popularity=items["popularity_28d"],
             diversity=Diversity(**config["diversity"]),
             sampling=Sampling(**config["sampling"]),
             same_tower=_same_files(folder / "two_tower", folder / "dlrm" / RETRIEVAL),
-            ranker_weight=config.get(
-                "ranker_weight", RANKER_WEIGHT
-            ),  # absent where nothing is ranked ahead
+            # Absent in releases from before anything was ranked ahead, or discounted.
+            ranker_weight=config.get("ranker_weight", RANKER_WEIGHT),
+            popularity_discount=config.get("popularity_discount", 0.0),
         )
 
     def rank(
@@ -129,9 +140,9 @@ class RankStage:
         ]
         users, moments = columns["user_id"].tolist(), timestamps.tolist()
         return [
-            self._ranking(found, scores, f"{user}@{moment}", k)
-            for found, scores, user, moment, k in zip(
-                rows, scored, users, moments, ks.tolist(), strict=True
+            self._ranking(found, scores, of_list is not None, f"{user}@{moment}", k)
+            for found, scores, of_list, user, moment, k in zip(
+                rows, scored, ahead, users, moments, ks.tolist(), strict=True
             )
         ]
 
@@ -140,12 +151,14 @@ class RankStage:
         popular = self.popular
         return Ranking(popular.rows[:k], popular.scores[:k], popular.shown[:k])
 
-    def _ranking(self, rows: np.ndarray, scores: np.ndarray, request: str, k: int) -> Ranking:
+    def _ranking(
+        self, rows: np.ndarray, scores: np.ndarray, listed: bool, request: str, k: int
+    ) -> Ranking:
         if len(rows) == 0:
             return Ranking(rows, scores, rows)
-        order = scores
+        order = scores - self._discount[rows] if listed else scores
         if self.sampling.temperature > 0:
-            order = perturb(scores, self.sampling, zlib.crc32(request.encode()))
+            order = perturb(order, self.sampling, zlib.crc32(request.encode()))
         shown = arrange(
             order, lambda places: self.vectors[rows[places]], min(k, len(rows)), self.diversity
         )
@@ -155,6 +168,16 @@ class RankStage:
 def blended(ahead: np.ndarray | None, by_ranker: np.ndarray, ranker_weight: float) -> np.ndarray:
     """Log-odds float32 [m] of candidates from those ranked ahead, if any, and the ranker's."""
     return by_ranker if ahead is None else ahead + np.float32(ranker_weight) * by_ranker
+
+
+def discount(popularity: np.ndarray, weight: float) -> np.ndarray:
+    """What popularity takes off the log-odds of items ranked ahead: float32 [items].
+
+    Args:
+        popularity: purchases in 28 days, float [items], NaN = none.
+        weight: `popularity_discount`.
+    """
+    return np.float32(weight) * np.log1p(np.nan_to_num(popularity)).astype(np.float32)
 
 
 def most_popular(popularity: np.ndarray) -> Ranking:

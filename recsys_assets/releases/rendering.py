@@ -39,6 +39,7 @@ from recsys_assets.pipeline.pipeline import Effort, read_depths
 from recsys_assets.pipeline.query import USER_COLUMNS
 from recsys_assets.pipeline.rank import (
     ITEMS,
+    POPULARITY_DISCOUNT,
     PROMOTIONS,
     RANKER_WEIGHT,
     STAGE,
@@ -70,7 +71,8 @@ class ServingConfig:
     """How candidates are found and arranged; part of the release.
 
     `depth` is what a request gets, `less` what it gets above capacity; `ranker_weight` says how
-    much the ranker adds to the log-odds of candidates that were ranked ahead.
+    much the ranker adds to the log-odds of candidates that were ranked ahead, and
+    `popularity_discount` how much bestsellers must be better among those.
     """
 
     depth: Depth = field(default_factory=lambda: Depth(CANDIDATES, ENOUGH, RANKED))
@@ -79,6 +81,12 @@ class ServingConfig:
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, seed=0))
     precision: Precision = field(default_factory=Precision)
     ranker_weight: float = RANKER_WEIGHT
+    popularity_discount: float = POPULARITY_DISCOUNT
+
+    def __post_init__(self) -> None:
+        for name in ("ranker_weight", "popularity_discount"):
+            if not 0 <= (value := getattr(self, name)) < np.inf:
+                raise ValueError(f"{name} is {value}: give 0 (off) or more")
 
     def as_json(self) -> dict[str, Any]:
         """What the pipeline reads back."""
@@ -88,6 +96,7 @@ class ServingConfig:
             "diversity": asdict(self.diversity),
             "sampling": asdict(self.sampling),
             "ranker_weight": self.ranker_weight,
+            "popularity_discount": self.popularity_discount,
         }
 
     @classmethod
@@ -106,6 +115,7 @@ class ServingConfig:
             sampling=Sampling(**stage["sampling"]),
             precision=Precision(**releases.manifest(release)["precision"]),
             ranker_weight=stage.get("ranker_weight", RANKER_WEIGHT),
+            popularity_discount=stage.get("popularity_discount", 0.0),
         )
 
 

@@ -24,7 +24,7 @@ from recsys_assets.models.index.index_tuning import parameters_for
 from recsys_assets.models.purchase_counts import PurchaseCounts, counted
 from recsys_assets.models.towers import read_embeddings, write_embeddings
 from recsys_assets.models.training_data import CatalogueSnapshot, interactions
-from recsys_assets.pipeline.rank import RankStage, most_popular
+from recsys_assets.pipeline.rank import RankStage
 from recsys_assets.releases.offline import Lists, OfflineRelease
 from recsys_assets.releases.release import Releases
 from recsys_assets.releases.rendering import ReleaseParts, ServingConfig
@@ -110,10 +110,11 @@ def offline_release(
         RankStage(
             ranker,
             known.text,
-            most_popular(known.columns["popularity_28d"]),
+            known.columns["popularity_28d"],
             config.diversity,
             config.sampling,
             ranker_weight=config.ranker_weight,
+            popularity_discount=config.popularity_discount,
         ),
         ids,
         config.depth,

@@ -47,6 +47,19 @@ def test_log_odds_from_ahead_are_added_to_a_share_of_the_rankers():
     assert searched.scores.tolist() == [3.0, 9.0, 7.0]
 
 
+def test_a_bestseller_is_discounted_among_candidates_ranked_ahead_alone():
+    stage = rank_stage(ranker_weight=0.0, popularity_discount=1.0)  # item 90 has sold 90 times
+    ahead = np.array([5.0, 1.0], np.float32)
+
+    listed, searched = rank(stage, [[90, 2], [90, 2]], [2, 2], ahead=[ahead, None])
+
+    assert shown_rows(listed) == [90, 2]  # better by 4, discounted by log(91 / 3) = 3.4
+    assert listed.scores.tolist() == [5.0, 1.0]
+    assert shown_rows(searched) == [90, 2]
+    (closer,) = rank(stage, [[90, 2]], [2], ahead=[ahead * 0.8])
+    assert shown_rows(closer) == [2, 90]
+
+
 def test_the_ranker_gets_the_features_that_the_query_stage_read():
     stage = rank_stage()
     rank(stage, [[1]], [1])
