@@ -25,7 +25,7 @@ TEXT_EMBEDDINGS = "item_text_embeddings.npy"
 PROMOTIONS = "promotions.npz"  # the plan for the days to come
 STAGE = "stage.json"  # depth of the search, diversity, sampling
 RANKER_WEIGHT = 0.2  # of the log-odds of the ranker beside those of candidates ranked ahead
-POPULARITY_DISCOUNT = 0.2  # half as many sales are worth 0.14 of log-odds
+POPULARITY_DISCOUNT = 0.1  # half as many sales are worth 0.07 of log-odds
 
 
 class Scorer(Protocol):

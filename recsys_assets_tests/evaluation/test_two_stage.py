@@ -104,7 +104,7 @@ def test_a_bestseller_of_candidates_ranked_ahead_must_be_better_by_more_than_its
     sold = UNSOLD.copy()
     sold[first] = 1000
 
-    for lead, shown in ((1.0, [second, first]), (2.0, [first, second])):
+    for lead, shown in ((0.5, [second, first]), (1.0, [first, second])):
         lists = RankedLists.of_users(
             [user], np.array([0, 2]), np.array([first, second]), np.array([lead, 0.0])
         )
