@@ -25,7 +25,7 @@ from recsys_assets.models.index.index_kinds import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.models.towers import read_embeddings, read_item_ids
 from recsys_assets.models.training_data import CatalogueSnapshot, interactions
 from recsys_assets.pipeline.query import Queries
-from recsys_assets.pipeline.rank import POPULARITY_DISCOUNT, RANKER_WEIGHT, blended, discount
+from recsys_assets.pipeline.rank import POPULARITY_DISCOUNT, RANKER_WEIGHT, blended, log_sales
 from recsys_assets.pipeline.requests import Requests
 from recsys_assets.pipeline.retrieve import Depth, Index, RetrieveStage
 from recsys_assets.runtime.pace import Progress, paced, silent, told
@@ -142,7 +142,7 @@ def two_stage_slates(
     bought = _Bought(split, item_rows)
     retrieve = RetrieveStage(index, len(item_rows), bought, lists=lists)
     found = retrieve.run(requests, queries, replace(depth, ranked=depth.candidates))
-    discounts = discount(popularity, POPULARITY_DISCOUNT)
+    discounts = POPULARITY_DISCOUNT * log_sales(popularity)
     # In the order of time: the ranker prepares the items' ages once for each day.
     for request in told(np.argsort(asked.timestamp, kind="stable").tolist(), progress):
         rows, ahead = found.rows[request], found.ahead[request]

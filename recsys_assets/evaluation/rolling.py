@@ -28,7 +28,7 @@ from recsys_assets.features.attributes import attribute_names
 from recsys_assets.features.declarations import ITEM_PROMOTIONS
 from recsys_assets.models.index.index_kinds import RANKED
 from recsys_assets.models.item_history import Changes, promotions_at
-from recsys_assets.pipeline.rank import POPULARITY_DISCOUNT, discount
+from recsys_assets.pipeline.rank import POPULARITY_DISCOUNT, log_sales
 from recsys_assets.slates import DEPTH, PADDING, Scorer, rank
 from recsys_assets.storage import Store
 
@@ -221,7 +221,7 @@ def discounted(
 
     As there, it orders the first candidates alone: none of the others comes before one of them.
     """
-    discounts = discount(popularity, POPULARITY_DISCOUNT)
+    discounts = POPULARITY_DISCOUNT * log_sales(popularity)
     first = candidates.places(scores) < RANKED
     return scores - np.where(first, discounts[candidates.item], discounts.max(initial=0))
 

@@ -16,6 +16,7 @@ from recsys_assets.models.device import CPU, Device
 from recsys_assets.models.index.quantized_rows import Rows
 from recsys_assets.models.negatives import RETRIEVAL
 from recsys_assets.pipeline.diversity import Diversity, Sampling, arrange, perturb
+from recsys_assets.pipeline.exploration import Exploration, draw
 from recsys_assets.pipeline.query import Columns, Queries
 from recsys_assets.pipeline.requests import MAX_K
 
@@ -46,12 +47,15 @@ class Ranking:
     """The candidates of one request as the ranker sees them, and which of them are shown.
 
     `rows` int64 [m] are items in the order retrieved, `scores` float32 [m] belong to them, and
-    `shown` int64 [<= k] are positions among them in the order shown.
+    `shown` int64 [<= k] are positions among them in the order shown, and `propensities` float32
+    [<= k] the probability of each to get its place, given those before it: 1 where nothing is left
+    to chance, NaN where the whole slate is sampled.
     """
 
     rows: np.ndarray
     scores: np.ndarray
     shown: np.ndarray
+    propensities: np.ndarray
 
 
 @dataclass
@@ -70,6 +74,9 @@ class RankStage:
     added with `ranker_weight`. Among those a bestseller comes first only where it is better by
     more than `popularity_discount` times the logarithm of how much more it sells: such customers
     need no bestsellers to fill their slates, and find more of the catalogue. Scores stay.
+
+    Places that `exploration` leaves to chance are drawn among the other candidates, with the
+    probability of their odds over their sales: what may be liked and was bought by few.
     """
 
     ranker: Scorer
@@ -80,12 +87,13 @@ class RankStage:
     same_tower: bool = False
     ranker_weight: float = RANKER_WEIGHT
     popularity_discount: float = POPULARITY_DISCOUNT
+    exploration: Exploration = field(default_factory=Exploration)
     popular: Ranking = field(init=False)
-    _discount: np.ndarray = field(init=False)
+    _log_sales: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.popular = most_popular(self.popularity)
-        self._discount = discount(self.popularity, self.popularity_discount)
+        self._log_sales = log_sales(self.popularity)
 
     @classmethod
     def load(cls, folder: Path, device: Device = CPU) -> "RankStage":
@@ -109,6 +117,7 @@ class RankStage:
             # Absent in releases from before anything was ranked ahead, or discounted.
             ranker_weight=config.get("ranker_weight", RANKER_WEIGHT),
             popularity_discount=config.get("popularity_discount", 0.0),
+            exploration=Exploration(**config.get("exploration", {})),
         )
 
     def rank(
@@ -149,20 +158,32 @@ class RankStage:
     def most_popular(self, k: int) -> Ranking:
         """The k most popular items, without regard to the user."""
         popular = self.popular
-        return Ranking(popular.rows[:k], popular.scores[:k], popular.shown[:k])
+        return Ranking(
+            popular.rows[:k], popular.scores[:k], popular.shown[:k], popular.propensities[:k]
+        )
 
     def _ranking(
         self, rows: np.ndarray, scores: np.ndarray, listed: bool, request: str, k: int
     ) -> Ranking:
         if len(rows) == 0:
-            return Ranking(rows, scores, rows)
-        order = scores - self._discount[rows] if listed else scores
-        if self.sampling.temperature > 0:
-            order = perturb(order, self.sampling, zlib.crc32(request.encode()))
+            return Ranking(rows, scores, rows, np.empty(0, dtype=np.float32))
+        order = scores - self.popularity_discount * self._log_sales[rows] if listed else scores
+        number, sampled = zlib.crc32(request.encode()), self.sampling.temperature > 0
+        explored = min(self.exploration.places(k), len(rows))
         shown = arrange(
-            order, lambda places: self.vectors[rows[places]], min(k, len(rows)), self.diversity
+            perturb(order, self.sampling, number) if sampled else order,
+            lambda places: self.vectors[rows[places]],
+            min(k, len(rows)) - explored,
+            self.diversity,
         )
-        return Ranking(rows, scores, shown)
+        propensities = np.full(len(shown), np.nan if sampled else 1, dtype=np.float32)
+        if explored:
+            left = np.delete(np.arange(len(rows)), shown)
+            odds = order[left] - self._log_sales[rows[left]]
+            drawn, chances = draw(odds, explored, self.exploration.generator(number))
+            shown = np.concatenate([shown, left[drawn]])
+            propensities = np.concatenate([propensities, chances])
+        return Ranking(rows, scores, shown, propensities)
 
 
 def blended(ahead: np.ndarray | None, by_ranker: np.ndarray, ranker_weight: float) -> np.ndarray:
@@ -170,21 +191,17 @@ def blended(ahead: np.ndarray | None, by_ranker: np.ndarray, ranker_weight: floa
     return by_ranker if ahead is None else ahead + np.float32(ranker_weight) * by_ranker
 
 
-def discount(popularity: np.ndarray, weight: float) -> np.ndarray:
-    """What popularity takes off the log-odds of items ranked ahead: float32 [items].
-
-    Args:
-        popularity: purchases in 28 days, float [items], NaN = none.
-        weight: `popularity_discount`.
-    """
-    return np.float32(weight) * np.log1p(np.nan_to_num(popularity)).astype(np.float32)
+def log_sales(popularity: np.ndarray) -> np.ndarray:
+    """ln(1 + purchases), float32 [items], of purchases in 28 days, float [items], NaN = none."""
+    return np.log1p(np.nan_to_num(popularity)).astype(np.float32)
 
 
 def most_popular(popularity: np.ndarray) -> Ranking:
     """The `MAX_K` items most bought in 28 days, float [items], NaN = never; scores are logs."""
     known = np.nan_to_num(popularity)
     best = np.argsort(-known, kind="stable")[:MAX_K].astype(np.int64)
-    return Ranking(best, np.log1p(known[best]).astype(np.float32), np.arange(len(best)))
+    scores, places = np.log1p(known[best]).astype(np.float32), np.arange(len(best))
+    return Ranking(best, scores, places, np.ones(len(best), dtype=np.float32))
 
 
 def _same_files(one: Path, other: Path) -> bool:

@@ -35,6 +35,7 @@ from recsys_assets.models.purchase_counts import renew
 from recsys_assets.models.towers import read_embeddings, read_item_ids
 from recsys_assets.models.training_data import CatalogueSnapshot, interactions
 from recsys_assets.pipeline.diversity import Diversity, Sampling
+from recsys_assets.pipeline.exploration import Exploration
 from recsys_assets.pipeline.pipeline import Effort, read_depths
 from recsys_assets.pipeline.query import USER_COLUMNS
 from recsys_assets.pipeline.rank import (
@@ -82,6 +83,7 @@ class ServingConfig:
     precision: Precision = field(default_factory=Precision)
     ranker_weight: float = RANKER_WEIGHT
     popularity_discount: float = POPULARITY_DISCOUNT
+    exploration: Exploration = field(default_factory=Exploration)
 
     def __post_init__(self) -> None:
         for name in ("ranker_weight", "popularity_discount"):
@@ -97,6 +99,7 @@ class ServingConfig:
             "sampling": asdict(self.sampling),
             "ranker_weight": self.ranker_weight,
             "popularity_discount": self.popularity_discount,
+            "exploration": asdict(self.exploration),
         }
 
     @classmethod
@@ -116,6 +119,7 @@ class ServingConfig:
             precision=Precision(**releases.manifest(release)["precision"]),
             ranker_weight=stage.get("ranker_weight", RANKER_WEIGHT),
             popularity_discount=stage.get("popularity_discount", 0.0),
+            exploration=Exploration(**stage.get("exploration", {})),
         )
 
 

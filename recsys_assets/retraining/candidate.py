@@ -115,6 +115,7 @@ def offline_release(
             config.sampling,
             ranker_weight=config.ranker_weight,
             popularity_discount=config.popularity_discount,
+            exploration=config.exploration,
         ),
         ids,
         config.depth,

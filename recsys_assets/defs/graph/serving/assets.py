@@ -29,7 +29,8 @@ class ServingParameters(dg.Config):
 
     `embeddings` are fp32, fp16 or int8, `dense_layers` fp32 or int8. `ranker_weight` is of DLRM's
     log-odds beside those of candidates that were ranked ahead; among these, `popularity_discount`
-    times the logarithm of an item's sales is what it must be better by.
+    times the logarithm of an item's sales is what it must be better by. `exploration_share` of a
+    slate's places is drawn from the other candidates, and logged with its propensities.
     """
 
     candidates: int = CANDIDATES
@@ -43,6 +44,8 @@ class ServingParameters(dg.Config):
     dense_layers: str = "fp32"
     ranker_weight: float = RANKER_WEIGHT
     popularity_discount: float = POPULARITY_DISCOUNT
+    exploration_share: float = 0.0
+    exploration_seed: int = 0
 
 
 class Promotion(dg.Config):
@@ -193,6 +196,7 @@ def triton_model_repository(
     run_days: RunDays,
 ) -> dg.MaterializeResult:
     """Renders the next release from the current artifacts."""
+    from recsys_assets.pipeline.exploration import Exploration
     from recsys_assets.pipeline.retrieve import Depth
     from recsys_assets.releases.quantization import Precision
     from recsys_assets.releases.release import Releases
@@ -206,6 +210,7 @@ def triton_model_repository(
         precision=Precision.of(config.embeddings, config.dense_layers),
         ranker_weight=config.ranker_weight,
         popularity_discount=config.popularity_discount,
+        exploration=Exploration(config.exploration_share, config.exploration_seed),
     )
     release = render(
         releases,
