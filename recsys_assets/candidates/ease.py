@@ -79,12 +79,15 @@ def dual(history: sparse.csr_matrix, regularisation: float) -> Scores:
 
     # Solved in float64, applied in float32: scores only have to be ordered.
     weights, items = inverse.astype(np.float32), sparse.csr_matrix(history.T, dtype=np.float32)
+    divisor = diagonal.astype(np.float32)
 
     def scores(seen: sparse.csr_matrix) -> np.ndarray:
         overlap = (seen @ items).toarray().astype(np.float32)
-        projected = (items @ (overlap @ weights).T).T
+        projected = np.ascontiguousarray((items @ (overlap @ weights).T).T)
         dense = seen.toarray().astype(np.float32)
-        return dense - (dense - projected) / diagonal.astype(np.float32)
+        others = np.subtract(dense, projected, out=projected)
+        others /= divisor
+        return np.subtract(dense, others, out=others)
 
     return scores
 
