@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from recsys_assets.models.device import CPU, Device
 from recsys_assets.models.index.quantized_rows import Rows
 from recsys_assets.models.negatives import RETRIEVAL
+from recsys_assets.pipeline.available_items import Availability
 from recsys_assets.pipeline.diversity import Diversity, Sampling, arrange, perturb
 from recsys_assets.pipeline.query import Columns, Queries
 from recsys_assets.pipeline.requests import MAX_K
@@ -24,6 +25,7 @@ ITEMS = "items.parquet"  # attributes and activity of every item
 TEXT_EMBEDDINGS = "item_text_embeddings.npy"
 PROMOTIONS = "promotions.npz"  # the plan for the days to come
 STAGE = "stage.json"  # depth of the search, diversity, sampling
+POPULAR = 5 * MAX_K  # best sellers of a release, as some of them will be sold out
 RANKER_WEIGHT = 0.2  # of the log-odds of the ranker beside those of candidates ranked ahead
 
 
@@ -135,10 +137,11 @@ class RankStage:
             )
         ]
 
-    def most_popular(self, k: int) -> Ranking:
-        """The k most popular items, without regard to the user."""
-        popular = self.popular
-        return Ranking(popular.rows[:k], popular.scores[:k], popular.shown[:k])
+    def most_popular(self, k: int, availability: Availability) -> Ranking:
+        """The k most popular items on sale, without regard to the user."""
+        rows, scores = self.popular.rows, self.popular.scores
+        best = np.flatnonzero(availability.on_sale(rows))[:k]
+        return Ranking(rows[best], scores[best], np.arange(len(best)))
 
     def _ranking(self, rows: np.ndarray, scores: np.ndarray, request: str, k: int) -> Ranking:
         if len(rows) == 0:
@@ -158,9 +161,9 @@ def blended(ahead: np.ndarray | None, by_ranker: np.ndarray, ranker_weight: floa
 
 
 def most_popular(popularity: np.ndarray) -> Ranking:
-    """The `MAX_K` items most bought in 28 days, float [items], NaN = never; scores are logs."""
+    """The `POPULAR` items most bought in 28 days, float [items], NaN = never; scores are logs."""
     known = np.nan_to_num(popularity)
-    best = np.argsort(-known, kind="stable")[:MAX_K].astype(np.int64)
+    best = np.argsort(-known, kind="stable")[:POPULAR].astype(np.int64)
     return Ranking(best, np.log1p(known[best]).astype(np.float32), np.arange(len(best)))
 
 
