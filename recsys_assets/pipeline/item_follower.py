@@ -33,7 +33,7 @@ class _MissedChanges(Exception):
 
 
 @dataclass(frozen=True)
-class Following:
+class FollowerState:
     """How far a follower is.
 
     Attributes:
@@ -75,10 +75,10 @@ class ItemFollower:
         self._closing.set()
         self._thread.join(seconds)
 
-    def following(self) -> Following:
+    def state(self) -> FollowerState:
         """How far it is."""
         place = self._place
-        return Following(
+        return FollowerState(
             position=0.0 if place is None else seconds_of(place),
             age=time.monotonic() - self._answered_at,
             off_sale=self._items.count_off_sale(),

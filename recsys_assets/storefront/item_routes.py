@@ -37,6 +37,7 @@ from collections.abc import Sequence
 import prometheus_client
 from fastapi import FastAPI, HTTPException, Request, Response
 
+from recsys_assets.pipeline.item_changes import ItemChanges
 from recsys_assets.storage.online_store import STORE_ERRORS
 from recsys_assets.storefront.bodies import Bodies, verdicts
 from recsys_assets.storefront.item_intake import ItemIntake, ItemVerdict
@@ -49,7 +50,7 @@ ITEM_PATH = f"{ITEMS_PATH}/{{item_id:path}}"  # an id may hold slashes
 class ItemMetrics:
     """What is told of changes beside the figures of HTTP."""
 
-    def __init__(self, registry: prometheus_client.CollectorRegistry, intake: ItemIntake) -> None:
+    def __init__(self, registry: prometheus_client.CollectorRegistry, changes: ItemChanges) -> None:
         self._accepted = prometheus_client.Counter(
             "recsys_item_changes_accepted", "Changes accepted", ["field"], registry=registry
         )
@@ -59,7 +60,7 @@ class ItemMetrics:
 
         def told() -> float:
             try:
-                return intake.changes.count()
+                return changes.count()
             except STORE_ERRORS:
                 return float("nan")
 
@@ -86,7 +87,7 @@ def add_item_routes(
         intake: of the application's store.
         registry: of the service.
     """
-    metrics = ItemMetrics(registry, intake)
+    metrics = ItemMetrics(registry, intake.changes)
 
     async def put_one(request: Request) -> Response:
         item_id = request.path_params["item_id"]

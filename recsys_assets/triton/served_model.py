@@ -77,7 +77,7 @@ class PipelineModel(ABC):
             backend,
             args["model_version"],
             args["model_instance_name"],
-            self._follower.following,
+            self._follower.state,
         )
         remember = None
         if settings.shown_hours:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys_assets.pipeline.item_follower import Following
+from recsys_assets.pipeline.item_follower import FollowerState
 from recsys_assets.pipeline.pipeline import Effort, Slates
 from recsys_assets.triton import metric_names as names
 
@@ -33,13 +33,13 @@ class StubMetrics:
         backend: `triton_python_backend_utils`.
         release: number of the release, the label of all metrics.
         process: name of this one among those of the release.
-        following: says how far changes of items are followed.
+        follower: says how far changes of items are followed.
     """
 
     def __init__(
-        self, backend: Any, release: str, process: str, following: Callable[[], Following]
+        self, backend: Any, release: str, process: str, follower: Callable[[], FollowerState]
     ) -> None:
-        self._release, self._process, self._following = release, process, following
+        self._release, self._process, self._follower = release, process, follower
         kinds = {"counter": backend.MetricFamily.COUNTER, "gauge": backend.MetricFamily.GAUGE}
         # The families must be kept: a metric does not outlive its own.
         self._families = {
@@ -57,7 +57,7 @@ class StubMetrics:
             self._metric((name,)).increment(0)
         for effort in _SHEDDING:
             self._metric((names.SHED, effort.name.lower())).increment(0)
-        self._tell_following()
+        self._tell_follower()
 
     def count(self, efforts: np.ndarray, slates: Slates, respond_seconds: float) -> None:
         """Counts a batch: its `Effort` of each row int [n], what came of it, and what it took."""
@@ -94,11 +94,11 @@ class StubMetrics:
             if value:
                 self._metric(key).increment(value)
         self._sums.clear()
-        self._tell_following()
+        self._tell_follower()
         self._sent = time.monotonic()
 
-    def _tell_following(self) -> None:
-        now = self._following()
+    def _tell_follower(self) -> None:
+        now = self._follower()
         self._metric((names.OFF_SALE, self._process)).set(now.off_sale)
         self._metric((names.ITEMS_POSITION, self._process)).set(now.position)
         self._metric((names.ITEMS_AGE, self._process)).set(now.age)

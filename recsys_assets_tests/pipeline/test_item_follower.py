@@ -68,8 +68,8 @@ def test_changes_reach_all_servers_whenever_they_started(start, store, request):
     changes.put({"soap": {"withdrawn": True}, "tea": {"available": True}}, 10)
     for server in (early, late):
         server.comes_to("soap")
-    assert early.follower.following().position == late.follower.following().position > 0
-    assert early.follower.following().off_sale == 1
+    assert early.follower.state().position == late.follower.state().position > 0
+    assert early.follower.state().off_sale == 1
     client.close()
 
 
@@ -129,12 +129,12 @@ class TestStoreAway:
         put(url, "tea", available=False)
         server.comes_to("tea")
         self.kill(own_valkey)
-        until(lambda: server.follower.following().age > 1)
+        until(lambda: server.follower.state().age > 1)
         assert server.off_sale() == {"tea"}
         own_valkey.start()
         put(url, "soap", available=False)
         server.comes_to("tea", "soap")
-        until(lambda: server.follower.following().age < 1)
+        until(lambda: server.follower.state().age < 1)
 
     def test_a_store_that_has_forgotten_is_believed(self, own_valkey, url, start, tmp_path):
         server = start(url)
@@ -153,7 +153,7 @@ class TestStoreAway:
         self.kill(own_valkey)
         server = start(url)
         assert server.off_sale() == set()
-        assert server.follower.following().position == 0
+        assert server.follower.state().position == 0
         own_valkey.start()
         server.comes_to("tea")
 
@@ -161,7 +161,7 @@ class TestStoreAway:
         with standing_still(own_valkey.daemon.pid):
             follower = ItemFollower(ItemChanges(connect(url)), AvailableItems(IDS))
             follower.start(0.01)
-            assert follower.following().off_sale == 0
+            assert follower.state().off_sale == 0
         follower.close(LIMIT)
 
 

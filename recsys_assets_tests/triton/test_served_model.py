@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recsys_assets.models.device import CPU
-from recsys_assets.pipeline.item_follower import Following
+from recsys_assets.pipeline.item_follower import FollowerState
 from recsys_assets.pipeline.pipeline import Effort
 from recsys_assets.pipeline.seen_settings import WhenDown
 from recsys_assets.triton import served_model
@@ -47,8 +47,8 @@ class Follower:
         assert seconds > 0
         self.started = True
 
-    def following(self):
-        return Following(0.0, 0.0, self.items.count_off_sale())
+    def state(self):
+        return FollowerState(0.0, 0.0, self.items.count_off_sale())
 
     def close(self):
         self.closed = True
