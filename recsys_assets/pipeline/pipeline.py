@@ -159,7 +159,7 @@ class Pipeline:
     def _popular(self, requests: Requests, rows: np.ndarray, slates: Slates) -> None:
         part = requests.take(rows)
         for row, k in zip(rows.tolist(), part.ks.tolist(), strict=True):
-            slates.rankings[row] = self.rank.most_popular(k)
+            slates.rankings[row] = self.rank.most_popular(k, self.retrieve.availability)
         self._set_columns(slates, rows, self.query.without_features(part))
 
     @staticmethod

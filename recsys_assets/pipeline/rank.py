@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from recsys_assets.models.device import CPU, Device
 from recsys_assets.models.index.quantized_rows import Rows
 from recsys_assets.models.negatives import RETRIEVAL
+from recsys_assets.pipeline.available_items import Availability
 from recsys_assets.pipeline.diversity import Diversity, Sampling, arrange, perturb
 from recsys_assets.pipeline.exploration import Exploration, draw
 from recsys_assets.pipeline.query import Columns, Queries
@@ -25,6 +26,7 @@ ITEMS = "items.parquet"  # attributes and activity of every item
 TEXT_EMBEDDINGS = "item_text_embeddings.npy"
 PROMOTIONS = "promotions.npz"  # the plan for the days to come
 STAGE = "stage.json"  # depth of the search, diversity, sampling
+POPULAR = 5 * MAX_K  # best sellers of a release, as some of them will be sold out
 RANKER_WEIGHT = 0.2  # of the log-odds of the ranker beside those of candidates ranked ahead
 POPULARITY_DISCOUNT = 0.1  # half as many sales are worth 0.07 of log-odds
 
@@ -56,6 +58,11 @@ class Ranking:
     scores: np.ndarray
     shown: np.ndarray
     propensities: np.ndarray
+
+    @classmethod
+    def in_order(cls, rows: np.ndarray, scores: np.ndarray) -> "Ranking":
+        """All of the given items, shown as they come."""
+        return cls(rows, scores, np.arange(len(rows)), np.ones(len(rows), dtype=np.float32))
 
 
 @dataclass
@@ -155,18 +162,17 @@ class RankStage:
             )
         ]
 
-    def most_popular(self, k: int) -> Ranking:
-        """The k most popular items, without regard to the user."""
-        popular = self.popular
-        return Ranking(
-            popular.rows[:k], popular.scores[:k], popular.shown[:k], popular.propensities[:k]
-        )
+    def most_popular(self, k: int, availability: Availability) -> Ranking:
+        """The k most popular items on sale, without regard to the user."""
+        rows, scores = self.popular.rows, self.popular.scores
+        best = np.flatnonzero(availability.on_sale(rows))[:k]
+        return Ranking.in_order(rows[best], scores[best])
 
     def _ranking(
         self, rows: np.ndarray, scores: np.ndarray, listed: bool, request: str, k: int
     ) -> Ranking:
         if len(rows) == 0:
-            return Ranking(rows, scores, rows, np.empty(0, dtype=np.float32))
+            return Ranking.in_order(rows, scores)
         order = scores - self.popularity_discount * self._log_sales[rows] if listed else scores
         number, sampled = zlib.crc32(request.encode()), self.sampling.temperature > 0
         explored = min(self.exploration.places(k), len(rows))
@@ -197,11 +203,10 @@ def log_sales(popularity: np.ndarray) -> np.ndarray:
 
 
 def most_popular(popularity: np.ndarray) -> Ranking:
-    """The `MAX_K` items most bought in 28 days, float [items], NaN = never; scores are logs."""
+    """The `POPULAR` items most bought in 28 days, float [items], NaN = never; scores are logs."""
     known = np.nan_to_num(popularity)
-    best = np.argsort(-known, kind="stable")[:MAX_K].astype(np.int64)
-    scores, places = np.log1p(known[best]).astype(np.float32), np.arange(len(best))
-    return Ranking(best, scores, places, np.ones(len(best), dtype=np.float32))
+    best = np.argsort(-known, kind="stable")[:POPULAR].astype(np.int64)
+    return Ranking.in_order(best, np.log1p(known[best]).astype(np.float32))
 
 
 def _same_files(one: Path, other: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Second stage of a request: candidates, less what the user has seen.
+"""Second stage of a request: candidates, less what is not on sale and what the user has seen.
 
 A customer that the release knows has candidates ranked ahead (`candidates/ranking.py`); for
 everybody else, and where too few of those are left, the nearest items are searched.
@@ -14,6 +14,7 @@ import numpy as np
 from recsys_assets.candidates.ranked_lists import RankedLists
 from recsys_assets.models.device import Device
 from recsys_assets.models.index.index_kinds import DEEPER
+from recsys_assets.pipeline.available_items import AsReleased, Availability
 from recsys_assets.pipeline.circuit import Circuit, StoreUnavailable
 from recsys_assets.pipeline.query import Queries
 from recsys_assets.pipeline.requests import Requests
@@ -42,8 +43,8 @@ class SeenFilter(Protocol):
 class Depth:
     """How much work a request may be: items asked of the index, and items that are ranked.
 
-    `enough` are left after seen items were taken out, or the search goes deeper. `budget` is the
-    index's search budget.
+    `enough` are left after items were taken out, or the search goes deeper. `budget` is the index's
+    search budget.
     """
 
     candidates: int
@@ -84,9 +85,10 @@ class Candidates:
 
 @dataclass
 class RetrieveStage:
-    """Takes candidates from lists or the index, and seen items out of them.
+    """Takes candidates from lists or the index, and out of them what must not be shown.
 
     `lists` are of the index's rows. `budgets` are the search budgets that the index knows.
+    `availability` says which items are on sale; those of the release all are, until told otherwise.
     """
 
     index: Index
@@ -96,6 +98,7 @@ class RetrieveStage:
     circuit: Circuit = field(default_factory=Circuit)
     budgets: frozenset[str] = frozenset({"normal"})
     lists: RankedLists = field(default_factory=RankedLists.none)
+    availability: Availability = field(default_factory=AsReleased)
 
     @classmethod
     def load(
@@ -117,10 +120,10 @@ class RetrieveStage:
     def run(self, requests: Requests, queries: Queries, depth: Depth) -> Candidates:
         """Finds candidates for n requests.
 
-        A customer's list is taken if at least k of it are left once seen items are out. Else the
-        nearest `depth.candidates` items are asked for, and those seen are left out. Where fewer
-        than `enough` or k are left, of a user who has bought most of them, the search goes
-        deeper. The best `ranked` are kept, and no fewer than k.
+        A customer's list is taken if at least k of it are left once seen items and those that are
+        not on sale are out. Else the nearest `depth.candidates` items are asked for, and the same
+        are left out. Where fewer than `enough` or k are left, as of a user who has bought most of
+        them, the search goes deeper. The best `ranked` are kept, and no fewer than k.
         """
         count = len(requests)
         found = Candidates(
@@ -142,7 +145,7 @@ class RetrieveStage:
         if not lists:
             return listed
         asked = np.array(list(lists))
-        kept = self._unseen(requests, asked, [one.rows for one in lists.values()], found)
+        kept = self._showable(requests, asked, [one.rows for one in lists.values()], found)
         for row, left in zip(asked.tolist(), kept, strict=True):
             if len(left) >= requests.ks[row]:
                 left = left[: max(depth.ranked, requests.ks[row])]
@@ -165,7 +168,7 @@ class RetrieveStage:
             nearest, _ = self.index.search(queries.embeddings[searching], count, depth.budget)
             complete = nearest.min() != NO_ROW
             items = list(nearest) if complete else [row[row != NO_ROW] for row in nearest]
-            kept = self._unseen(requests, searching, items, found)
+            kept = self._showable(requests, searching, items, found)
             for row, of_row, left in zip(searching.tolist(), items, kept, strict=True):
                 found.rows[row] = of_row[left[: max(depth.ranked, requests.ks[row])]]
             if count == self.items:
@@ -174,10 +177,24 @@ class RetrieveStage:
             searching = searching[np.array([len(left) for left in kept]) < wanted]
             count = min(count * DEEPER, self.items)
 
-    def _unseen(
+    def _showable(
         self, requests: Requests, asked: np.ndarray, items: list[np.ndarray], found: Candidates
     ) -> list[np.ndarray]:
-        """Which of its items each of the requests `asked` has not seen: positions int64 [m_i]."""
+        """Which of its items each of the requests `asked` may be shown: positions int64 [m_i].
+
+        Those on sale that it has not seen.
+        """
+        seen = self._seen(requests, asked, items, found)
+        # After the filters, which take time: what is on sale is as of now.
+        return [
+            np.flatnonzero(self.availability.on_sale(of_row) & ~out)
+            for of_row, out in zip(items, seen, strict=True)
+        ]
+
+    def _seen(
+        self, requests: Requests, asked: np.ndarray, items: list[np.ndarray], found: Candidates
+    ) -> Sequence[np.ndarray]:
+        """Which of its items each of the requests `asked` has seen: bool [m_i]."""
         users = [requests.user_ids[row] for row in asked.tolist()]
         found.checked += sum(map(len, items))
         try:
@@ -186,7 +203,6 @@ class RetrieveStage:
             missed = without_filters(users, self.when_down)
             found.degraded[asked] |= missed.degraded
             found.refused[asked] |= missed.refused
-            return [np.arange(len(of_row)) for of_row in items]
-        kept = [np.flatnonzero(~out) for out in seen]
-        found.excluded += sum(map(len, items)) - sum(map(len, kept))
-        return kept
+            return [np.zeros(len(of_row), dtype=bool) for of_row in items]
+        found.excluded += sum(int(out.sum()) for out in seen)
+        return seen

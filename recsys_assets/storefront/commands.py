@@ -115,7 +115,7 @@ def serve_recommend(
 @_protection
 @click.pass_obj
 def serve_events(settings: "Settings", no_auth: bool, **bind: Any) -> None:
-    """Accept POST /v1/events into the online store of the settings.
+    """Accept POST /v1/events and PUT /v1/items into the online store of the settings.
 
     Callers bring RECSYS_API_TOKEN, where it is set.
     """

@@ -1,6 +1,5 @@
 """Judges the events of a request, and keeps all that can be accepted, or none of them."""
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,29 +14,17 @@ from recsys_assets.pipeline.circuit import Circuit, StoreUnavailable
 from recsys_assets.pipeline.seen_items import record_events
 from recsys_assets.pipeline.seen_settings import DEFAULT_FILTERS, FilterSettings
 from recsys_assets.storage.online_store import STORE_ERRORS, open_store
+from recsys_assets.storefront.bodies import FULL_SECONDS, RETRY_SECONDS, NotKept, parsed_array
 from recsys_assets.storefront.event_rows import Event, UnusableEvent, broken_rules, shared_ids
 from recsys_assets.storefront.event_stream import EventStream
 
 _LOG = logging.getLogger(__name__)
-_RETRY_SECONDS, _FULL_SECONDS = 1.0, 30.0
 _CONNECT_SECONDS, _ANSWER_SECONDS = 0.5, 2.0
 _SHARED_ID = (
     "shared_event_id",
     "event_id is that of another event of this body: give each event, as each line of an order, "
     "its own",
 )
-
-
-class UnusableBody(ValueError):
-    """A body that is no array of events; the message says what it is, and what to send."""
-
-
-class NotKept(RuntimeError):
-    """None of the events could be kept now; they can be sent again after `retry_seconds`."""
-
-    def __init__(self, reason: str, retry_seconds: float) -> None:
-        super().__init__(reason)
-        self.retry_seconds = retry_seconds
 
 
 @dataclass(frozen=True)
@@ -125,16 +112,16 @@ class EventIntake:
             NotKept: the store is away or full. Should it have kept them all the same, as only its
                 answer was lost, then events that are sent again with their ids count once.
         """
-        verdicts = judge(self._parse(body), datetime.now(UTC))
+        verdicts = judge(parsed_array(body, "events", self._limits.most_events), datetime.now(UTC))
         accepted = [one.accepted for one in verdicts if one.accepted is not None]
         try:
             kept = not accepted or self._circuit.call(lambda: self._keep(accepted))
         except StoreUnavailable as error:
             _LOG.warning("events are not accepted: %s", error)
-            raise NotKept(f"{error}; send all of them again", _RETRY_SECONDS) from None
+            raise NotKept(f"{error}; send all of them again", RETRY_SECONDS) from None
         if not kept:
             reason = f"{self._limits.most_unlanded} events wait to be landed; send them again later"
-            raise NotKept(reason, _FULL_SECONDS)
+            raise NotKept(reason, FULL_SECONDS)
         return verdicts
 
     def why_not_ready(self) -> str:
@@ -144,17 +131,6 @@ class EventIntake:
         except STORE_ERRORS as error:
             return f"the online store does not answer: {error}"
         return ""
-
-    def _parse(self, body: bytes) -> list[object]:
-        try:
-            given = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise UnusableBody(f"the body is no JSON ({error}): send an array of events") from None
-        most = self._limits.most_events
-        if isinstance(given, list) and 0 < len(given) <= most:
-            return given
-        what = f"{len(given)} events" if isinstance(given, list) else type(given).__name__
-        raise UnusableBody(f"the body is {what}: send an array of 1 to {most} events")
 
     def _keep(self, events: Sequence[Event]) -> bool:
         """Purchases first: a filter that knows one early does no harm, an event kept twice might.

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from recsys_assets.events.contract import DELIVERED_DAY, INTERACTIONS, MAX_ID_BYTES, SOURCE_FILE
 from recsys_assets.events.validation import validate
+from recsys_assets.storefront.bodies import UnusableValue, short
 
 EVENT_ID = "event_id"
 CLOCK_SKEW = timedelta(minutes=5)
@@ -29,12 +30,8 @@ _REMEDY = {"event": "an object", EVENT_ID: f"a string of 1 to {MAX_ID_BYTES} byt
 _INCONVERTIBLE = (TypeError, ValueError, OverflowError, OSError)
 
 
-class UnusableEvent(ValueError):
-    """Something that is no row of the contract at all; `reason` is one of few words."""
-
-    def __init__(self, reason: str, field: str, value: object, remedy: str) -> None:
-        super().__init__(f"{field} is {_short(value)}: give {remedy}")
-        self.reason = reason
+class UnusableEvent(UnusableValue):
+    """Something that is no row of the contract at all."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Event:
                 continue
             if name not in row:
                 known = ", ".join((*INTERACTIONS.names, EVENT_ID))
-                raise UnusableEvent("unknown_field", _short(name), value, f"only {known}")
+                raise UnusableEvent("unknown_field", short(name), value, f"only {known}")
             row[name] = None if value is None else _typed(name, value)
         event_id = given.get(EVENT_ID)
         return cls(uuid4().hex if event_id is None else _id(event_id), event_id is None, row)
@@ -181,8 +178,3 @@ _CONVERSIONS: tuple[tuple[Callable[[pa.DataType], bool], str, Callable[[object],
     (pa.types.is_integer, "a whole number", _whole),
     (pa.types.is_floating, "a number", _number),
 )
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -20,7 +20,6 @@ At 100 million users a post goes to a Kafka topic instead, see `event_landing.py
 stays as it is.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -28,26 +27,26 @@ from datetime import UTC, datetime
 
 import prometheus_client
 import redis
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from recsys_assets.pipeline.seen_settings import DEFAULT_FILTERS, FilterSettings
 from recsys_assets.storage.online_store import STORE_ERRORS
 from recsys_assets.storefront.access import Tokens
+from recsys_assets.storefront.bodies import Bodies, verdicts
 from recsys_assets.storefront.event_intake import (
     DEFAULT_LIMITS,
     EventIntake,
     EventVerdict,
     IntakeLimits,
-    NotKept,
-    UnusableBody,
     judge,
 )
 from recsys_assets.storefront.event_stream import EventStream
-from recsys_assets.storefront.web import Gate, HttpMetrics, Service, as_json, unavailable
+from recsys_assets.storefront.item_intake import DEFAULT_ITEM_LIMITS, ItemIntake, ItemLimits
+from recsys_assets.storefront.item_routes import ITEM_PATH, ITEMS_PATH, add_item_routes
+from recsys_assets.storefront.web import HttpMetrics, Service
 
 PATH = "/v1/events"
-_BODY_SECONDS = 10.0
 
 
 class EventMetrics:
@@ -91,6 +90,7 @@ def event_service(
     limits: IntakeLimits = DEFAULT_LIMITS,
     filters: FilterSettings = DEFAULT_FILTERS,
     tokens: Tokens | None = None,
+    item_limits: ItemLimits = DEFAULT_ITEM_LIMITS,
 ) -> tuple[Service, FastAPI]:
     """The service and its application.
 
@@ -99,9 +99,10 @@ def event_service(
         limits: of this process.
         filters: of buyers who have no filter of seen items yet.
         tokens: one of which callers must bring; None lets all in.
+        item_limits: of this process, of changes of items.
     """
     intake = EventIntake(store, limits, filters)
-    bodies, gate = Gate(limits.bodies), Gate(limits.concurrency)
+    bodies = Bodies(limits.bodies, limits.concurrency)
     http = HttpMetrics("events")
     metrics = EventMetrics(http.registry, intake.stream)
     service = Service(http, lambda: run_in_threadpool(intake.why_not_ready))
@@ -114,43 +115,11 @@ def event_service(
         store.close()
 
     async def post(request: Request) -> Response:
-        try:
-            with bodies.entered():
-                body = await _read_body(request, limits.most_bytes)
-                with gate.entered():
-                    verdicts = await run_in_threadpool(intake.take, body)
-        except UnusableBody as error:
-            raise HTTPException(422, str(error)) from None
-        except NotKept as error:
-            raise unavailable(str(error), error.retry_seconds) from None
-        metrics.count(verdicts)
-        return _answer(verdicts)
+        judged = await bodies.taken(request, limits.most_bytes, intake.take)
+        metrics.count(judged)
+        return verdicts("events", [one.as_answer() for one in judged], whole=202)
 
-    app = service.app(tokens, running, PATH)
+    app = service.app(tokens, running, PATH, ITEMS_PATH, ITEM_PATH)
     app.add_api_route(PATH, post, methods=["POST"])
+    add_item_routes(app, bodies, ItemIntake(store, item_limits), http.registry)
     return service, app
-
-
-async def _read_body(request: Request, most: int) -> bytes:
-    """The body, given up as soon as it is too large, or where it takes too long to come."""
-    problem = f"the body has more than {most} bytes: send fewer events"
-    if int(request.headers.get("content-length", 0)) > most:  # a number: the protocol checks it
-        raise HTTPException(413, problem)
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            async for part in request.stream():
-                body += part
-                if len(body) > most:
-                    raise HTTPException(413, problem)
-    except TimeoutError:
-        raise HTTPException(408, f"the body took more than {_BODY_SECONDS:g} s") from None
-    return bytes(body)
-
-
-def _answer(verdicts: Sequence[EventVerdict]) -> Response:
-    accepted = sum(one.accepted is not None for one in verdicts)
-    refused = len(verdicts) - accepted
-    events = [one.as_answer() for one in verdicts]
-    status = 422 if not accepted else 207 if refused else 202
-    return as_json({"accepted": accepted, "refused": refused, "events": events}, status)

@@ -80,8 +80,12 @@ class _Observed:
         try:
             await self._app(scope, receive, noting)
         finally:
-            path = scope["path"] if scope["path"] in self._paths else _OTHER
-            self._metrics.answered(path, status, time.perf_counter() - started)
+            self._metrics.answered(self._path(scope), status, time.perf_counter() - started)
+
+    def _path(self, scope: Scope) -> str:
+        """The path, or the pattern that it was matched with."""
+        pattern = getattr(scope.get("route"), "path", None)
+        return next((path for path in (scope["path"], pattern) if path in self._paths), _OTHER)
 
 
 class Gate:

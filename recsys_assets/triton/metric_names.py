@@ -29,6 +29,9 @@ SEEN_EXCLUDED = "recsys_seen_excluded_total"
 REFUSED = "recsys_refused_rows_total"
 UNLOGGED = "recsys_unlogged_answers_total"
 RELEASE_INFO = "recsys_release_info"
+OFF_SALE = "recsys_items_off_sale"
+ITEMS_POSITION = "recsys_items_position_seconds"
+ITEMS_AGE = "recsys_items_age_seconds"
 
 STAGES = ("query", "retrieve", "rank", "respond")
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
@@ -57,4 +60,11 @@ SERVED = {
         "counter", (), "Answers dropped from the request log, as the store was away or full of them"
     ),
     RELEASE_INFO: ServedMetric("gauge", (), "1 for every process of a loaded release"),
+    OFF_SALE: ServedMetric("gauge", ("process",), "Items of the release that no slate shows now"),
+    ITEMS_POSITION: ServedMetric(
+        "gauge", ("process",), "When the last change of items that is known was written"
+    ),
+    ITEMS_AGE: ServedMetric(
+        "gauge", ("process",), "Since the store has last said what changes of items there are"
+    ),
 }

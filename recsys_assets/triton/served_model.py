@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 
 from recsys_assets.models.device import Device
+from recsys_assets.pipeline.available_items import AvailableItems
+from recsys_assets.pipeline.item_changes import ItemChanges
+from recsys_assets.pipeline.item_follower import ItemFollower
 from recsys_assets.pipeline.pipeline import NEVER, Effort, Pipeline, Slates
 from recsys_assets.pipeline.rank import Ranking
 from recsys_assets.pipeline.request_log import Answer, LogWriter, connect, is_probe, new_request_id
@@ -30,6 +33,7 @@ _INPUTS = ("user_id", "device", "timestamp", "k")
 _WARM_UP_TIME = 1_500_000_000
 _WARM_UP_BATCHES = 20
 _WARM_UP_ROWS = (1, 8)
+_STATES_SECONDS = 10.0  # for the states of all items, before the first request
 # The log's thread must not hold the interpreter for its usual 5 ms while a batch waits.
 _SWITCH_SECONDS = 0.0005
 
@@ -62,10 +66,19 @@ class PipelineModel(ABC):
         self._pipeline = self.load(folder, Device.of_instance(args))
         ids = self._pipeline.item_ids
         self._item_ids = np.array([item.encode() for item in ids], dtype=object)
+        store = connect(settings.online_store_url)
+        items = AvailableItems(ids)
+        self._follower = ItemFollower(ItemChanges(store), items)
+        self._follower.start(_STATES_SECONDS)
+        self._pipeline.retrieve.availability = items
         first = [(float(rows), _warm_up(self._pipeline, rows)) for rows in _WARM_UP_ROWS]
         self._shedder = Shedder(settings.batch_budget_ms / 1000, first)
-        self._metrics = StubMetrics(backend, args["model_version"])
-        store = connect(settings.online_store_url)
+        self._metrics = StubMetrics(
+            backend,
+            args["model_version"],
+            args["model_instance_name"],
+            self._follower.state,
+        )
         remember = None
         if settings.shown_hours:
             remember = ShownItems(store, settings.shown_hours).remember_answers(ids)
@@ -79,6 +92,7 @@ class PipelineModel(ABC):
 
     def finalize(self) -> None:
         """Sends what the log still holds; Triton calls it before the process ends."""
+        self._follower.close()
         self._log.close()
 
     def execute(self, requests: list[Any]) -> list[Any]:

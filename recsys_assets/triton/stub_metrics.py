@@ -2,16 +2,19 @@
 
 Runs in Triton's Python stub, where every increment is a message to the server that is waited for,
 and may be sent by the thread that answers requests alone: from any other it ends the process
-(Triton 24.10). So batches are summed up, and a batch in every second sends the sums. The processes
-of one release add to the same metrics.
+(Triton 24.10). So batches are summed up, and a batch in every second sends the sums, and how far
+changes of items are followed. The processes of one release add to the same counters; gauges bear
+their names.
 """
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from recsys_assets.pipeline.item_follower import FollowerState
 from recsys_assets.pipeline.pipeline import Effort, Slates
 from recsys_assets.triton import metric_names as names
 
@@ -29,10 +32,14 @@ class StubMetrics:
     Args:
         backend: `triton_python_backend_utils`.
         release: number of the release, the label of all metrics.
+        process: name of this one among those of the release.
+        follower: says how far changes of items are followed.
     """
 
-    def __init__(self, backend: Any, release: str) -> None:
-        self._release = release
+    def __init__(
+        self, backend: Any, release: str, process: str, follower: Callable[[], FollowerState]
+    ) -> None:
+        self._release, self._process, self._follower = release, process, follower
         kinds = {"counter": backend.MetricFamily.COUNTER, "gauge": backend.MetricFamily.GAUGE}
         # The families must be kept: a metric does not outlive its own.
         self._families = {
@@ -50,6 +57,7 @@ class StubMetrics:
             self._metric((name,)).increment(0)
         for effort in _SHEDDING:
             self._metric((names.SHED, effort.name.lower())).increment(0)
+        self._tell_follower()
 
     def count(self, efforts: np.ndarray, slates: Slates, respond_seconds: float) -> None:
         """Counts a batch: its `Effort` of each row int [n], what came of it, and what it took."""
@@ -86,7 +94,14 @@ class StubMetrics:
             if value:
                 self._metric(key).increment(value)
         self._sums.clear()
+        self._tell_follower()
         self._sent = time.monotonic()
+
+    def _tell_follower(self) -> None:
+        now = self._follower()
+        self._metric((names.OFF_SALE, self._process)).set(now.off_sale)
+        self._metric((names.ITEMS_POSITION, self._process)).set(now.position)
+        self._metric((names.ITEMS_AGE, self._process)).set(now.age)
 
     def _metric(self, key: tuple[str, ...]) -> Any:
         name, *labels = key

@@ -70,9 +70,11 @@ def test_a_service():
 
 def test_the_event_service():
     from recsys_assets.storefront.event_service import EventMetrics
+    from recsys_assets.storefront.item_routes import ItemMetrics
 
     registry = CollectorRegistry()
     EventMetrics(registry, SilentStream())
+    ItemMetrics(registry, NoChanges())
     assert families(registry) >= EVENTS
 
 
@@ -90,6 +92,13 @@ class SilentStream:
     """A stream of events without any."""
 
     def length(self):
+        return 0
+
+
+class NoChanges:
+    """States of items, of which none departs from the release."""
+
+    def count(self):
         return 0
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from recsys_assets.pipeline.available_items import AvailableItems
 from recsys_assets.pipeline.pipeline import NEVER, Effort, read_depths
 from recsys_assets.pipeline.requests import Requests
 from recsys_assets.pipeline.seen_settings import WhenDown
@@ -114,6 +115,16 @@ class TestEfforts:
         assert features.round_trips == of.retrieve.seen_items.round_trips == 0
         assert of.query.tower.batches == of.retrieve.index.depths == []
         assert slates.columns[0]["user_id"] == "ann"
+
+    def test_no_slate_shows_what_is_off_sale_however_little_is_done(self):
+        of = pipeline()
+        requests, efforts = asked("ann", "bob", "", k=2), list(Effort)
+        shown = {row for slate in slates_of(answer(of, requests, efforts)) for row in slate}
+        of.retrieve.availability = AvailableItems(of.item_ids)
+        of.retrieve.availability.replace(f"item {row}" for row in shown)
+        slates = slates_of(answer(of, requests, efforts))
+        assert [len(slate) for slate in slates] == [2, 2, 2]
+        assert not shown & {row for slate in slates for row in slate}
 
     def test_of_a_release_are_read_back(self, tmp_path):
         config = ServingConfig(depth=DEPTH, less=LESS)

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from recsys_assets.pipeline.available_items import AsReleased, AvailableItems
 from recsys_assets.pipeline.exploration import Exploration
 from recsys_assets.pipeline.query import QueryStage
-from recsys_assets.pipeline.rank import most_popular
+from recsys_assets.pipeline.rank import POPULAR, most_popular
 from recsys_assets.pipeline.requests import MAX_K
 from recsys_assets_tests.serving.made_up_stages import (
     AT,
@@ -162,11 +163,18 @@ class TestPopular:
         assert np.isfinite(ranking.scores).all()
         assert (np.diff(ranking.scores) <= 0).all()
 
-    def test_no_more_are_kept_than_anybody_may_ask_for(self):
-        assert len(most_popular(np.ones(1000)).rows) == MAX_K
+    def test_more_are_kept_than_anybody_may_ask_for_but_not_all(self):
+        assert MAX_K < len(most_popular(np.ones(2000)).rows) == POPULAR
 
     def test_the_first_k_of_them_are_a_slate(self):
-        assert shown_rows(rank_stage(items=50).most_popular(3)) == [49, 48, 47]
+        assert shown_rows(rank_stage(items=50).most_popular(3, AsReleased())) == [49, 48, 47]
 
     def test_a_catalogue_smaller_than_k(self):
-        assert shown_rows(rank_stage(items=2).most_popular(10)) == [1, 0]
+        assert shown_rows(rank_stage(items=2).most_popular(10, AsReleased())) == [1, 0]
+
+    def test_what_is_off_sale_makes_room_for_the_next(self):
+        items = AvailableItems([str(row) for row in range(50)])
+        items.replace(["49", "47"])
+        ranking = rank_stage(items=50).most_popular(3, items)
+        assert shown_rows(ranking) == [48, 46, 45]
+        assert len(ranking.scores) == 3

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from recsys_assets.candidates.ranked_lists import RankedLists
+from recsys_assets.pipeline.available_items import AvailableItems
 from recsys_assets.pipeline.requests import Requests
 from recsys_assets.pipeline.retrieve import NO_ROW, Depth
 from recsys_assets.pipeline.seen_settings import WhenDown
@@ -74,6 +75,50 @@ def test_a_list_is_shown_or_refused_while_filters_are_down(when_down, refused):
 
     assert answer.rows[0].tolist() == list(range(50, 58))
     assert (answer.degraded[0], answer.refused[0]) == (not refused, refused)
+
+
+def off_sale(stage, *rows):
+    """The stage while items of those rows are not on sale."""
+    items = AvailableItems([str(row) for row in range(stage.items)])
+    items.replace(map(str, rows))
+    return replace(stage, availability=items)
+
+
+def test_what_is_off_sale_is_left_out_of_lists_and_of_the_search():
+    stage = off_sale(with_list(retrieve_stage(bought=[51])), 0, 50)
+
+    answer = found(stage, asked("ann", "", k=5))
+
+    assert answer.rows[0].tolist() == list(range(52, 58))
+    assert answer.ahead[0].tolist() == list(range(-2, -8, -1))
+    assert answer.rows[1].tolist() == list(range(1, 20))
+    # What filters hold is counted, whatever is on sale.
+    assert (answer.checked, answer.excluded) == (8 + 20, 1)
+
+
+def test_a_list_of_which_too_few_are_on_sale_is_not_used():
+    stage = off_sale(with_list(retrieve_stage()), *range(50, 54))
+    answer = found(stage, asked("ann", k=5))
+    assert answer.rows[0].tolist() == list(range(20))
+    assert answer.ahead == [None]
+
+
+def test_the_search_goes_deeper_where_nearly_nothing_is_on_sale():
+    stage = off_sale(retrieve_stage(), *range(85))
+    assert rows(stage, "", "ann") == [list(range(85, 100))] * 2
+    assert stage.index.depths == [20, 80, 100]
+
+
+def test_what_is_off_sale_is_left_out_while_filters_are_down():
+    stage = off_sale(with_list(retrieve_stage(down=True)), 0, 50)
+    assert rows(stage, "ann", "bob", k=5) == [list(range(51, 58)), list(range(1, 20))]
+
+
+def test_it_comes_back_with_the_next_request():
+    stage = off_sale(retrieve_stage(), 0)
+    assert rows(stage, "ann") == [list(range(1, 20))]
+    stage.availability.change({"0": True})
+    assert rows(stage, "ann") == [list(range(20))]
 
 
 def test_lists_of_a_batch_differ_in_length():

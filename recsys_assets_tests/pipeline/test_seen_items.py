@@ -21,14 +21,6 @@ from recsys_assets_tests.waiting import standing_still
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(params=["valkey_url", "valkey_cluster_url"])
-def store(request):
-    """One Valkey, then a cluster."""
-    with open_store(request.getfixturevalue(request.param)) as client:
-        client.flushall()
-        yield client
-
-
 @pytest.fixture
 def one_store(valkey_url):
     with open_store(valkey_url) as client:

@@ -14,6 +14,7 @@ import redis
 import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
+from recsys_assets.pipeline.item_changes import ItemChanges
 from recsys_assets.pipeline.seen_items import SeenItems
 from recsys_assets.releases.release import Reason
 from recsys_assets.rollout.canary import TemporaryServer, canaries, check_release
@@ -114,6 +115,32 @@ class TestAnswers:
         bought = client.recommend("dora", AT, k=200).item_ids
         SeenItems(store).replace_all({"dora": bought})
         assert not set(client.recommend("dora", AT, k=200).item_ids) & set(bought)
+
+    def test_what_is_sold_out_leaves_every_slate_and_comes_back(
+        self, client, store, running, first
+    ):
+        changes = ItemChanges(store)
+        whole = client.recommend("erin", AT, k=5).item_ids
+        changes.put({whole[0]: {"available": False}}, most=10)
+        # Two processes answer in turn.
+        until(lambda: all(whole[0] not in self.slate(client) for _ in range(20)))
+        assert self.slate(client)[:4] == whole[1:]
+        until(lambda: self.off_sale(running, first) == {1.0})
+        changes.put({whole[0]: {"available": True}}, most=10)
+        until(lambda: all(self.slate(client) == whole for _ in range(20)))
+
+    def slate(self, client):
+        return client.recommend("erin", AT, k=5).item_ids
+
+    def off_sale(self, running, release):
+        """Of each process of a release, as it has told last; asks, as they tell with a batch."""
+        with RecommendClient(running.triton_grpc) as client:
+            for _ in range(10):
+                self.slate(client)
+        url = f"http://{running.triton_metrics}/metrics"
+        metrics = subprocess.run(["curl", "-sS", url], check=True, capture_output=True, text=True)
+        told = rf'^recsys_items_off_sale\{{.*release="{release}".*\}} (\S+)$'
+        return {float(value) for value in re.findall(told, metrics.stdout, re.M)}
 
     def test_unknown_and_anonymous_users_are_answered_by_context(self, client):
         for user in ("nobody has ever seen me", "", "☃" * 1000):

@@ -9,19 +9,18 @@ import pytest
 import redis
 from fastapi import HTTPException
 from fastapi.concurrency import run_in_threadpool
-from fastapi.testclient import TestClient
 
 from recsys_assets.pipeline.seen_items import SeenItems
 from recsys_assets.pipeline.seen_settings import FilterSettings
-from recsys_assets.storage.online_store import open_store
-from recsys_assets.storefront import event_service as module
+from recsys_assets.storefront import bodies
 from recsys_assets.storefront.access import Tokens
-from recsys_assets.storefront.event_intake import DEFAULT_LIMITS, IntakeLimits
-from recsys_assets.storefront.event_service import PATH, event_service
+from recsys_assets.storefront.event_intake import IntakeLimits
+from recsys_assets.storefront.event_service import PATH
 from recsys_assets.storefront.event_stream import STREAM, EventStream
 from recsys_assets_tests.conftest import free_port
+from recsys_assets_tests.storefront.event_client import client_of, metric
 from recsys_assets_tests.storefront.events import happened
-from recsys_assets_tests.waiting import LIMIT, reached, until
+from recsys_assets_tests.waiting import reached, until
 
 pytestmark = pytest.mark.integration
 ITEMS = ["tea", "soap"]
@@ -31,12 +30,6 @@ ITEMS = ["tea", "soap"]
 def store(valkey_url):
     with redis.Redis.from_url(valkey_url) as client:
         yield client
-
-
-def client_of(url, limits=DEFAULT_LIMITS, **options):
-    store = open_store(url, socket_timeout=LIMIT, socket_connect_timeout=LIMIT, retry=None)
-    _, app = event_service(store, limits, **options)
-    return TestClient(app)
 
 
 @pytest.fixture
@@ -54,11 +47,6 @@ def test_its_connections_end_with_it(valkey_url, store):
         assert client.get("/ready").status_code == 200
         assert connections() - before
     until(lambda: not connections() - before)
-
-
-def metric(client, sample):
-    lines = client.get("/metrics").text.splitlines()
-    return next((float(line.split()[-1]) for line in lines if line.startswith(f"{sample} ")), 0.0)
 
 
 def seen(store, user):
@@ -179,9 +167,9 @@ class TestRefused:
                 yield b"["
                 await asyncio.sleep(60)
 
-        monkeypatch.setattr(module, "_BODY_SECONDS", 0.05)
+        monkeypatch.setattr(bodies, "_BODY_SECONDS", 0.05)
         with pytest.raises(HTTPException) as error:
-            asyncio.run(module._read_body(Slow(), 100))
+            asyncio.run(bodies.read_body(Slow(), 100))
         assert error.value.status_code == 408
 
 
@@ -255,13 +243,13 @@ class TestLimits:
             assert client.post(PATH, json=[happened()]).status_code == 202
 
     def test_bodies_beyond_those_that_it_may_hold_are_not_read(self, valkey_url, monkeypatch, step):
-        read = module._read_body
+        read = bodies.read_body
 
         async def slow(*given):
             await run_in_threadpool(step)
             return await read(*given)
 
-        monkeypatch.setattr(module, "_read_body", slow)
+        monkeypatch.setattr(bodies, "read_body", slow)
         with client_of(valkey_url, IntakeLimits(bodies=1)) as client:
             second = self.refused_meanwhile(client, step, json=[happened()])
         assert second.status_code == 503

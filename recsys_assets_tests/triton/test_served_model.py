@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from recsys_assets.models.device import CPU
+from recsys_assets.pipeline.item_follower import FollowerState
 from recsys_assets.pipeline.pipeline import Effort
 from recsys_assets.pipeline.seen_settings import WhenDown
 from recsys_assets.triton import served_model
@@ -35,12 +36,31 @@ class Log:
         self.closed = True
 
 
+class Follower:
+    """Takes what an `ItemFollower` takes, and knows of no change."""
+
+    def __init__(self, _, items):
+        self.items = items
+        self.started = self.closed = False
+
+    def start(self, seconds):
+        assert seconds > 0
+        self.started = True
+
+    def state(self):
+        return FollowerState(0.0, 0.0, self.items.count_off_sale())
+
+    def close(self):
+        self.closed = True
+
+
 @pytest.fixture
 def start(monkeypatch, tmp_path):
     """Starts a model over a made-up pipeline, as the stub would."""
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", made_up_backend)
     monkeypatch.setattr(made_up_backend.MetricFamily, "families", {})
     monkeypatch.setattr(served_model, "LogWriter", Log)
+    monkeypatch.setattr(served_model, "ItemFollower", Follower)
     monkeypatch.setattr(served_model.gc, "freeze", lambda: None)
     monkeypatch.setattr(served_model.sys, "setswitchinterval", lambda _: None)
     monkeypatch.setenv("RECSYS_BATCH_BUDGET_MS", "1000")
@@ -60,6 +80,7 @@ def start(monkeypatch, tmp_path):
             {
                 "model_version": RELEASE,
                 "model_repository": str(tmp_path),
+                "model_instance_name": "pipeline_0_0",
                 "model_instance_kind": "CPU",
                 "model_instance_device_id": "0",
             }
@@ -116,6 +137,22 @@ class TestAnswers:
         assert errors(responses) == [None] * 3
         assert [response["degraded"] for response in responses] == [[[False]], [[True]], [[True]]]
         assert responses[2]["item_id"] == [[b"item 99", b"item 98"]]
+
+
+class TestItems:
+    def test_changes_are_followed_from_before_the_first_request_to_the_end(self, model):
+        follower = model._follower
+        assert follower.started
+        model.finalize()
+        assert follower.closed
+
+    def test_what_goes_off_sale_is_gone_from_the_next_slate(self, model):
+        model._follower.items.change({"item 22": False})
+        (response,) = model.execute([Request(("ann",), k=3)])
+        assert response["item_id"] == [[b"item 21", b"item 20", b"item 19"]]
+        model._follower.items.change({"item 22": True})
+        (response,) = model.execute([Request(("ann",), k=3)])
+        assert response["item_id"] == [[b"item 22", b"item 21", b"item 20"]]
 
 
 class TestRefusals:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from recsys_assets.pipeline.item_follower import FollowerState
 from recsys_assets.pipeline.pipeline import Effort, Slates
 from recsys_assets.pipeline.rank import Ranking
 from recsys_assets.triton import metric_names, stub_metrics
@@ -19,9 +20,15 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def metrics(clock, monkeypatch):
+def follower():
+    """How far changes of items are followed; can be set."""
+    return [FollowerState(position=0.0, age=0.5, off_sale=0)]
+
+
+@pytest.fixture
+def metrics(clock, follower, monkeypatch):
     monkeypatch.setattr(made_up_backend.MetricFamily, "families", {})
-    return StubMetrics(made_up_backend, "7")
+    return StubMetrics(made_up_backend, "7", "pipeline_0_1", lambda: follower[0])
 
 
 def value(name, **labels):
@@ -129,6 +136,17 @@ def test_batches_are_summed_up_and_sent_once_a_second(metrics, clock, monkeypatc
     sent = made_up_backend.MetricFamily.sent
     metrics.count(efforts, a_batch(3), 0.0)
     assert made_up_backend.MetricFamily.sent == sent
+
+
+def test_how_far_changes_of_items_are_followed(metrics, clock, follower):
+    def told():
+        names = ("position_seconds", "age_seconds", "off_sale")
+        return [value(f"recsys_items_{name}", process="pipeline_0_1") for name in names]
+
+    assert told() == [0, 0.5, 0]
+    follower[0] = FollowerState(position=1_795_435_140.25, age=7.0, off_sale=3)
+    count(metrics, clock, a_batch())
+    assert told() == [1_795_435_140.25, 7.0, 3]
 
 
 def test_answers_that_the_log_could_not_take(metrics, clock):

@@ -70,6 +70,9 @@ EVENTS = frozenset(
         "recsys_events_accepted_total",
         "recsys_events_refused_total",
         "recsys_events_unlanded",
+        "recsys_item_changes_accepted_total",
+        "recsys_item_changes_refused_total",
+        "recsys_items_departing",
     }
 )
 LANDING = frozenset(

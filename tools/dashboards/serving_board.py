@@ -126,6 +126,17 @@ _ROWS: dict[str, list[Plot]] = {
             {"answers": "sum(increase(recsys_unlogged_answers_total[5m]))"},
             "Within 5 minutes.",
         ),
+        Plot(
+            "Items that no slate shows",
+            "short",
+            {"release {{release}}": "max by (release) (recsys_items_off_sale)"},
+        ),
+        Plot(
+            "Age of what servers know of items",
+            "s",
+            {"release {{release}}": "max by (release) (recsys_items_age_seconds)"},
+            "Of the process that is furthest behind.",
+        ),
     ],
     "Resources": [
         Plot("Processor", "percentunit", {"used": "nv_cpu_utilization"}),
