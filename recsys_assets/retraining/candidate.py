@@ -27,7 +27,8 @@ from recsys_assets.models.training_data import CatalogueSnapshot, interactions
 from recsys_assets.pipeline.rank import RankStage
 from recsys_assets.releases.offline import Lists, OfflineRelease
 from recsys_assets.releases.release import Releases
-from recsys_assets.releases.rendering import ReleaseParts, ServingConfig
+from recsys_assets.releases.rendering import ReleaseParts
+from recsys_assets.releases.serving_config import ServingConfig
 from recsys_assets.storage import Store
 
 # The parts of a release that are trained. One of an earlier version has no `boosted_ranker`.

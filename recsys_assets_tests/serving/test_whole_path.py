@@ -19,7 +19,8 @@ from recsys_assets.pipeline.exploration import Exploration
 from recsys_assets.pipeline.seen_items import SeenItems
 from recsys_assets.releases.offline import OfflineRelease, Sessions
 from recsys_assets.releases.release import Reason
-from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
+from recsys_assets.releases.rendering import Origin, ReleaseParts, render
+from recsys_assets.releases.serving_config import ServingConfig
 from recsys_assets.rollout.canary import TemporaryServer, canaries, check_release, measure_latency
 from recsys_assets.rollout.guard import Guard
 from recsys_assets.rollout.promotion import promote_approved

@@ -200,7 +200,8 @@ def triton_model_repository(
     from recsys_assets.pipeline.retrieve import Depth
     from recsys_assets.releases.quantization import Precision
     from recsys_assets.releases.release import Releases
-    from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
+    from recsys_assets.releases.rendering import Origin, ReleaseParts, render
+    from recsys_assets.releases.serving_config import ServingConfig
 
     releases, days = Releases(store.get()), run_days.get()
     parameters = ServingConfig(
