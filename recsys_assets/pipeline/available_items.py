@@ -57,8 +57,8 @@ class AvailableItems:
 
     def replace(self, off_sale: Iterable[str]) -> None:
         """Takes off sale the items of these ids, and no others."""
-        on_sale = np.ones(len(self._ids), dtype=bool)
-        on_sale[[row for item_id in off_sale if (row := self._row(item_id)) is not None]] = False
+        off = set(off_sale)
+        on_sale = np.fromiter((item_id not in off for item_id in self._ids), bool, len(self._ids))
         with self._lock:
             self._on_sale[:] = on_sale
 

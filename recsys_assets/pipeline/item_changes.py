@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import redis
@@ -21,7 +22,7 @@ START = "0-0"
 _KEPT = 1000  # entries; a reader misses more in the time of some seconds only
 _STATES, _ENTRIES = 1000, 100  # a read; a body of a thousand items is one entry
 
-_MALFORMED = (KeyError, ValueError, TypeError, AttributeError, OverflowError)
+_MALFORMED = (KeyError, ValueError, TypeError, AttributeError)
 
 # Fields are null where they are as released.
 _PUT = """
@@ -149,8 +150,8 @@ class ItemChanges:
         kept = self._client.hget(ITEMS, item_id)
         if kept is None:
             return KnownState(ItemState(), None)
-        since, state = _kept(item_id.encode(), kept)
-        return KnownState(state, since)
+        milliseconds, state = _kept(item_id.encode(), kept)
+        return KnownState(state, datetime.fromtimestamp(milliseconds / 1000, UTC))
 
     def count(self) -> int:
         """Items that depart from the release."""
@@ -205,11 +206,15 @@ def _entry(place: bytes, found: Mapping[bytes, bytes]) -> ItemEntry:
         raise UnreadableState(f"{CHANGES} {place!r} holds {found!r:.100}: {error!r}") from None
 
 
-def _kept(item_id: bytes, value: bytes) -> tuple[datetime, ItemState]:
-    """Since when, and the state, of a value of the hash."""
+@lru_cache(maxsize=1000)  # a million items have few states between them
+def _state(departing: bytes) -> ItemState:
+    return ItemState.of(json.loads(departing))
+
+
+def _kept(item_id: bytes, value: bytes) -> tuple[int, ItemState]:
+    """Since when, in milliseconds, and the state, of a value of the hash."""
     try:
         milliseconds, departing = value.split(b" ", 1)
-        state = ItemState.of(json.loads(departing))
-        return datetime.fromtimestamp(int(milliseconds) / 1000, UTC), state
+        return int(milliseconds), _state(departing)
     except _MALFORMED as error:
         raise UnreadableState(f"{ITEMS} {item_id!r} holds {value!r:.100}: {error!r}") from None

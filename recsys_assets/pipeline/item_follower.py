@@ -62,27 +62,34 @@ class ItemFollower:
         self._answered_at = time.monotonic()
         self._tried = threading.Event()
         self._closing = threading.Event()
-        # A daemon: a store that does not answer must not keep the process from ending.
-        self._thread = threading.Thread(target=self._run, name="item-follower", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self, seconds: float) -> None:
         """Begins, and waits until all states are known or could not be read, but no longer."""
-        self._thread.start()
+        self._begin()
         self._tried.wait(seconds)
 
     def close(self, seconds: float = 1.0) -> None:
         """Ends it, within the wait for a change if the store answers."""
         self._closing.set()
-        self._thread.join(seconds)
+        if self._thread is not None:
+            self._thread.join(seconds)
 
     def state(self) -> FollowerState:
-        """How far it is."""
+        """How far it is; a thread that has died of something unforeseen is replaced."""
+        if self._thread is not None and not self._thread.is_alive() and not self._closing.is_set():
+            self._begin()
         place = self._place
         return FollowerState(
             position=0.0 if place is None else seconds_of(place),
             age=time.monotonic() - self._answered_at,
             off_sale=self._items.count_off_sale(),
         )
+
+    def _begin(self) -> None:
+        # A daemon: a store that does not answer must not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name="item-follower", daemon=True)
+        self._thread.start()
 
     def _run(self) -> None:
         pause = _FIRST_PAUSE

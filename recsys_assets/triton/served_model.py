@@ -92,8 +92,8 @@ class PipelineModel(ABC):
 
     def finalize(self) -> None:
         """Sends what the log still holds; Triton calls it before the process ends."""
-        self._follower.close()
         self._log.close()
+        self._follower.close()
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request; a bad request gets an error and harms no other."""

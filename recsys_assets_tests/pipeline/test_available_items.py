@@ -1,3 +1,6 @@
+import sys
+import threading
+
 import numpy as np
 import pytest
 
@@ -54,3 +57,26 @@ def test_a_release_without_items(items):
     empty.change({"tea": False})
     empty.replace(["tea"])
     assert empty.count_off_sale() == 0
+
+
+def test_who_looks_sees_all_of_a_change_or_nothing():
+    ids = [str(row) for row in range(5000)]
+    items, rows = AvailableItems(ids), np.arange(5000)
+    seen, over = set(), threading.Event()
+
+    def look():
+        while not over.is_set():
+            seen.add(int(items.on_sale(rows).sum()))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for number in range(30):
+            items.change(dict.fromkeys(ids, number % 2 == 1))
+    finally:
+        over.set()
+        looking.join()
+        sys.setswitchinterval(interval)
+    assert seen <= {0, 5000}

@@ -104,7 +104,7 @@ def test_who_missed_changes_that_were_cut_off_reads_all_states(start, valkey_url
     follower = ItemFollower(ItemChanges(connect(valkey_url)), server.items)
     follower._place = place
     server.follower = follower
-    follower._thread.start()
+    follower._begin()
     server.comes_to("soap")
 
 
@@ -163,6 +163,22 @@ class TestStoreAway:
             follower.start(0.01)
             assert follower.state().off_sale == 0
         follower.close(LIMIT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_died_is_replaced_and_nothing_is_missed(start, valkey_url, monkeypatch):
+    server = start(valkey_url)
+    after = ItemChanges.after
+
+    def broken(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(ItemChanges, "after", broken)
+    until(lambda: not server.follower._thread.is_alive())
+    put(valkey_url, "tea", available=False)
+    monkeypatch.setattr(ItemChanges, "after", after)
+    assert server.follower.state().off_sale == 0
+    server.comes_to("tea")
 
 
 def test_what_cannot_be_read_changes_nothing_until_it_is_gone(start, valkey_url, caplog):

@@ -1,13 +1,10 @@
-import asyncio
 import json
 import threading
 from datetime import timedelta
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import redis
-from fastapi import HTTPException
 from fastapi.concurrency import run_in_threadpool
 
 from recsys_assets.pipeline.seen_items import SeenItems
@@ -158,19 +155,6 @@ class TestRefused:
 
         answer = client.post(PATH, content=body(), headers={"Content-Length": "1000001"})
         assert answer.status_code == 413
-
-    def test_a_body_that_does_not_come_is_not_waited_for(self, monkeypatch):
-        class Slow:
-            headers: ClassVar = {}
-
-            async def stream(self):
-                yield b"["
-                await asyncio.sleep(60)
-
-        monkeypatch.setattr(bodies, "_BODY_SECONDS", 0.05)
-        with pytest.raises(HTTPException) as error:
-            asyncio.run(bodies.read_body(Slow(), 100))
-        assert error.value.status_code == 408
 
 
 class TestStoreAway:
