@@ -250,7 +250,7 @@ def _week(
         candidates,
         RankerExamples(
             names=tuple(inputs),
-            inputs=np.stack(list(inputs.values()), axis=1).astype(np.float32),
+            inputs=np.stack(list(inputs.values()), axis=1, dtype=np.float32),
             owner=candidates.owner,
             bought=_are_relevant(candidates, split),
             relevant=np.diff(split.requests.relevant.indptr),
