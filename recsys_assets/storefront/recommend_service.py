@@ -42,11 +42,10 @@ from recsys_assets.pipeline.requests import InvalidRequest, Requests
 from recsys_assets.storefront.access import Tokens
 from recsys_assets.storefront.web import Gate, HttpMetrics, Service, unavailable
 from recsys_assets.triton.client import (
-    CACHED,
-    MODEL,
     Recommendation,
     RequestClass,
     inputs_of,
+    model_for,
     read_answer,
     retry_after,
     tensors_of,
@@ -101,7 +100,8 @@ class TritonGateway:
             tensors: of `request_tensors`.
             request_class: how urgent.
             seconds: after which there is no answer.
-            cached: a server may answer from memory what it was asked before, to the second.
+            cached: a server may answer from memory what it was asked before, to the second, unless
+                a search budget is given.
             probe: no traffic, so not logged.
 
         Raises:
@@ -110,7 +110,7 @@ class TritonGateway:
         inputs = inputs_of(aio, tensors)
         request_id, deadline = new_request_id(probe), time.monotonic() + seconds
         arguments = {"request_id": request_id, **request_class.as_arguments(time.time())}
-        model = CACHED if cached else MODEL
+        model = model_for(request_class, cached)
         try:
             answer = await self._client.infer(model, inputs, client_timeout=seconds, **arguments)
         except InferenceServerException as error:

@@ -105,6 +105,11 @@ def read_answer(answer: Any, request_id: str) -> Recommendation:
     )
 
 
+def model_for(request_class: RequestClass, cached: bool) -> str:
+    """The model to ask; Triton's cache knows inputs alone, and would mix up search budgets."""
+    return CACHED if cached and request_class.search_budget is None else MODEL
+
+
 class RecommendClient:
     """Asks one Triton server; keep it open for many requests, and close it (or use `with`).
 
@@ -112,8 +117,9 @@ class RecommendClient:
         address: host:port of the server's gRPC endpoint, or of HTTP with `http=True`.
         http: use the KServe v2 protocol over HTTP instead of gRPC.
         probe: only ask how the server is; the answers are no traffic and not logged.
-        cached: let the server answer from memory what it was asked before, to the second. For
-            anonymous visitors, with times rounded by the caller; such answers are not logged.
+        cached: let the server answer from memory what it was asked before, to the second, unless
+            a search budget is given. For anonymous visitors, with times rounded by the caller;
+            such answers are not logged.
         timeout_seconds: after which a request over gRPC fails.
     """
 
@@ -130,7 +136,7 @@ class RecommendClient:
         else:
             import tritonclient.grpc as protocol
         self._probe = probe
-        self._model = CACHED if cached else MODEL
+        self._cached = cached
         self._protocol: Any = protocol
         self._client = protocol.InferenceServerClient(address)
         self._timeout = {} if http else {"client_timeout": timeout_seconds}
@@ -156,7 +162,8 @@ class RecommendClient:
         inputs = inputs_of(self._protocol, tensors_of(user_id, device, timestamp, k))
         sent_as = request_id or new_request_id(self._probe)
         arguments = {**self._timeout, **request_class.as_arguments(time.time())}
-        answer = self._client.infer(self._model, inputs, request_id=sent_as, **arguments)
+        model = model_for(request_class, self._cached)
+        answer = self._client.infer(model, inputs, request_id=sent_as, **arguments)
         return read_answer(answer, sent_as)
 
     def close(self) -> None:

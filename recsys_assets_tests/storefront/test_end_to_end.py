@@ -94,7 +94,8 @@ def test_anonymous_visitors_are_answered_from_memory(recommend, release):
     assert first["release"] == release
 
 
-def test_what_the_model_refuses_is_told_to_the_caller(recommend):
+def test_what_the_model_refuses_is_told_to_the_caller_though_the_cache_has_an_answer(recommend):
+    slate(recommend)
     answer = recommend.get(recommend_service.PATH, params={"search_budget": "endless"})
     assert answer.status_code == 422
     assert "search_budget is 'endless': choose one of" in answer.json()["detail"]
