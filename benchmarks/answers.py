@@ -230,6 +230,7 @@ def _template(draws: np.random.Generator, shape: Shape) -> tuple[bytes, bytes]:
         rows=draws.integers(shape.items, size=shape.candidates),
         scores=draws.normal(size=shape.candidates).astype(np.float32),
         shown=draws.permutation(shape.candidates)[: shape.shown],
+        propensities=np.ones(shape.shown, dtype=np.float32),
     )
     fields = answer.encode()
     command = [b"XADD", STREAM.encode(), b"*", b"id"]

@@ -22,7 +22,7 @@ from recsys_assets.defs.runs.instance import open_instance
 from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.releases.offline import OfflineRelease
 from recsys_assets.releases.release import Releases
-from recsys_assets.releases.rendering import ServingConfig
+from recsys_assets.releases.serving_config import ServingConfig
 from recsys_assets.retraining.candidate import (
     DaySnapshot,
     offline_release,

@@ -61,24 +61,30 @@ def rank(
     return slates
 
 
-def require_ranked(scores: np.ndarray, first: int, method: str = "the method") -> None:
+def require_ranked(
+    scores: np.ndarray,
+    first: int,
+    method: str = "the method",
+    items: np.ndarray | None = None,
+) -> None:
     """Refuses scores that have no place in an order: an item would be shown, or not, by chance.
 
     Args:
-        scores: float [n, items].
+        scores: float [n, c].
         first: number of the first of the n requests.
         method: what gave the scores, for the error.
+        items: int [c], which items they are of; without, of the whole catalogue.
 
     Raises:
         ValueError: a score is not a number, or +inf.
     """
-    unordered = ~(scores < np.inf)
-    if unordered.any():
-        request, item = np.argwhere(unordered)[0]
+    if not scores.max(initial=-np.inf) < np.inf:  # NaN is the largest wherever there is one
+        request, column = np.argwhere(~(scores < np.inf))[0]
+        item = column if items is None else items[column]
         raise ValueError(
-            f"request {first + request}: item {item} of {scores.shape[1]} has the score "
-            f"{scores[request, item]}, which nothing can be ordered by: {method} has diverged "
-            "or divides by 0; train or fit it again. Only -inf says that an item is not shown"
+            f"request {first + request}: item {item} has the score {scores[request, column]}, "
+            f"which nothing can be ordered by: {method} has diverged or divides by 0; train or fit "
+            "it again. Only -inf says that an item is not shown"
         )
 
 

@@ -87,5 +87,5 @@ def test_faults_are_counted(slate, fault):
 def test_a_score_that_nothing_can_be_ordered_by_is_refused(score):
     scores = [[4, 3, 2, 1], [3, 2, score, 1]]
 
-    with pytest.raises(ValueError, match=f"request 1: item 2 of 4 has the score {score}"):
+    with pytest.raises(ValueError, match=f"request 1: item 2 has the score {score}"):
         rank(scorer_of(scores), matrix(np.zeros((2, 4))), np.zeros(4), k=2)

@@ -22,6 +22,7 @@ from recsys_assets.evaluation.rolling_report import (
 )
 from recsys_assets.evaluation.slate_table import from_arrow, to_arrow
 from recsys_assets.evaluation.tuning import PEERS, Tuned, scorer_quality
+from recsys_assets.pipeline.rank import POPULARITY_DISCOUNT
 from recsys_assets.storage.filesystem import write_atomically
 
 Say = Callable[[str], object]
@@ -96,6 +97,8 @@ class RollingRun:
             self.say(f"{first_day}: {means}")
         settings = {name: dict(peer.settings[chosen[name]]) for name, peer in PEERS.items()}
         settings[PIPELINE] = asdict(rolling.boosting)
+        if not self.repeats:
+            settings[PIPELINE]["popularity_discount"] = POPULARITY_DISCOUNT
         return {**summarise(done, PIPELINE), "settings": settings}
 
 

@@ -148,7 +148,7 @@ class BoostedRanker:
                 f"{', '.join(missing)}; train boosted_ranker again"
             )
         columns = [inputs[name] for name in self.names]
-        return self.score(np.stack(columns, axis=1).astype(np.float32))
+        return self.score(np.stack(columns, axis=1, dtype=np.float32))
 
     def importance(self) -> dict[str, float]:
         """How much each input lowered the loss, as a share of all, the largest first."""

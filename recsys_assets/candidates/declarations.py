@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys_assets.candidates import sources
+from recsys_assets.candidates.source_scores import SourceScores
 
 
 @dataclass(frozen=True)
@@ -18,14 +19,14 @@ class CandidateSource:
     Attributes:
         name: as reports and logs name it.
         quota: how many candidates it may bring, before what she has bought is taken out.
-        score: of the whole catalogue for a block of customers, as `sources` says.
+        score: of the items that it knows for a block of customers, as `sources` says.
         ranked: whether the ranker is told its score and rank, of every candidate.
         description: for people.
     """
 
     name: str
     quota: int
-    score: Callable[[sources.Sources, np.ndarray], np.ndarray]
+    score: Callable[[sources.Sources, np.ndarray], SourceScores]
     ranked: bool
     description: str
 

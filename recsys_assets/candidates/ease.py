@@ -73,18 +73,25 @@ def dual(history: sparse.csr_matrix, regularisation: float) -> Scores:
     gram = (history @ history.T).toarray()
     gram[np.diag_indices_from(gram)] += regularisation
     factor = linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-    inverse = linalg.cho_solve(factor, np.eye(len(gram)), check_finite=False)
-    # diag(P) a = 1 - x_j' (XX' + aI)^-1 x_j for each item's column x_j.
-    diagonal = 1 - np.asarray(history.multiply((history.T @ inverse).T).sum(axis=0)).ravel()
+    inverse = np.ascontiguousarray(linalg.cho_solve(factor, np.eye(len(gram)), check_finite=False))
+    # diag(P) a = 1 - x_j' (XX' + aI)^-1 x_j for each item's column x_j, some columns at a time.
+    columns = sparse.csr_matrix(history.T)
+    diagonal = np.ones(columns.shape[0])
+    for start in range(0, len(diagonal), _BLOCK):
+        some = columns[start : start + _BLOCK]
+        diagonal[start : start + _BLOCK] -= np.ravel(some.multiply(some @ inverse).sum(axis=1))
 
     # Solved in float64, applied in float32: scores only have to be ordered.
-    weights, items = inverse.astype(np.float32), sparse.csr_matrix(history.T, dtype=np.float32)
+    weights, items = inverse.astype(np.float32), columns.astype(np.float32)
+    divisor = diagonal.astype(np.float32)
 
     def scores(seen: sparse.csr_matrix) -> np.ndarray:
         overlap = (seen @ items).toarray().astype(np.float32)
-        projected = (items @ (overlap @ weights).T).T
+        projected = np.ascontiguousarray((items @ (overlap @ weights).T).T)
         dense = seen.toarray().astype(np.float32)
-        return dense - (dense - projected) / diagonal.astype(np.float32)
+        others = np.subtract(dense, projected, out=projected)
+        others /= divisor
+        return np.subtract(dense, others, out=others)
 
     return scores
 

@@ -183,9 +183,9 @@ class GroupCounts:
     Attributes:
         codes: int [items], the group of each item.
         bought: lines by user and group.
-        recent: the same of four weeks.
-        different: items by user and group.
-        last: float32, days since the last line of each pair of `bought`.
+        recent: float32, lines of four weeks of each pair of `bought`.
+        different: float32, items of each pair.
+        last: float32, days since the last line of each pair.
         of_groups: lines of each group.
         of_users: lines of each user, float32 [users].
         lines: in all.
@@ -193,8 +193,8 @@ class GroupCounts:
 
     codes: np.ndarray
     bought: PairCounts
-    recent: PairCounts
-    different: PairCounts
+    recent: np.ndarray
+    different: np.ndarray
     last: np.ndarray
     of_groups: np.ndarray
     of_users: np.ndarray
@@ -204,16 +204,20 @@ class GroupCounts:
     def of(cls, known: PurchaseSnapshot, codes: np.ndarray) -> "GroupCounts":
         """Counts the lines that are known."""
         width = int(codes.max(initial=0)) + 1
-        lines, recent = codes[known.item], known.recent(RECENT_DAYS)
+        lines = codes[known.item]
         bought = PairCounts.of(known.user, lines, width)
+        pair = bought.places(known.user, lines)
         last = np.zeros(len(bought.keys), dtype=np.float32)
-        keys = known.user.astype(np.int64) * width + lines
-        last[np.searchsorted(bought.keys, keys)] = np.minimum(known.days_ago, _LONG_AGO)
+        last[pair] = np.minimum(known.days_ago, _LONG_AGO)
+
+        def counted(chosen: np.ndarray) -> np.ndarray:
+            return np.bincount(chosen, minlength=len(bought.keys)).astype(np.float32)
+
         return cls(
             codes=codes,
             bought=bought,
-            recent=PairCounts.of(known.user[recent], lines[recent], width),
-            different=PairCounts.of(known.user[known.first], lines[known.first], width),
+            recent=counted(pair[known.recent(RECENT_DAYS)]),
+            different=counted(pair[known.first]),
             last=last,
             of_groups=np.bincount(lines, minlength=width),
             of_users=np.bincount(known.user, minlength=known.users).astype(np.float32),
@@ -223,25 +227,20 @@ class GroupCounts:
     def inputs(self, name: str, user: np.ndarray, item: np.ndarray) -> Inputs:
         """How much of what she buys is like the candidate, and when she bought it last."""
         codes = self.codes[item]
-        bought = self.bought.at(user, codes)
+        pair = self.bought.places(user, codes)  # the one search, which is what takes the time
+        bought, recent, different = (
+            np.append(counts, np.float32(0))[pair]
+            for counts in (self.bought.counts, self.recent, self.different)
+        )
         all_lines, hers = self.of_groups[codes], _of_user(self.of_users, user)
         return {
             f"{name}_share": bought / np.maximum(hers, 1),
-            f"{name}_28d": self.recent.at(user, codes),
+            f"{name}_28d": recent,
             f"{name}_affinity": bought / np.sqrt(all_lines + 10),
             f"{name}_lift": (bought + 0.5) / (all_lines * hers / max(self.lines, 1) + 0.5),
-            f"{name}_variety": self.different.at(user, codes) / np.maximum(bought, 1),
-            f"{name}_days_since": self._days_since(user, codes),
+            f"{name}_variety": different / np.maximum(bought, 1),
+            f"{name}_days_since": np.append(self.last, np.float32(np.nan))[pair],
         }
-
-    def _days_since(self, user: np.ndarray, codes: np.ndarray) -> np.ndarray:
-        """Days since the user's last line of that group, NaN = never."""
-        if not len(self.bought.keys):
-            return np.full(len(user), np.nan, dtype=np.float32)
-        asked = user.astype(np.int64) * self.bought.width + codes
-        place = np.minimum(np.searchsorted(self.bought.keys, asked), len(self.last) - 1)
-        found = (self.bought.keys[place] == asked) & (user >= 0)
-        return np.where(found, self.last[place], np.nan)
 
 
 def _kind_price(known: PurchaseSnapshot, kind: np.ndarray) -> np.ndarray:

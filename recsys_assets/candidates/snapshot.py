@@ -37,11 +37,15 @@ class PairCounts:
 
     def at(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Counts of m pairs, float32 [m]; 0 for a pair that never occurs."""
+        return np.append(self.counts, np.float32(0))[self.places(rows, columns)]
+
+    def places(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Where in `keys` m pairs are, int64 [m]; -1 for a pair that never occurs."""
         if not len(self.keys):
-            return np.zeros(len(rows), dtype=np.float32)
+            return np.full(len(rows), UNKNOWN)
         keys = rows.astype(np.int64) * self.width + columns
         place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        return np.where((self.keys[place] == keys) & (rows >= 0), self.counts[place], 0)
+        return np.where((self.keys[place] == keys) & (rows >= 0), place, UNKNOWN)
 
     def dense(self, rows: np.ndarray) -> np.ndarray:
         """Counts of whole rows, float32 [m, width]."""

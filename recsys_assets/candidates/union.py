@@ -10,7 +10,7 @@ from recsys_assets.candidates.sources import Sources
 from recsys_assets.runtime.pace import Progress, silent
 from recsys_assets.slates import require_ranked
 
-_BLOCK = 128  # customers at a time: 47 MB a source for 92,000 items
+_BLOCK = 128  # customers at a time: 8 MB for a source that knows 16,000 items
 
 
 @dataclass(frozen=True)
@@ -99,35 +99,28 @@ def _unite_block(
     excluded: Sequence[np.ndarray],
     first: int,
 ) -> UnitedCandidates:
-    found_by = np.zeros((len(users), sources.known.items), dtype=np.uint32)
-    ranked = []
-    for number, source in enumerate(declared):
+    items = sources.known.items
+    request = np.repeat(np.arange(len(users)), [len(taken) for taken in excluded])
+    taken = np.concatenate([np.zeros(0, np.int64), *excluded])
+    brought, ranked = [], []
+    for source in declared:
         scores = source.score(sources, users)
-        require_ranked(scores, first, f"candidate source {source.name!r}")
-        for request, items in enumerate(excluded):
-            scores[request, items] = -np.inf
-        rows, columns = _best(scores, source.quota)
-        found_by[rows, columns] |= np.uint32(1 << number)
+        require_ranked(scores.values, first, f"candidate source {source.name!r}", scores.items)
+        scores.exclude(request, taken)
+        row, item = scores.best(source.quota)
+        brought.append(row * items + item)
         if source.ranked:
             ranked.append(scores)
-    row, item = np.nonzero(found_by)
+    keys = np.unique(np.concatenate([np.zeros(0, np.int64), *brought]))
+    found_by = np.zeros(len(keys), dtype=np.uint32)
+    for number, theirs in enumerate(brought):
+        found_by[np.searchsorted(keys, theirs)] |= np.uint32(1 << number)
+    row, item = np.divmod(keys, items)
     return UnitedCandidates(
         starts=np.searchsorted(row, np.arange(len(users) + 1)),
         item=item.astype(np.int32),
-        found_by=found_by[row, item],
-        scores=np.stack([scores[row, item] for scores in ranked], axis=1)
+        found_by=found_by,
+        scores=np.stack([scores.at(row, item) for scores in ranked], axis=1)
         if ranked
         else np.zeros((len(row), 0), dtype=np.float32),
     )
-
-
-def _best(scores: np.ndarray, quota: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the `quota` best finite scores of each row; of equal ones any."""
-    known = np.flatnonzero((scores > -np.inf).any(axis=0))  # most sources know few of the items
-    quota = min(quota, len(known))
-    if not quota:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    columns = known[np.argpartition(-scores[:, known], quota - 1, axis=1)[:, :quota]].ravel()
-    rows = np.repeat(np.arange(len(scores)), quota)
-    finite = np.isfinite(scores[rows, columns])
-    return rows[finite], columns[finite]

@@ -25,7 +25,7 @@ from recsys_assets.models.index.index_kinds import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.models.towers import read_embeddings, read_item_ids
 from recsys_assets.models.training_data import CatalogueSnapshot, interactions
 from recsys_assets.pipeline.query import Queries
-from recsys_assets.pipeline.rank import RANKER_WEIGHT, blended
+from recsys_assets.pipeline.rank import POPULARITY_DISCOUNT, RANKER_WEIGHT, blended, log_sales
 from recsys_assets.pipeline.requests import Requests
 from recsys_assets.pipeline.retrieve import Depth, Index, RetrieveStage
 from recsys_assets.runtime.pace import Progress, paced, silent, told
@@ -109,6 +109,7 @@ def two_stage_slates(
     item_rows: np.ndarray,
     split: Split,
     lists: RankedLists,
+    popularity: np.ndarray,
     depth: Depth = AS_SERVED,
     progress: Progress = silent,
 ) -> np.ndarray:
@@ -124,6 +125,7 @@ def two_stage_slates(
         item_rows: catalogue row of each index row.
         split: says what each household has seen.
         lists: candidates ranked ahead, by row of the index.
+        popularity: purchases in 28 days by row of the index, float [items], NaN = none.
         depth: how many the index is asked for, and are ranked.
         progress: counts ranked requests.
     """
@@ -140,6 +142,7 @@ def two_stage_slates(
     bought = _Bought(split, item_rows)
     retrieve = RetrieveStage(index, len(item_rows), bought, lists=lists)
     found = retrieve.run(requests, queries, replace(depth, ranked=depth.candidates))
+    discounts = POPULARITY_DISCOUNT * log_sales(popularity)
     # In the order of time: the ranker prepares the items' ages once for each day.
     for request in told(np.argsort(asked.timestamp, kind="stable").tolist(), progress):
         rows, ahead = found.rows[request], found.ahead[request]
@@ -149,6 +152,8 @@ def two_stage_slates(
         first, rest = rows[: depth.ranked], rows[depth.ranked :]
         by_ranker = ranker.score(user, int(asked.timestamp[request]), first)
         scores = blended(None if ahead is None else ahead[: depth.ranked], by_ranker, RANKER_WEIGHT)
+        if ahead is not None:
+            scores = scores - discounts[first]
         require_ranked(scores[None], request)
         best = np.concatenate([first[np.argsort(-scores, kind="stable")], rest])[:DEPTH]
         slates[request, : len(best)] = item_rows[best]
@@ -221,8 +226,9 @@ def model_slates(
     ranker = _ranker(folders["dlrm"], known, indexed)
     lists = _lists(store, folders["boosted_ranker"], known, requests.user_id, indexed)
     log(f"candidates of {len(lists):,} households were ranked ahead")
+    popularity = known.columns["popularity_28d"][indexed]
     slates["two_stage"] = two_stage_slates(
-        queries, items.index, ranker, indexed, split, lists, progress=ranked
+        queries, items.index, ranker, indexed, split, lists, popularity, progress=ranked
     )
     log("two_stage ranked the candidates of every household")
     left = (slates["two_stage"] != PADDING).sum(axis=1)

@@ -26,7 +26,9 @@ from recsys_assets.evaluation.split import COLUMNS as EVENT_COLUMNS
 from recsys_assets.evaluation.split import Split, split_by_time
 from recsys_assets.features.attributes import attribute_names
 from recsys_assets.features.declarations import ITEM_PROMOTIONS
+from recsys_assets.models.index.index_kinds import RANKED
 from recsys_assets.models.item_history import Changes, promotions_at
+from recsys_assets.pipeline.rank import POPULARITY_DISCOUNT, log_sales
 from recsys_assets.slates import DEPTH, PADDING, Scorer, rank
 from recsys_assets.storage import Store
 
@@ -199,7 +201,10 @@ class RollingWeeks:
         With `repeats` what a customer buys most and latest is a peer of its own.
         """
         ranker, week = self.ranker(first_day), self.week(first_day)
-        slates = {PIPELINE: ranked_slates(week.candidates, ranker.score(week.examples.inputs))}
+        scores = ranker.score(week.examples.inputs)
+        if not self.repeats:  # as it is served; what she buys again is no matter of bestsellers
+            scores = discounted(week.candidates, scores, week.split.purchases_recent)
+        slates = {PIPELINE: ranked_slates(week.candidates, scores)}
         for name, peer in peers.items():
             slates[name] = rank(peer(week.split), week.split.excluded, week.split.purchases)
         if self.repeats:
@@ -207,6 +212,18 @@ class RollingWeeks:
             scores = week.candidates.scores[:, ranked.index(BOUGHT_BEFORE)]
             slates[BOUGHT_BEFORE.name] = ranked_slates(week.candidates, scores)
         return slates
+
+
+def discounted(
+    candidates: UnitedCandidates, scores: np.ndarray, popularity: np.ndarray
+) -> np.ndarray:
+    """Log-odds float [m] less the `popularity_discount` of a release; popularity [items].
+
+    As there, it orders the first candidates alone: none of the others comes before one of them.
+    """
+    discounts = POPULARITY_DISCOUNT * log_sales(popularity)
+    first = candidates.places(scores) < RANKED
+    return scores - np.where(first, discounts[candidates.item], discounts.max(initial=0))
 
 
 def ranked_slates(candidates: UnitedCandidates, scores: np.ndarray) -> np.ndarray:
@@ -233,7 +250,7 @@ def _week(
         candidates,
         RankerExamples(
             names=tuple(inputs),
-            inputs=np.stack(list(inputs.values()), axis=1).astype(np.float32),
+            inputs=np.stack(list(inputs.values()), axis=1, dtype=np.float32),
             owner=candidates.owner,
             bought=_are_relevant(candidates, split),
             relevant=np.diff(split.requests.relevant.indptr),

@@ -25,6 +25,7 @@ COLUMNS = pa.schema(
         ("k", pa.int32()),
         ("item_ids", pa.list_(pa.string())),  # as shown, first place first
         ("scores", pa.list_(pa.float32())),
+        ("propensities", pa.list_(pa.float32())),  # of each place, given those before; null unknown
         ("candidate_ids", pa.list_(pa.string())),  # all that were ranked, best first
         ("candidate_scores", pa.list_(pa.float32())),
     ]
@@ -90,6 +91,7 @@ def answer_table(logged: Sequence[LoggedAnswer], ids: pa.Array, columns: pa.Sche
         "k": [answer.k for answer in answers],
         "item_ids": _ids_at(answers, shown, ids),
         "scores": _scores_at(answers, shown),
+        "propensities": _lists(shown, [answer.propensities for answer in answers]),
         "candidate_ids": _ids_at(answers, ranked, ids),
         "candidate_scores": _scores_at(answers, ranked),
     }
@@ -113,8 +115,14 @@ def _ids_at(answers: Sequence[Answer], positions: list[np.ndarray], ids: pa.Arra
 
 def _scores_at(answers: Sequence[Answer], positions: list[np.ndarray]) -> pa.Array:
     scores = [answer.scores[at] for answer, at in zip(answers, positions, strict=True)]
-    flat = np.concatenate([np.empty(0, dtype=np.float32), *scores])
-    return pa.ListArray.from_arrays(_offsets(positions), pa.array(flat, pa.float32()))
+    return _lists(positions, scores)
+
+
+def _lists(positions: list[np.ndarray], values: list[np.ndarray]) -> pa.Array:
+    """Lists of float32, as long as the positions; NaN becomes null."""
+    flat = np.concatenate([np.empty(0, dtype=np.float32), *values])
+    numbers = pa.array(flat, pa.float32(), from_pandas=True)
+    return pa.ListArray.from_arrays(_offsets(positions), numbers)
 
 
 def _offsets(positions: list[np.ndarray]) -> pa.Array:

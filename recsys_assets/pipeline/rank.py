@@ -4,7 +4,7 @@ import filecmp
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from recsys_assets.models.index.quantized_rows import Rows
 from recsys_assets.models.negatives import RETRIEVAL
 from recsys_assets.pipeline.available_items import Availability
 from recsys_assets.pipeline.diversity import Diversity, Sampling, arrange, perturb
+from recsys_assets.pipeline.exploration import Exploration, draw
 from recsys_assets.pipeline.query import Columns, Queries
 from recsys_assets.pipeline.requests import MAX_K
 
@@ -27,6 +28,7 @@ PROMOTIONS = "promotions.npz"  # the plan for the days to come
 STAGE = "stage.json"  # depth of the search, diversity, sampling
 POPULAR = 5 * MAX_K  # best sellers of a release, as some of them will be sold out
 RANKER_WEIGHT = 0.2  # of the log-odds of the ranker beside those of candidates ranked ahead
+POPULARITY_DISCOUNT = 0.1  # half as many sales are worth 0.07 of log-odds
 
 
 class Scorer(Protocol):
@@ -47,12 +49,20 @@ class Ranking:
     """The candidates of one request as the ranker sees them, and which of them are shown.
 
     `rows` int64 [m] are items in the order retrieved, `scores` float32 [m] belong to them, and
-    `shown` int64 [<= k] are positions among them in the order shown.
+    `shown` int64 [<= k] are positions among them in the order shown, and `propensities` float32
+    [<= k] the probability of each to get its place, given those before it: 1 where nothing is left
+    to chance, NaN where the whole slate is sampled.
     """
 
     rows: np.ndarray
     scores: np.ndarray
     shown: np.ndarray
+    propensities: np.ndarray
+
+    @classmethod
+    def in_order(cls, rows: np.ndarray, scores: np.ndarray) -> "Ranking":
+        """All of the given items, shown as they come."""
+        return cls(rows, scores, np.arange(len(rows)), np.ones(len(rows), dtype=np.float32))
 
 
 @dataclass
@@ -62,21 +72,35 @@ class RankStage:
     Diversity is that of the items' texts: similar purchases make item embeddings of the tower
     alike for popular items, so that they hardly tell kinds of products apart.
 
-    `popular` is the slate for everybody, best first, shown where there is no time to rank.
+    `popularity` float [items] counts purchases in 28 days, NaN = none. It gives the slate for
+    everybody, `popular`, best first, which is shown where there is no time to rank.
     `same_tower` says that the ranker's own query tower is that of the query stage, as it is until
     one of them is fine-tuned: what the one has embedded the other need not.
 
     A candidate that was ranked ahead has log-odds of its own, to which those of `ranker` are
-    added with `ranker_weight`.
+    added with `ranker_weight`. Among those a bestseller comes first only where it is better by
+    more than `popularity_discount` times the logarithm of how much more it sells: such customers
+    need no bestsellers to fill their slates, and find more of the catalogue. Scores stay.
+
+    Places that `exploration` leaves to chance are drawn among the other candidates, with the
+    probability of their odds over their sales: what may be liked and was bought by few.
     """
 
     ranker: Scorer
     vectors: np.ndarray | Rows
-    popular: Ranking
+    popularity: np.ndarray
     diversity: Diversity
     sampling: Sampling
     same_tower: bool = False
     ranker_weight: float = RANKER_WEIGHT
+    popularity_discount: float = POPULARITY_DISCOUNT
+    exploration: Exploration = field(default_factory=Exploration)
+    popular: Ranking = field(init=False)
+    _log_sales: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.popular = most_popular(self.popularity)
+        self._log_sales = log_sales(self.popularity)
 
     @classmethod
     def load(cls, folder: Path, device: Device = CPU) -> "RankStage":
@@ -93,13 +117,14 @@ class RankStage:
                 folder / "dlrm", items, text, Changes.load(folder / PROMOTIONS), device=device
             ),
             vectors=text,
-            popular=most_popular(items["popularity_28d"]),
+            popularity=items["popularity_28d"],
             diversity=Diversity(**config["diversity"]),
             sampling=Sampling(**config["sampling"]),
             same_tower=_same_files(folder / "two_tower", folder / "dlrm" / RETRIEVAL),
-            ranker_weight=config.get(
-                "ranker_weight", RANKER_WEIGHT
-            ),  # absent where nothing is ranked ahead
+            # Absent in releases from before anything was ranked ahead, or discounted.
+            ranker_weight=config.get("ranker_weight", RANKER_WEIGHT),
+            popularity_discount=config.get("popularity_discount", 0.0),
+            exploration=Exploration(**config.get("exploration", {})),
         )
 
     def rank(
@@ -131,9 +156,9 @@ class RankStage:
         ]
         users, moments = columns["user_id"].tolist(), timestamps.tolist()
         return [
-            self._ranking(found, scores, f"{user}@{moment}", k)
-            for found, scores, user, moment, k in zip(
-                rows, scored, users, moments, ks.tolist(), strict=True
+            self._ranking(found, scores, of_list is not None, f"{user}@{moment}", k)
+            for found, scores, of_list, user, moment, k in zip(
+                rows, scored, ahead, users, moments, ks.tolist(), strict=True
             )
         ]
 
@@ -141,18 +166,30 @@ class RankStage:
         """The k most popular items on sale, without regard to the user."""
         rows, scores = self.popular.rows, self.popular.scores
         best = np.flatnonzero(availability.on_sale(rows))[:k]
-        return Ranking(rows[best], scores[best], np.arange(len(best)))
+        return Ranking.in_order(rows[best], scores[best])
 
-    def _ranking(self, rows: np.ndarray, scores: np.ndarray, request: str, k: int) -> Ranking:
+    def _ranking(
+        self, rows: np.ndarray, scores: np.ndarray, listed: bool, request: str, k: int
+    ) -> Ranking:
         if len(rows) == 0:
-            return Ranking(rows, scores, rows)
-        order = scores
-        if self.sampling.temperature > 0:
-            order = perturb(scores, self.sampling, zlib.crc32(request.encode()))
+            return Ranking.in_order(rows, scores)
+        order = scores - self.popularity_discount * self._log_sales[rows] if listed else scores
+        number, sampled = zlib.crc32(request.encode()), self.sampling.temperature > 0
+        explored = min(self.exploration.places(k), len(rows))
         shown = arrange(
-            order, lambda places: self.vectors[rows[places]], min(k, len(rows)), self.diversity
+            perturb(order, self.sampling, number) if sampled else order,
+            lambda places: self.vectors[rows[places]],
+            min(k, len(rows)) - explored,
+            self.diversity,
         )
-        return Ranking(rows, scores, shown)
+        propensities = np.full(len(shown), np.nan if sampled else 1, dtype=np.float32)
+        if explored:
+            left = np.delete(np.arange(len(rows)), shown)
+            odds = order[left] - self._log_sales[rows[left]]
+            drawn, chances = draw(odds, explored, self.exploration.generator(number))
+            shown = np.concatenate([shown, left[drawn]])
+            propensities = np.concatenate([propensities, chances])
+        return Ranking(rows, scores, shown, propensities)
 
 
 def blended(ahead: np.ndarray | None, by_ranker: np.ndarray, ranker_weight: float) -> np.ndarray:
@@ -160,11 +197,16 @@ def blended(ahead: np.ndarray | None, by_ranker: np.ndarray, ranker_weight: floa
     return by_ranker if ahead is None else ahead + np.float32(ranker_weight) * by_ranker
 
 
+def log_sales(popularity: np.ndarray) -> np.ndarray:
+    """ln(1 + purchases), float32 [items], of purchases in 28 days, float [items], NaN = none."""
+    return np.log1p(np.nan_to_num(popularity)).astype(np.float32)
+
+
 def most_popular(popularity: np.ndarray) -> Ranking:
     """The `POPULAR` items most bought in 28 days, float [items], NaN = never; scores are logs."""
     known = np.nan_to_num(popularity)
     best = np.argsort(-known, kind="stable")[:POPULAR].astype(np.int64)
-    return Ranking(best, np.log1p(known[best]).astype(np.float32), np.arange(len(best)))
+    return Ranking.in_order(best, np.log1p(known[best]).astype(np.float32))
 
 
 def _same_files(one: Path, other: Path) -> bool:

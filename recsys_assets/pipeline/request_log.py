@@ -77,6 +77,8 @@ class Answer:
         rows: int [m], candidates by row of the release's index, in the order retrieved.
         scores: float32 [m], aligned.
         shown: int [<= k], positions among the candidates, in the order shown.
+        propensities: float32, aligned, of each to get its place given those before it; NaN = not
+            known, as in a log from before they were logged.
     """
 
     request_id: str
@@ -89,6 +91,7 @@ class Answer:
     rows: np.ndarray
     scores: np.ndarray
     shown: np.ndarray
+    propensities: np.ndarray
 
     def encode(self) -> dict[str, str | bytes | int]:
         """Fields of an entry; arrays as little-endian int32 and float32."""
@@ -103,6 +106,7 @@ class Answer:
             "rows": self.rows.astype("<i4").tobytes(),
             "scores": self.scores.astype("<f4").tobytes(),
             "shown": self.shown.astype("<i4").tobytes(),
+            "propensities": self.propensities.astype("<f4").tobytes(),
         }
 
     @classmethod
@@ -115,10 +119,17 @@ class Answer:
         rows = _array(fields, "rows", "<i4")
         scores = _array(fields, "scores", "<f4")
         shown = _array(fields, "shown", "<i4")
+        propensities = np.full(len(shown), np.nan, dtype=np.float32)
+        if b"propensities" in fields:
+            propensities = _array(fields, "propensities", "<f4")
         if len(rows) != len(scores):
             raise UnreadableEntry(f"scores holds {len(scores)} numbers for {len(rows)} rows")
         if len(shown) and not 0 <= shown.min() <= shown.max() < len(rows):
             raise UnreadableEntry(f"shown points beyond the {len(rows)} candidates")
+        if len(propensities) != len(shown):
+            raise UnreadableEntry(
+                f"propensities holds {len(propensities)} numbers for {len(shown)} places"
+            )
         return cls(
             request_id=_text(fields, "id"),
             release=_number(fields, "release"),
@@ -130,6 +141,7 @@ class Answer:
             rows=rows,
             scores=scores,
             shown=shown,
+            propensities=propensities,
         )
 
 

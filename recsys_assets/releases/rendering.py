@@ -6,7 +6,7 @@
                        pipeline/<n>/   model.py, two_tower/, item_index/, dlrm/, stage.json,
                                        user_columns.json, and by row of the index
                                        items.parquet, item_text_embeddings.npy, promotions.npz,
-                       ranked_candidates.arrow
+                                       ranked_candidates.arrow
 
 Nothing is looked up again when a release is loaded: the files of one number belong together.
 """
@@ -15,7 +15,7 @@ import json
 import py_compile
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,26 +28,17 @@ from recsys_assets.candidates.boosted_ranker import BoostedRanker
 from recsys_assets.candidates.purchase_log import COLUMNS as LINE_COLUMNS
 from recsys_assets.candidates.ranking import DayCandidates
 from recsys_assets.features.attributes import user_columns
-from recsys_assets.models.index.index_kinds import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.models.item_history import midnight_after
 from recsys_assets.models.negatives import RETRIEVAL
 from recsys_assets.models.purchase_counts import renew
 from recsys_assets.models.towers import read_embeddings, read_item_ids
 from recsys_assets.models.training_data import CatalogueSnapshot, interactions
-from recsys_assets.pipeline.diversity import Diversity, Sampling
-from recsys_assets.pipeline.pipeline import Effort, read_depths
 from recsys_assets.pipeline.query import USER_COLUMNS
-from recsys_assets.pipeline.rank import (
-    ITEMS,
-    PROMOTIONS,
-    RANKER_WEIGHT,
-    STAGE,
-    TEXT_EMBEDDINGS,
-)
-from recsys_assets.pipeline.retrieve import Depth
-from recsys_assets.releases.quantization import Precision, quantize_release
+from recsys_assets.pipeline.rank import ITEMS, PROMOTIONS, STAGE, TEXT_EMBEDDINGS
+from recsys_assets.releases.quantization import quantize_release
 from recsys_assets.releases.release import MANIFEST, Releases
 from recsys_assets.releases.release_writing import digests, sha256
+from recsys_assets.releases.serving_config import ServingConfig
 from recsys_assets.storage import MissingArtifact, Store
 from recsys_assets.triton.repository import PIPELINE, write_configs, write_identity
 
@@ -63,50 +54,6 @@ _PLAN_BEFORE, _PLAN_AHEAD = 8 * 86_400, 14 * 86_400
 
 class InconsistentRelease(ValueError):
     """The parts at hand do not belong together."""
-
-
-@dataclass(frozen=True)
-class ServingConfig:
-    """How candidates are found and arranged; part of the release.
-
-    `depth` is what a request gets, `less` what it gets above capacity; `ranker_weight` says how
-    much the ranker adds to the log-odds of candidates that were ranked ahead.
-    """
-
-    depth: Depth = field(default_factory=lambda: Depth(CANDIDATES, ENOUGH, RANKED))
-    less: Depth = field(default_factory=lambda: Depth(100, 20, 40, "low"))
-    diversity: Diversity = field(default_factory=lambda: Diversity(trade_off=0.7, pool=50))
-    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, seed=0))
-    precision: Precision = field(default_factory=Precision)
-    ranker_weight: float = RANKER_WEIGHT
-
-    def as_json(self) -> dict[str, Any]:
-        """What the pipeline reads back."""
-        depths = {Effort.FULL: self.depth, Effort.FEWER_CANDIDATES: self.less}
-        return {
-            "depths": {effort.name.lower(): asdict(depth) for effort, depth in depths.items()},
-            "diversity": asdict(self.diversity),
-            "sampling": asdict(self.sampling),
-            "ranker_weight": self.ranker_weight,
-        }
-
-    @classmethod
-    def of(cls, releases: Releases, release: int) -> "ServingConfig":
-        """What a release was rendered with.
-
-        Raises:
-            MissingRelease: there is no such release.
-        """
-        folder = releases.fetch(release) / "models" / PIPELINE / str(release)
-        stage, depths = json.loads((folder / STAGE).read_text()), read_depths(folder)
-        return cls(
-            depth=depths[Effort.FULL],
-            less=depths[Effort.FEWER_CANDIDATES],
-            diversity=Diversity(**stage["diversity"]),
-            sampling=Sampling(**stage["sampling"]),
-            precision=Precision(**releases.manifest(release)["precision"]),
-            ranker_weight=stage.get("ranker_weight", RANKER_WEIGHT),
-        )
 
 
 @dataclass(frozen=True)

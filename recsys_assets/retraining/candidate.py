@@ -24,10 +24,11 @@ from recsys_assets.models.index.index_tuning import parameters_for
 from recsys_assets.models.purchase_counts import PurchaseCounts, counted
 from recsys_assets.models.towers import read_embeddings, write_embeddings
 from recsys_assets.models.training_data import CatalogueSnapshot, interactions
-from recsys_assets.pipeline.rank import RankStage, most_popular
+from recsys_assets.pipeline.rank import RankStage
 from recsys_assets.releases.offline import Lists, OfflineRelease
 from recsys_assets.releases.release import Releases
-from recsys_assets.releases.rendering import ReleaseParts, ServingConfig
+from recsys_assets.releases.rendering import ReleaseParts
+from recsys_assets.releases.serving_config import ServingConfig
 from recsys_assets.storage import Store
 
 # The parts of a release that are trained. One of an earlier version has no `boosted_ranker`.
@@ -110,10 +111,12 @@ def offline_release(
         RankStage(
             ranker,
             known.text,
-            most_popular(known.columns["popularity_28d"]),
+            known.columns["popularity_28d"],
             config.diversity,
             config.sampling,
             ranker_weight=config.ranker_weight,
+            popularity_discount=config.popularity_discount,
+            exploration=config.exploration,
         ),
         ids,
         config.depth,

@@ -11,7 +11,8 @@ from typing import Any
 
 from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.releases.release import Releases
-from recsys_assets.releases.rendering import Origin, ServingConfig, render
+from recsys_assets.releases.rendering import Origin, render
+from recsys_assets.releases.serving_config import ServingConfig
 from recsys_assets.retraining.candidate import serving_parts, weights_of
 from recsys_assets.retraining.comparison import as_markdown, compare_data
 from recsys_assets.retraining.gate import Comparison, Verdict, evaluation_window, judge_refresh

@@ -12,7 +12,8 @@ from recsys_assets.features.online import last_complete_day
 from recsys_assets.models.item_history import midnight_after
 from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.releases.release import MissingRelease, Releases
-from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
+from recsys_assets.releases.rendering import Origin, ReleaseParts, render
+from recsys_assets.releases.serving_config import ServingConfig
 from recsys_assets.retraining.candidate import serving_parts, weights_of
 from recsys_assets.retraining.comparison import as_markdown, compare_weights
 from recsys_assets.retraining.gate import (

@@ -204,6 +204,7 @@ class PipelineModel(ABC):
                 rows=ranking.rows,
                 scores=ranking.scores,
                 shown=ranking.shown,
+                propensities=ranking.propensities,
             )
             self._metrics.count_unlogged(self._log.put(answer))
 

@@ -14,7 +14,7 @@ from benchmarks.slate_quality import (
 )
 from recsys_assets.metrics import hits, ndcg
 from recsys_assets.pipeline.diversity import Diversity, Sampling, arrange
-from recsys_assets.pipeline.rank import RankStage, most_popular
+from recsys_assets.pipeline.rank import RankStage
 from recsys_assets.pipeline.retrieve import Depth
 from recsys_assets.releases.offline import OfflineRelease, Sessions
 from recsys_assets_tests.evaluation.tiny import matrix, random_split
@@ -97,7 +97,7 @@ class _Stages:
 def release(item_ids):
     stages = _Stages()
     vectors = kinds(20).vectors
-    rank = RankStage(stages, vectors, most_popular(np.ones(20)), UNCHANGED, Sampling(0.0, 0))
+    rank = RankStage(stages, vectors, np.ones(20), UNCHANGED, Sampling(0.0, 0))
     return OfflineRelease(stages, stages, rank, item_ids, Depth(20, 5, 10))
 
 

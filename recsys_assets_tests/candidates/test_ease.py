@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from recsys_assets.candidates import ease
 from recsys_assets.candidates.ease import Ease, dual, primal
 from recsys_assets_tests.evaluation.tiny import random_split
 
@@ -18,7 +19,9 @@ def steck(history, seen, regularisation):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("form", [dual, primal])
 @pytest.mark.parametrize("users", [12, 40])
-def test_both_forms_of_ease_are_the_closed_form(seed, form, users):
+@pytest.mark.parametrize("block", [7, 512])
+def test_both_forms_of_ease_are_the_closed_form(seed, form, users, block, monkeypatch):
+    monkeypatch.setattr(ease, "_BLOCK", block)
     split = random_split(seed, users=users)
     history, seen = split.history.astype(float), split.requests.seen.astype(float)
 

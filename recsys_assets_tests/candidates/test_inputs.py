@@ -3,6 +3,7 @@ import pytest
 
 from recsys_assets.candidates.declarations import CandidateSource
 from recsys_assets.candidates.inputs import RankerInputs, attribute_groups, item_inputs
+from recsys_assets.candidates.source_scores import SourceScores
 from recsys_assets.candidates.union import UnitedCandidates, unite
 from recsys_assets_tests.candidates.tiny import ITEMS, row, sources
 
@@ -17,7 +18,9 @@ LINES = (
 COUNT_DOWN = CandidateSource(
     "count_down",
     6,
-    lambda _, users: np.tile(-np.arange(6, dtype=np.float32), (len(users), 1)),
+    lambda _, users: SourceScores(
+        np.arange(6), np.tile(-np.arange(6, dtype=np.float32), (len(users), 1))
+    ),
     ranked=True,
     description="",
 )

@@ -75,6 +75,7 @@ def test_pairs_are_counted_and_unknown_rows_nowhere():
     counts = PairCounts.of(np.array([1, 1, -1, 0]), np.array([2, 2, 2, 0]), 3)
 
     assert counts.at(np.array([1, 0, 0, -1]), np.array([2, 0, 2, 2])).tolist() == [2, 1, 0, 0]
+    assert counts.places(np.array([1, 0, -1]), np.array([2, 2, 2])).tolist() == [1, -1, -1]
     assert counts.dense(np.array([0, 1])).tolist() == [[1, 0, 0], [0, 0, 2]]
 
 

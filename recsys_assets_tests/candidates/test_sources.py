@@ -23,7 +23,8 @@ def few_buyers(monkeypatch):
 
 def of(source, user, day=45, lines=DAIRY, **kwargs):
     scores = source(sources(day, *lines, **kwargs), np.array([user], dtype=np.int32))
-    return dict(zip(ITEMS, scores[0].tolist(), strict=True))
+    catalogue = np.arange(len(ITEMS))
+    return dict(zip(ITEMS, scores.at(np.zeros_like(catalogue), catalogue).tolist(), strict=True))
 
 
 def shown(source, user, **kwargs):
@@ -98,9 +99,34 @@ def test_every_source_scores_every_customer_and_stranger(source, lines):
 
     scores = source.score(known, users)
 
-    assert scores.shape == (len(users), len(ITEMS))
-    assert scores.dtype == np.float32
-    assert not np.isnan(scores).any()
+    assert len(scores.values) == len(users)
+    assert scores.values.dtype == np.float32
+    assert not np.isnan(scores.values).any()
+
+
+@pytest.mark.parametrize("source", [*SOURCES, BOUGHT_BEFORE], ids=lambda source: source.name)
+def test_no_source_makes_room_for_items_that_it_does_not_know(source):
+    known = sources(45, *DAIRY, promoted=("milk",))
+
+    scores = source.score(known, np.array([AL, BO], dtype=np.int32))
+
+    assert row("never sold") not in scores.items
+    assert (scores.values > -np.inf).any(axis=0).all()
+
+
+@pytest.mark.parametrize("source", [*SOURCES, BOUGHT_BEFORE], ids=lambda source: source.name)
+def test_scores_do_not_depend_on_who_else_asks_and_are_nobody_elses_array(source):
+    known = sources(45, *DAIRY, promoted=("milk", "pear"))
+    everything = np.arange(len(ITEMS))
+
+    alone = source.score(known, np.array([BO], dtype=np.int32))
+    together = source.score(known, np.array([STRANGER, AL, BO], dtype=np.int32))
+    hers = alone.at(np.zeros_like(everything), everything)
+
+    np.testing.assert_allclose(together.at(np.full_like(everything, 2), everything), hers, 1e-5)
+    together.values[:] = 0
+    again = source.score(known, np.array([BO], dtype=np.int32))
+    np.testing.assert_array_equal(again.at(np.zeros_like(everything), everything), hers)
 
 
 def test_names_are_told_apart_and_a_quota_is_not_negative():

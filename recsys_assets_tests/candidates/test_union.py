@@ -2,16 +2,22 @@ import numpy as np
 import pytest
 
 from recsys_assets.candidates.declarations import CandidateSource
+from recsys_assets.candidates.source_scores import SourceScores
 from recsys_assets.candidates.union import unite
 from recsys_assets_tests.candidates.tiny import ITEMS, sources
 
 NOTHING = -np.inf
+CATALOGUE = range(len(ITEMS))
 
 
-def declared(name, scores, quota=2, ranked=True):
-    """A source that gives every customer the same scores."""
-    row = np.array(scores, dtype=np.float32)
-    return CandidateSource(name, quota, lambda _, users: np.tile(row, (len(users), 1)), ranked, "")
+def declared(name, scores, quota=2, ranked=True, items=CATALOGUE):
+    """A source that gives every customer the same scores of the items."""
+    known, row = np.array(items, dtype=int), np.array(scores, dtype=np.float32)
+
+    def score(_, users):
+        return SourceScores(known, np.tile(row, (len(users), 1)))
+
+    return CandidateSource(name, quota, score, ranked, "")
 
 
 def united(*declared, users=1, excluded=()):
@@ -31,6 +37,22 @@ def test_an_item_that_two_sources_bring_is_one_candidate_of_both():
     assert found.item.tolist() == [0, 1, 2]
     assert found.found_by.tolist() == [0b01, 0b11, 0b10]
     assert found.scores.tolist() == [[9], [8], [1]]  # of the ranked source, of every candidate
+
+
+def test_sources_that_know_other_items_are_united_by_the_catalogues_rows():
+    found = united(
+        declared("one", [7, 9], items=[1, 4]),
+        declared("two", [3, 5, 4], items=[0, 4, 5]),
+        declared("none", [], items=[]),
+    )
+
+    assert found.item.tolist() == [1, 4, 5]
+    assert found.found_by.tolist() == [0b01, 0b11, 0b10]
+    assert found.scores.tolist() == [
+        [7, NOTHING, NOTHING],
+        [9, 5, NOTHING],
+        [NOTHING, 4, NOTHING],
+    ]
 
 
 def test_what_is_excluded_takes_no_place():
@@ -57,8 +79,8 @@ def test_a_customer_who_has_bought_everything_gets_nothing():
     assert len(united(declared("one", range(6)), excluded=range(6)).item) == 0
 
 
-def test_ties_everywhere_still_fill_the_quota():
-    assert len(united(declared("one", [1] * 6, quota=4)).item) == 4
+def test_of_ties_everywhere_the_first_of_the_catalogue_fill_the_quota():
+    assert united(declared("one", [1] * 6, quota=4)).item.tolist() == [0, 1, 2, 3]
 
 
 def test_requests_beyond_a_block_keep_their_candidates():
@@ -71,6 +93,6 @@ def test_requests_beyond_a_block_keep_their_candidates():
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_a_score_without_an_order_is_refused_by_the_name_of_its_source(wrong):
     with pytest.raises(
-        ValueError, match=r"item 2 of 6 has the score .*: candidate source 'odd' has diverged"
+        ValueError, match=r"item 5 has the score .*: candidate source 'odd' has diverged"
     ):
-        united(declared("odd", [1, 2, wrong, 0, 0, 0]))
+        united(declared("odd", [1, 2, wrong], items=[0, 3, 5]))

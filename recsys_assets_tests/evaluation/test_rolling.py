@@ -7,8 +7,9 @@ import pytest
 from recsys_assets.candidates.boosted_ranker import BoostedRanker
 from recsys_assets.candidates.union import UnitedCandidates
 from recsys_assets.evaluation.baselines import popularity
-from recsys_assets.evaluation.rolling import PIPELINE, ranked_slates
+from recsys_assets.evaluation.rolling import PIPELINE, discounted, ranked_slates
 from recsys_assets.evaluation.split import NothingToEvaluate
+from recsys_assets.models.index.index_kinds import RANKED
 from recsys_assets.slates import PADDING, slate_faults
 from recsys_assets_tests.evaluation.tiny_weeks import (
     FIRST,
@@ -118,6 +119,21 @@ def test_candidates_and_inputs_of_a_week_know_nothing_of_it_or_of_later_days():
 def test_a_week_without_purchases_says_so():
     with pytest.raises(NothingToEvaluate, match="nothing to measure"):
         rolling().week(FIRST + timedelta(weeks=30))
+
+
+def test_a_bestseller_is_discounted_among_the_first_and_not_behind_them():
+    items = 2 * RANKED
+    candidates = UnitedCandidates(
+        np.array([0, items]), np.arange(items), np.ones(items), np.zeros((items, 0))
+    )
+    scores, popularity = -0.01 * np.arange(items), np.zeros(items)
+    popularity[[0, RANKED]] = 1_000
+
+    shown = ranked_slates(candidates, discounted(candidates, scores, popularity))[0]
+
+    assert shown[:2].tolist() == [1, 2]
+    assert 50 < shown.tolist().index(0) < RANKED
+    assert shown[RANKED:items].tolist() == list(range(RANKED, items))
 
 
 def test_candidates_are_shown_by_score_and_short_lists_are_padded():

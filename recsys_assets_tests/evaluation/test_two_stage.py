@@ -13,6 +13,7 @@ from recsys_assets_tests.evaluation.tiny import random_split
 DIMENSIONS = 4
 
 NOBODYS = RankedLists.none()
+UNSOLD = np.full(100, np.nan)
 
 
 class ExactIndex:
@@ -80,11 +81,37 @@ def test_candidates_ranked_ahead_are_shown_before_any_that_is_searched(case):
     nothing_to_add = CheapestFirst(np.zeros(len(indexed), dtype=np.float32))
 
     slates = two_stage_slates(
-        queries, ExactIndex(embeddings), nothing_to_add, rows, split, lists, Depth(12, 1, 12)
+        queries,
+        ExactIndex(embeddings),
+        nothing_to_add,
+        rows,
+        split,
+        lists,
+        UNSOLD,
+        Depth(12, 1, 12),
     )
 
     assert slates[0, :5].tolist() == [*rows[listed], -1]
     assert (slates[1:, 4] >= 0).all()
+
+
+def test_a_bestseller_of_candidates_ranked_ahead_must_be_better_by_more_than_its_discount(case):
+    split, indexed, embeddings, queries = case
+    rows = catalogue_rows(indexed, split, "item_index")
+    user, seen = split.requests.user_id[0], split.requests.seen[0].indices
+    first, second = [row for row in range(len(indexed)) if rows[row] not in seen][:2]
+    nothing_to_add = CheapestFirst(np.zeros(len(indexed), dtype=np.float32))
+    sold = UNSOLD.copy()
+    sold[first] = 1000
+
+    for lead, shown in ((0.5, [second, first]), (1.0, [first, second])):
+        lists = RankedLists.of_users(
+            [user], np.array([0, 2]), np.array([first, second]), np.array([lead, 0.0])
+        )
+        slates = two_stage_slates(
+            queries, ExactIndex(embeddings), nothing_to_add, rows, split, lists, sold
+        )
+        assert slates[0, :2].tolist() == rows[shown].tolist()
 
 
 @pytest.mark.parametrize("enough", [1, 8])
@@ -94,7 +121,7 @@ def test_the_ranker_orders_what_retrieval_found(case, enough):
     rows, ranker = catalogue_rows(indexed, split, "item_index"), CheapestFirst(prices)
 
     slates = two_stage_slates(
-        queries, ExactIndex(embeddings), ranker, rows, split, NOBODYS, Depth(12, enough, 12)
+        queries, ExactIndex(embeddings), ranker, rows, split, NOBODYS, UNSOLD, Depth(12, enough, 12)
     )
 
     assert not any(slate_faults(slates, split.requests.seen).values())
@@ -123,6 +150,7 @@ def test_a_household_is_scored_with_its_own_columns_at_its_own_time(case):
         catalogue_rows(indexed, split, "item_index"),
         split,
         NOBODYS,
+        UNSOLD,
         Depth(20, 1, 20),
     )
 
@@ -136,7 +164,9 @@ def test_results_that_the_index_did_not_find_are_left_out(case):
     ranker = CheapestFirst(np.zeros(len(indexed), dtype=np.float32))
     rows, nothing = catalogue_rows(indexed, split, "item_index"), ExactIndex(embeddings, missing=20)
 
-    slates = two_stage_slates(queries, nothing, ranker, rows, split, NOBODYS, Depth(20, 1, 20))
+    slates = two_stage_slates(
+        queries, nothing, ranker, rows, split, NOBODYS, UNSOLD, Depth(20, 1, 20)
+    )
 
     assert ranker.asked == []
     assert (slates == -1).all()
@@ -165,4 +195,4 @@ def test_a_score_of_the_ranker_that_is_no_number_is_refused(case):
     ranker = CheapestFirst(np.full(len(indexed), np.nan))
 
     with pytest.raises(ValueError, match="has the score nan"):
-        two_stage_slates(queries, ExactIndex(embeddings), ranker, rows, split, NOBODYS)
+        two_stage_slates(queries, ExactIndex(embeddings), ranker, rows, split, NOBODYS, UNSOLD)

@@ -107,7 +107,8 @@ class TestCollect:
             "spend_28d": float("nan"),
             "top_category_7d": "",
         }
-        log.put(an_answer("r1", context=context, release=2))
+        chances = np.array([1, np.nan], dtype=np.float32)
+        log.put(an_answer("r1", context=context, release=2, propensities=chances))
         collected = log.collect()
         assert (collected.rows, collected.new, collected.waiting) == (1, 1, 0)
         assert log.store.table(TABLE).read([DAY]).schema == schema(log.store)
@@ -118,7 +119,7 @@ class TestCollect:
         assert (row["user_id"], row["device"], row["degraded"]) == ("ann", "web", False)
         ids = item_ids(2)
         assert row["item_ids"] == [ids[3], ids[7]]
-        assert row["scores"] == [2.5, 0.5]
+        assert (row["scores"], row["propensities"]) == ([2.5, 0.5], [1.0, None])
         assert row["candidate_ids"] == [ids[3], ids[9], ids[7]]
         assert row["candidate_scores"] == [2.5, 1.5, 0.5]
         assert (row["age"], row["spend_7d"]) == ("30-39", 12.5)

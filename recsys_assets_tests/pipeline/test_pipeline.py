@@ -11,7 +11,7 @@ from recsys_assets.pipeline.available_items import AvailableItems
 from recsys_assets.pipeline.pipeline import NEVER, Effort, read_depths
 from recsys_assets.pipeline.requests import Requests
 from recsys_assets.pipeline.seen_settings import WhenDown
-from recsys_assets.releases.rendering import ServingConfig
+from recsys_assets.releases.serving_config import ServingConfig
 from recsys_assets_tests.serving.made_up_stages import (
     DEPTH,
     LESS,

@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
 from recsys_assets.pipeline.available_items import AsReleased, AvailableItems
+from recsys_assets.pipeline.exploration import Exploration
 from recsys_assets.pipeline.query import QueryStage
 from recsys_assets.pipeline.rank import POPULAR, most_popular
 from recsys_assets.pipeline.requests import MAX_K
@@ -13,6 +15,11 @@ from recsys_assets_tests.serving.made_up_stages import (
     rank_stage,
     shown_rows,
 )
+
+
+class EqualRanker:
+    def score_batch(self, user_columns, timestamps, rows, embeddings=None):
+        return [np.zeros(len(found), dtype=np.float32) for found in rows]
 
 
 def rank(stage, candidates, ks, users=None, ahead=None):
@@ -46,6 +53,63 @@ def test_log_odds_from_ahead_are_added_to_a_share_of_the_rankers():
     assert listed.scores.tolist() == [7.5, 4.5, 5.5]
     assert shown_rows(listed) == [3, 7, 9]
     assert searched.scores.tolist() == [3.0, 9.0, 7.0]
+
+
+def test_a_bestseller_is_discounted_among_candidates_ranked_ahead_alone():
+    stage = rank_stage(ranker_weight=0.0, popularity_discount=1.0)  # item 90 has sold 90 times
+    ahead = np.array([5.0, 1.0], np.float32)
+
+    listed, searched = rank(stage, [[90, 2], [90, 2]], [2, 2], ahead=[ahead, None])
+
+    assert shown_rows(listed) == [90, 2]  # better by 4, discounted by log(91 / 3) = 3.4
+    assert listed.scores.tolist() == [5.0, 1.0]
+    assert shown_rows(searched) == [90, 2]
+    (closer,) = rank(stage, [[90, 2]], [2], ahead=[ahead * 0.8])
+    assert shown_rows(closer) == [2, 90]
+
+
+class TestExploration:
+    CANDIDATES = range(40, 60)
+
+    def test_the_last_places_are_drawn_among_the_others_with_their_propensities(self):
+        stage = rank_stage(exploration=Exploration(0.4))
+
+        (ranking,) = rank(stage, [self.CANDIDATES], [5])
+
+        shown = shown_rows(ranking)
+        assert shown[:3] == [59, 58, 57]
+        assert len(set(shown)) == 5
+        assert ranking.propensities[:3].tolist() == [1, 1, 1]
+        left = np.arange(40.0, 57)  # its number is an item's score, and how often it has sold
+        odds = np.exp(left - 56) / (1 + left)
+        expected = odds[shown[3] - 40] / odds.sum()
+        assert ranking.propensities[3] == pytest.approx(expected, rel=1e-4)
+        assert 0 < ranking.propensities[4] < 1
+
+    def test_requests_of_other_moments_or_users_draw_anew_and_the_same_one_the_same(self):
+        stage = rank_stage(ranker=EqualRanker(), exploration=Exploration(1.0))
+        ann, bob, again = rank(stage, [self.CANDIDATES] * 3, [10] * 3, ["ann", "bob", "ann"])
+
+        assert shown_rows(ann) == shown_rows(again) != shown_rows(bob)
+
+    def test_a_slate_of_few_places_or_candidates(self):
+        stage = rank_stage(exploration=Exploration(0.1))
+        short, few = rank(stage, [self.CANDIDATES, [3]], [9, 10])
+
+        assert shown_rows(short) == list(range(59, 50, -1))
+        assert shown_rows(few) == [3]
+        assert few.propensities.tolist() == [1.0]
+
+    def test_where_the_slate_is_sampled_only_drawn_places_have_a_known_propensity(self):
+        stage = rank_stage(sampling=5.0, exploration=Exploration(0.5))
+        (ranking,) = rank(stage, [self.CANDIDATES], [4])
+
+        assert np.isnan(ranking.propensities).tolist() == [True, True, False, False]
+
+    def test_nothing_is_left_to_chance_unless_asked_for(self):
+        (ranking,) = rank(rank_stage(), [self.CANDIDATES], [10])
+
+        assert ranking.propensities.tolist() == [1.0] * 10
 
 
 def test_the_ranker_gets_the_features_that_the_query_stage_read():

@@ -83,8 +83,14 @@ class TestEntry:
         for name in ("request_id", "release", "timestamp", "answered_at", "degraded", "k"):
             assert getattr(decoded, name) == getattr(answer, name)
         assert decoded.context == answer.context
-        for name in ("rows", "scores", "shown"):
+        for name in ("rows", "scores", "shown", "propensities"):
             assert getattr(decoded, name).tolist() == getattr(answer, name).tolist()
+
+    def test_an_entry_of_a_release_that_did_not_log_propensities_has_none(self):
+        fields = as_stored(an_answer().encode())
+        del fields[b"propensities"]
+
+        assert np.isnan(Answer.decode(fields).propensities).tolist() == [True, True]
 
     def test_no_candidates(self):
         empty = np.empty(0, dtype=np.int64)
@@ -103,6 +109,7 @@ class TestEntry:
             ({b"rows": b"1234"}, "scores holds 3 numbers for 1 rows"),
             ({b"shown": np.array([3], "<i4").tobytes()}, "shown points beyond the 3 candidates"),
             ({b"shown": np.array([-1], "<i4").tobytes()}, "shown points beyond"),
+            ({b"propensities": b"1234"}, "propensities holds 1 numbers for 2 places"),
             ({b"timestamp": b"noon"}, "timestamp is b'noon', not a whole number"),
             ({b"id": b"\xff"}, "not UTF-8"),
             ({b"context": None}, "context is missing"),

@@ -89,6 +89,7 @@ class TestShown:
             rows=np.array([2, 0, 1]),
             scores=np.zeros(3, dtype=np.float32),
             shown=np.array([2, 0]),
+            propensities=np.ones(2, dtype=np.float32),
         )
         shown.remember_answers(ITEMS)([answer, replace(answer, context=b'{"user_id": ""}')])
 

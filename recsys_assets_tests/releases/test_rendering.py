@@ -24,9 +24,9 @@ from recsys_assets.releases.rendering import (
     InconsistentRelease,
     Origin,
     ReleaseParts,
-    ServingConfig,
     render,
 )
+from recsys_assets.releases.serving_config import ServingConfig
 from recsys_assets.storage import MissingArtifact, Store
 
 DAY = "2017-09-30"

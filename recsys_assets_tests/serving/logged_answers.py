@@ -24,6 +24,7 @@ def an_answer(request_id: str = "r1", **changed) -> Answer:
         "scores": np.array([0.5, 2.5, 1.5], dtype=np.float32),
         "shown": np.array([1, 0]),
     } | changed
+    values.setdefault("propensities", np.ones(len(values["shown"]), dtype=np.float32))
     if not isinstance(values["context"], bytes):
         values["context"] = json.dumps(values["context"]).encode()
     return Answer(**values)

@@ -9,7 +9,7 @@ import redis
 from recsys_assets.pipeline.diversity import Diversity, Sampling
 from recsys_assets.pipeline.pipeline import NEVER, Effort, Pipeline
 from recsys_assets.pipeline.query import Queries, QueryStage
-from recsys_assets.pipeline.rank import RankStage, most_popular
+from recsys_assets.pipeline.rank import RankStage
 from recsys_assets.pipeline.requests import Requests
 from recsys_assets.pipeline.retrieve import NO_ROW, Depth, RetrieveStage
 
@@ -128,7 +128,7 @@ def rank_stage(items=100, sampling=0.0, ranker=None, **given):
     return RankStage(
         ranker=ranker or Ranker(),
         vectors=np.eye(items, dtype=np.float32),
-        popular=most_popular(np.arange(items, dtype=float)),
+        popularity=np.arange(items, dtype=float),
         diversity=Diversity(trade_off=1.0, pool=10),
         sampling=Sampling(temperature=sampling, seed=1),
         **given,

@@ -15,10 +15,12 @@ from recsys_assets.events.purchases import purchased_items
 from recsys_assets.features.backfill import snapshot_schema
 from recsys_assets.features.declarations import ITEM_FEATURES, ITEM_PROMOTIONS
 from recsys_assets.features.reader import PROJECT, OnlineUserFeatures, entity_key, field_name
+from recsys_assets.pipeline.exploration import Exploration
 from recsys_assets.pipeline.seen_items import SeenItems
 from recsys_assets.releases.offline import OfflineRelease, Sessions
 from recsys_assets.releases.release import Reason
-from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
+from recsys_assets.releases.rendering import Origin, ReleaseParts, render
+from recsys_assets.releases.serving_config import ServingConfig
 from recsys_assets.rollout.canary import TemporaryServer, canaries, check_release, measure_latency
 from recsys_assets.rollout.guard import Guard
 from recsys_assets.rollout.promotion import promote_approved
@@ -98,9 +100,9 @@ def promoted(running):
     history = purchased_items(store, DAY)
     SeenItems(client).replace_all(history)
     releases = deployment.releases(running)
-    release = render(
-        releases, ReleaseParts.current(store), DAY, Origin(trained_through=DAY), ServingConfig()
-    )
+    config = ServingConfig(exploration=Exploration(0.1))
+    origin = Origin(trained_through=DAY)
+    release = render(releases, ReleaseParts.current(store), DAY, origin, config)
     server = TemporaryServer(TritonServer.of(running))
     assert check_release(releases, release, server, canaries(history), AT).faulty == ()
     releases.approve(release)

@@ -38,7 +38,7 @@ def value(name, **labels):
 
 
 def a_batch(rows=3, seconds=0.003, **changed):
-    ranking = Ranking(np.arange(3), np.ones(3), np.arange(2))
+    ranking = Ranking(np.arange(3), np.ones(3), np.arange(2), np.ones(2))
     values = {
         "rankings": [ranking] * rows,
         "columns": [{}] * rows,

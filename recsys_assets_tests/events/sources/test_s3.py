@@ -5,7 +5,6 @@ from datetime import date
 import boto3
 import polars as pl
 import pytest
-from moto.server import ThreadedMotoServer
 
 from recsys_assets.events.contract import BrokenInput
 from recsys_assets.events.ingest import ingest
@@ -18,20 +17,11 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def bucket(monkeypatch):
-    server = ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    client = boto3.client("s3", endpoint_url=endpoint)
-    client.create_bucket(Bucket="shop")
-    yield client
-    server.stop()
+def bucket(s3_environment, monkeypatch):
+    """A client of an S3 server with the bucket `shop`, which this process finds."""
+    for name, value in s3_environment.items():
+        monkeypatch.setenv(name, value)
+    return boto3.client("s3", region_name=s3_environment["AWS_REGION"])
 
 
 def upload(client, folder, prefix="data"):

@@ -17,7 +17,7 @@ from recsys_assets.features.attributes import ATTRIBUTE_TABLES
 from recsys_assets.features.declarations import DAILY_FEATURE_SETS, ITEM_PROMOTIONS
 from recsys_assets.models.index.index_kinds import CANDIDATES, ENOUGH, RANKED
 from recsys_assets.pipeline.diversity import Diversity, Sampling
-from recsys_assets.pipeline.rank import RANKER_WEIGHT
+from recsys_assets.pipeline.rank import POPULARITY_DISCOUNT, RANKER_WEIGHT
 from recsys_assets.rollout.canary import Finding
 
 _OWNERS = ["team:serving"]
@@ -28,7 +28,9 @@ class ServingParameters(dg.Config):
     """How candidates are found and arranged; each release carries its own values.
 
     `embeddings` are fp32, fp16 or int8, `dense_layers` fp32 or int8. `ranker_weight` is of DLRM's
-    log-odds beside those of candidates that were ranked ahead.
+    log-odds beside those of candidates that were ranked ahead; among these, `popularity_discount`
+    times the logarithm of an item's sales is what it must be better by. `exploration_share` of a
+    slate's places is drawn from the other candidates, and logged with its propensities.
     """
 
     candidates: int = CANDIDATES
@@ -41,6 +43,9 @@ class ServingParameters(dg.Config):
     embeddings: str = "fp32"
     dense_layers: str = "fp32"
     ranker_weight: float = RANKER_WEIGHT
+    popularity_discount: float = POPULARITY_DISCOUNT
+    exploration_share: float = 0.0
+    exploration_seed: int = 0
 
 
 class Promotion(dg.Config):
@@ -191,10 +196,12 @@ def triton_model_repository(
     run_days: RunDays,
 ) -> dg.MaterializeResult:
     """Renders the next release from the current artifacts."""
+    from recsys_assets.pipeline.exploration import Exploration
     from recsys_assets.pipeline.retrieve import Depth
     from recsys_assets.releases.quantization import Precision
     from recsys_assets.releases.release import Releases
-    from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
+    from recsys_assets.releases.rendering import Origin, ReleaseParts, render
+    from recsys_assets.releases.serving_config import ServingConfig
 
     releases, days = Releases(store.get()), run_days.get()
     parameters = ServingConfig(
@@ -203,6 +210,8 @@ def triton_model_repository(
         sampling=Sampling(config.sampling_temperature, config.sampling_seed),
         precision=Precision.of(config.embeddings, config.dense_layers),
         ranker_weight=config.ranker_weight,
+        popularity_discount=config.popularity_discount,
+        exploration=Exploration(config.exploration_share, config.exploration_seed),
     )
     release = render(
         releases,

@@ -22,7 +22,8 @@ from recsys_assets.features.online import OfflineContents, materialize
 from recsys_assets.pipeline.diversity import Diversity, Sampling
 from recsys_assets.pipeline.seen_items import SeenItems
 from recsys_assets.releases.release import Reason
-from recsys_assets.releases.rendering import Origin, ReleaseParts, ServingConfig, render
+from recsys_assets.releases.rendering import Origin, ReleaseParts, render
+from recsys_assets.releases.serving_config import ServingConfig
 from recsys_assets.services import deployment as services
 from recsys_assets.services.valkey import Valkey
 from recsys_assets.settings import Settings

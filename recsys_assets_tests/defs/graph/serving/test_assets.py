@@ -24,7 +24,8 @@ from recsys_assets.features.reader import OnlineUserFeatures
 from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.releases.offline import Sessions
 from recsys_assets.releases.release import Releases
-from recsys_assets.releases.rendering import ReleaseParts, ServingConfig
+from recsys_assets.releases.rendering import ReleaseParts
+from recsys_assets.releases.serving_config import ServingConfig
 from recsys_assets.retraining.candidate import (
     WEIGHTS,
     DaySnapshot,

@@ -12,7 +12,7 @@ from recsys_assets.pipeline.circuit import connect
 from recsys_assets.pipeline.diversity import Diversity, Sampling
 from recsys_assets.pipeline.pipeline import Effort, Pipeline
 from recsys_assets.pipeline.query import QueryStage
-from recsys_assets.pipeline.rank import RankStage, most_popular
+from recsys_assets.pipeline.rank import RankStage
 from recsys_assets.pipeline.retrieve import Depth, RetrieveStage
 from recsys_assets.pipeline.seen_items import SeenItems
 from recsys_assets.settings import load_settings
@@ -91,7 +91,7 @@ class TritonPythonModel(PipelineModel):
             RankStage(
                 ranker=TinyRanker(),
                 vectors=vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
-                popular=most_popular(np.arange(len(ids), dtype=float)),
+                popularity=np.arange(len(ids), dtype=float),
                 diversity=Diversity(trade_off=1.0, pool=50),
                 sampling=Sampling(temperature=0.0, seed=0),
             ),
