@@ -35,7 +35,8 @@ TESTS = ROOT / "recsys_assets_tests"
 _LAB = re.compile(
     r"(^|/)(bench_|.*_benchmark|plots?\b|.*_plots?\b|observability/|cluster/capacity)"
 )
-_TIMING = re.compile(r"SECONDS|POLL|EVERY|PAUSE|INTERVAL|TIMEOUT", re.IGNORECASE)
+_UNSEEN = re.compile(r"SECONDS|POLL|EVERY|PAUSE|INTERVAL|TIMEOUT|DPI", re.IGNORECASE)
+_OPTIONS = ("indent", "stacklevel", "strict")  # `strict` of zip tells of what cannot happen
 _SAYS = re.compile(r"^(log|_LOG|logging|click|context\.log|self\._?log|warnings|print|_say)\b")
 _TURNED: dict[type[ast.cmpop], str] = {
     ast.Lt: ">=",
@@ -135,15 +136,15 @@ class _Places(ast.NodeVisitor):
         self._add(node, "exception swallowed", "pass")
 
     def visit_Assign(self, node: ast.Assign) -> None:
-        if not _TIMING.search(ast.unparse(node.targets[0])):
+        if not _UNSEEN.search(ast.unparse(node.targets[0])):
             self.visit(node.value)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        if node.value is not None and not _TIMING.search(ast.unparse(node.target)):
+        if node.value is not None and not _UNSEEN.search(ast.unparse(node.target)):
             self.visit(node.value)
 
     def visit_keyword(self, node: ast.keyword) -> None:
-        if not _TIMING.search(node.arg or "") and node.arg not in ("indent", "dpi", "stacklevel"):
+        if not _UNSEEN.search(node.arg or "") and node.arg not in _OPTIONS:
             self.visit(node.value)
 
 
@@ -171,13 +172,14 @@ def draw(seed: int, count: int) -> list[Mutant]:
 
 
 def _nearest(mutant: Mutant) -> list[str]:
-    """Test files that mirror the module or what it is a part of, or import it."""
+    """Test files that mirror the module, what it is a part of or its folder, or import it."""
     module = Path(mutant.module).relative_to(PACKAGE.name)
     words = module.stem.split("_")
     mirrors = [
         TESTS / module.parent / f"test_{'_'.join(words[:count])}.py"
         for count in range(len(words), 0, -1)
     ]
+    mirrors.append(TESTS / module.parent.parent / f"test_{module.parent.name}.py")
     name = mutant.module.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
     folder, _, last = name.rpartition(".")
     imports = re.compile(

@@ -19,7 +19,7 @@ def serve(metrics: StoreMetrics, address: Address, every: float) -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     stop = told_to_stop()
-    server, thread = start_http_server(address.port, addr=address.host, registry=metrics.registry)
+    server, _ = start_http_server(address.port, addr=address.host, registry=metrics.registry)
     try:
         while not stop.is_set():
             metrics.look()
@@ -27,4 +27,3 @@ def serve(metrics: StoreMetrics, address: Address, every: float) -> None:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join()

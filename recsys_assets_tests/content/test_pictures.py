@@ -149,6 +149,19 @@ def test_a_large_picture_is_seen_whole():
     np.testing.assert_allclose(found[4, [0, 7]], [RED, [0, 0, 255]], atol=12)
 
 
+def test_a_photograph_is_decoded_no_larger_than_it_is_looked_at(monkeypatch):
+    decoded = []
+
+    def remembered(picture, size):
+        decoded.append(picture.size)
+        return picture
+
+    monkeypatch.setattr(pictures, "_on_white", remembered)
+    square(picture_file((255, 0, 0), (4096, 2048), "JPEG"), 64)
+
+    assert decoded == [(512, 256)]  # the decoder halves it until it is less than twice too large
+
+
 @pytest.mark.parametrize("size", [(5_000, 5_001), (60_000, 60_000)])
 def test_a_picture_of_too_many_pixels_is_not_decoded(size):
     fault = fault_of(square, png_that_says(*size), 8)

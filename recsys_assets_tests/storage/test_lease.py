@@ -53,6 +53,25 @@ def test_one_that_is_not_given_back_names_the_setting(store):
         pass
 
 
+def test_it_is_not_given_back_while_it_is_being_renewed(store, monkeypatch):
+    renewing, over = threading.Event(), threading.Event()
+
+    def slow(lock):
+        renewing.set()
+        over.wait(600)
+        return True
+
+    with held(store, NAME, seconds=0.1, wait_seconds=60) as lease:
+        monkeypatch.setattr(type(lease.lock), "reacquire", slow)
+        assert renewing.wait(600)
+        store.persist(NAME)
+        monkeypatch.setattr(
+            type(lease.lock), "owned", lambda _: over.is_set() or pytest.fail("given back")
+        )
+        threading.Timer(0.3, over.set).start()
+    assert not store.exists(NAME)
+
+
 def test_one_that_was_lost_stops_its_holder_and_is_left_to_the_other(store):
     with held(store, NAME, seconds=60, wait_seconds=60) as lease:
         store.set(NAME, "another run's")
