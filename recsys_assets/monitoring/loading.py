@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from recsys_assets.features.encoding import ModelEncoding
 from recsys_assets.monitoring.answer_parts import schema_of
+from recsys_assets.monitoring.answer_table import COLUMNS
 from recsys_assets.monitoring.profile import ModelVocabulary
 from recsys_assets.monitoring.traffic import (
     ANSWER_KEYS,
@@ -38,7 +39,7 @@ ANSWERS = 50_000
 _HASHES = 2**64
 _LABEL_COLUMNS = ["release", "user_id", "timestamp", "degraded", "auc", "scores", "purchased"]
 _NOT_FEATURES = ("release", "answered_at", "degraded", "candidate_scores")
-_NOT_LOOKED_AT = ("request_id", "k", "item_ids", "scores", "candidate_ids")
+_NOT_LOOKED_AT = {*COLUMNS.names} - {*_SCORE_COLUMNS}  # of an answer; all else are features
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Exploration:
             raise ValueError(f"exploration seed is {self.seed}: give 0 or more")
 
     def places(self, k: int) -> int:
-        """How many of k places are drawn."""
+        """How many of a slate's k places are drawn."""
         return int(round(k * self.share, 9))  # 0.29 of 100 are 29, whatever floats say
 
     def generator(self, request: int) -> np.random.Generator:
@@ -52,10 +52,7 @@ def draw(
         Positions int64 [count] in the order drawn, and the probability of each given those before
         it, float32 [count].
     """
-    noisy = log_weights + generator.gumbel(size=len(log_weights))
-    drawn = np.argsort(-noisy, kind="stable")[:count]
-    left, propensities = log_weights.astype(np.float64), np.empty(count, dtype=np.float32)
-    for place, position in enumerate(drawn.tolist()):
-        propensities[place] = np.exp(left[position] - np.logaddexp.reduce(left))
-        left[position] = -np.inf
-    return drawn, propensities
+    order = np.argsort(-(log_weights + generator.gumbel(size=len(log_weights))), kind="stable")
+    ordered = log_weights[order].astype(np.float64)
+    left = np.logaddexp.accumulate(ordered[::-1])[::-1]  # of each and all that come after it
+    return order[:count], np.exp(ordered - left)[:count].astype(np.float32)

@@ -175,11 +175,12 @@ class RankStage:
             return Ranking.in_order(rows, scores)
         order = scores - self.popularity_discount * self._log_sales[rows] if listed else scores
         number, sampled = zlib.crc32(request.encode()), self.sampling.temperature > 0
-        explored = min(self.exploration.places(k), len(rows))
+        places = min(k, len(rows))
+        explored = self.exploration.places(places)
         shown = arrange(
             perturb(order, self.sampling, number) if sampled else order,
-            lambda places: self.vectors[rows[places]],
-            min(k, len(rows)) - explored,
+            lambda pool: self.vectors[rows[pool]],
+            places - explored,
             self.diversity,
         )
         propensities = np.full(len(shown), np.nan if sampled else 1, dtype=np.float32)

@@ -28,7 +28,7 @@ that no release knows yet is remembered for the one that will.
 | 207 | some items are |
 | 422 | none is; or the body is no change, as `detail` says |
 | 401, 408, 413 | no token, or a wrong one; the body comes too slowly; it is too large |
-| 503 | none is, as the store is away, full or busy: the same again after `Retry-After` seconds |
+| 503 | none is known to be: the store is away, full or busy; again after `Retry-After` seconds |
 """
 
 from collections import Counter

@@ -47,5 +47,6 @@ def test_a_bar_in_a_cell_is_text():
 def test_tables_hold_what_is_declared():
     assert "| `popularity_7d` | int64 | Purchased lines, last 7 days |" in TABLES["features"]()
     assert "| `daily_loop` |" in TABLES["jobs"]()
+    assert "| `popularity_discount` | `0.1` | times ln(1 + sales" in TABLES["serving parameters"]()
     assert "| `make docs` |" in TABLES["make targets"]()
     assert "| `RECSYS_HOME` | `var/` of the repository |" in TABLES["settings"]()

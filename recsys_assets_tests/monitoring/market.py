@@ -150,6 +150,7 @@ def request_log(store: Store, number: int, release: int = 1) -> pa.Table:
         k=pl.lit(10, pl.Int32),
         item_ids=pl.lit(["item-1"]),
         scores=pl.Series([row[:10] for row in scores], dtype=pl.List(pl.Float32)),
+        propensities=pl.Series([[1.0] * 10] * len(frame), dtype=pl.List(pl.Float32)),
         candidate_ids=pl.lit(["item-1"]),
         candidate_scores=pl.Series(scores, dtype=pl.List(pl.Float32)),
     ).to_arrow()

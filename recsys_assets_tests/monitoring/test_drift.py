@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from recsys_assets.monitoring import loading
+from recsys_assets.monitoring.answer_table import COLUMNS
 from recsys_assets.monitoring.drift import measure
 from recsys_assets.monitoring.loading import answered_traffic, day_traffic, live_release
 from recsys_assets.monitoring.plots import plot_signals
@@ -63,6 +64,15 @@ def test_metadata_is_plain_and_whole(store, releases):
     assert metadata["alerts"] == []
     assert metadata["samples"] == 200
     assert {"live_release", "max_psi", "score_kl", "auc_drop", "revenue"} <= metadata.keys()
+
+
+def test_of_an_answer_only_the_users_features_are_watched(store, releases):
+    assert {*COLUMNS.names} <= {*pl.DataFrame(request_log(store, TRAINED)).columns}
+
+    requests = day_traffic(store, live_release(releases), LAST).traffic.requests
+
+    assert {*COLUMNS.names} & {*requests.columns} == {"user_id", "timestamp", "device"}
+    assert {"age", "spend_28d"} <= {*requests.columns}
 
 
 def test_several_answers_to_one_session_count_once(tmp_path, releases):

@@ -100,6 +100,13 @@ class TestExploration:
         assert shown_rows(few) == [3]
         assert few.propensities.tolist() == [1.0]
 
+    def test_where_fewer_are_left_than_asked_for_the_share_is_of_those(self):
+        stage = rank_stage(exploration=Exploration(0.1))
+        (ranking,) = rank(stage, [self.CANDIDATES], [200])
+
+        assert shown_rows(ranking)[:18] == list(range(59, 41, -1))
+        assert sorted(shown_rows(ranking)[18:]) == [40, 41]
+
     def test_where_the_slate_is_sampled_only_drawn_places_have_a_known_propensity(self):
         stage = rank_stage(sampling=5.0, exploration=Exploration(0.5))
         (ranking,) = rank(stage, [self.CANDIDATES], [4])

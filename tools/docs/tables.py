@@ -89,13 +89,18 @@ def parameters(dotted: str) -> str:
     return table(("parameter", "default", "meaning"), rows)
 
 
-def query_parameters() -> str:
-    """What `GET /v1/recommendations` takes."""
-    from recsys_assets.storefront.recommend_service import Query
+def described(dotted: str) -> str:
+    """The fields of a Pydantic model that describe themselves: a query, a launchpad.
 
+    Args:
+        dotted: name of the class, its module's before it.
+    """
+    from importlib import import_module
+
+    module, _, name = dotted.rpartition(".")
     rows = [
         (f"`{name}`", _default(field.get_default()), field.description)
-        for name, field in Query.model_fields.items()
+        for name, field in getattr(import_module(module), name).model_fields.items()
     ]
     return table(("parameter", "default", "meaning"), rows)
 
@@ -137,7 +142,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "boosting": lambda: parameters("recsys_assets.candidates.boosted_ranker.Boosting"),
     "gate rules": lambda: parameters("recsys_assets.retraining.gate.GateRules"),
     "drift thresholds": lambda: parameters("recsys_assets.monitoring.thresholds.DriftThresholds"),
-    "query parameters": query_parameters,
+    "serving parameters": lambda: described(
+        "recsys_assets.defs.graph.serving.assets.ServingParameters"
+    ),
+    "query parameters": lambda: described("recsys_assets.storefront.recommend_service.Query"),
     "assets": assets,
     "jobs": jobs,
 }

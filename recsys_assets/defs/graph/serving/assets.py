@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from recsys_assets.defs.code_version import code_version
 from recsys_assets.defs.graph.features.assets import ONLINE_STORE_POOL, deployment
@@ -25,27 +26,35 @@ _DIGEST_SHOWN = 12
 
 
 class ServingParameters(dg.Config):
-    """How candidates are found and arranged; each release carries its own values.
+    """How candidates are found and arranged; each release carries its own values."""
 
-    `embeddings` are fp32, fp16 or int8, `dense_layers` fp32 or int8. `ranker_weight` is of DLRM's
-    log-odds beside those of candidates that were ranked ahead; among these, `popularity_discount`
-    times the logarithm of an item's sales is what it must be better by. `exploration_share` of a
-    slate's places is drawn from the other candidates, and logged with its propensities.
-    """
-
-    candidates: int = CANDIDATES
-    enough_candidates: int = ENOUGH
-    ranked_candidates: int = RANKED
-    diversity_trade_off: float = 0.7
-    diversity_pool: int = 50
-    sampling_temperature: float = 0.0
-    sampling_seed: int = 0
-    embeddings: str = "fp32"
-    dense_layers: str = "fp32"
-    ranker_weight: float = RANKER_WEIGHT
-    popularity_discount: float = POPULARITY_DISCOUNT
-    exploration_share: float = 0.0
-    exploration_seed: int = 0
+    candidates: int = Field(CANDIDATES, description="items that the index is asked for")
+    enough_candidates: int = Field(
+        ENOUGH, description="are left without what was seen or sold out, or the search goes deeper"
+    )
+    ranked_candidates: int = Field(RANKED, description="candidates that DLRM scores")
+    diversity_trade_off: float = Field(
+        0.7,
+        description="weight of relevance: 1 keeps the order of scores, 0 looks at novelty alone",
+    )
+    diversity_pool: int = Field(50, description="best candidates that are re-ranked for diversity")
+    sampling_temperature: float = Field(
+        0.0, description="of scores that slates are sampled by; 0 is off"
+    )
+    sampling_seed: int = Field(0, description="of those samples")
+    embeddings: str = Field("fp32", description="precision of embeddings: fp32, fp16 or int8")
+    dense_layers: str = Field("fp32", description="precision of DLRM's layers: fp32 or int8")
+    ranker_weight: float = Field(
+        RANKER_WEIGHT, description="of DLRM's log-odds beside those of candidates ranked ahead"
+    )
+    popularity_discount: float = Field(
+        POPULARITY_DISCOUNT,
+        description="times ln(1 + sales in 28 days) is taken off candidates ranked ahead; 0 is off",
+    )
+    exploration_share: float = Field(
+        0.0, description="of a slate's places, the last, are drawn by logged propensities; 0 is off"
+    )
+    exploration_seed: int = Field(0, description="of those draws")
 
 
 class Promotion(dg.Config):

@@ -22,6 +22,7 @@ from recsys_assets.features.attributes import user_columns
 from recsys_assets.features.declarations import ITEM_FEATURES
 from recsys_assets.features.reader import OnlineUserFeatures
 from recsys_assets.models.training_data import CatalogueSnapshot
+from recsys_assets.pipeline.exploration import Exploration
 from recsys_assets.releases.offline import Sessions
 from recsys_assets.releases.release import Releases
 from recsys_assets.releases.rendering import ReleaseParts
@@ -42,6 +43,7 @@ from recsys_assets_tests.serving.untrained_models import publish_untrained_model
 pytestmark = pytest.mark.integration
 
 NEXT_DAY, NEW = "2017-10-01", "a new item"
+CHOSEN = {"popularity_discount": 0.4, "exploration_share": 0.3, "exploration_seed": 5}
 ASSETS = [seen_items, triton_model_repository, canary_answers, promoted_release]
 
 
@@ -53,6 +55,7 @@ def materialize(settings, **options):
             "serving": ServingResource.from_settings(settings),
             "run_days": RunDays.from_settings(settings),
         },
+        run_config={"ops": {"triton_model_repository": {"config": CHOSEN}}},
         **options,
     )
 
@@ -176,7 +179,9 @@ def test_over_other_data_the_same_weights_answer_otherwise(running, on_the_eve):
     shown = slates(over(store, NEXT_DAY), sessions(store))
 
     assert shown != on_the_eve
-    assert ServingConfig.of(Releases(store), 1) == ServingConfig()
+    assert ServingConfig.of(Releases(store), 1) == ServingConfig(
+        popularity_discount=0.4, exploration=Exploration(0.3, 5)
+    )
 
 
 def test_a_day_goes_live_over_the_live_weights_without_training(running, on_the_eve):
