@@ -24,7 +24,7 @@ from recsys_assets.models.item_history import Changes, promotions_at
 from recsys_assets.models.training_data import CatalogueSnapshot
 from recsys_assets.settings.days import midnight
 
-_USERS_AT_ONCE = 1000  # each has 500 candidates of 115 inputs: 0.5 GB
+_USERS_AT_ONCE = 1000  # each has 450 candidates of 115 inputs: 0.5 GB
 
 
 @dataclass(frozen=True)

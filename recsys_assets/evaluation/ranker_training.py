@@ -12,7 +12,7 @@ from recsys_assets.evaluation.rolling import RANKER_WEEKS, WEEK_DAYS, RollingWee
 from recsys_assets.evaluation.split import NothingToEvaluate
 from recsys_assets.storage import Store
 
-MOST_REQUESTS = 500  # of a week: more of them hardly teach more, and each has 500 candidates
+MOST_REQUESTS = 500  # of a week: more of them hardly teach more, and each has 450 candidates
 _LEAST_BOUGHT = 200  # candidates, or trees would learn chance
 _SHOWN_INPUTS = 15
 
