@@ -24,7 +24,7 @@ _COLUMNS_OF_REQUESTS = (
     *("user_id", "item_id", "timestamp", "event_timestamp", "device", "split"),
     *("session_id", "midnight", "day"),
     *("request_id", "release", "answered_at", "degraded", "k"),
-    *("item_ids", "scores", "candidate_ids", "candidate_scores"),
+    *("item_ids", "scores", "propensities", "candidate_ids", "candidate_scores"),
     *request_time.USER_REQUEST_FEATURES,
     *request_time.ITEM_REQUEST_FEATURES,
     *request_time.CONTEXT_FEATURES,
