@@ -16,6 +16,8 @@ from typing import Any
 
 import redis
 
+from recsys_assets.storage.online_store import open_store
+
 ITEMS = "recsys:items"
 CHANGES = f"{{{ITEMS}}}:changes"  # in the slot of the states
 START = "0-0"
@@ -165,6 +167,10 @@ class ItemChanges:
         for item_id, kept in self._client.hscan_iter(ITEMS, count=_STATES):
             yield item_id.decode(), _kept(item_id, kept)[1]
 
+    def off_sale(self) -> frozenset[str]:
+        """Ids of the items that no slate may show now."""
+        return off_sale(dict(self.states()))
+
     def last(self) -> str:
         """The place of the newest entry; `START` if there is none."""
         found = self._client.xrevrange(CHANGES, count=1)
@@ -184,6 +190,21 @@ class ItemChanges:
         block = round(wait_seconds * 1000) or None
         found = self._client.xread({CHANGES: place}, count=_ENTRIES, block=block)
         return [_entry(*entry) for _, entries in found for entry in entries]
+
+
+def off_sale(states: Mapping[str, ItemState]) -> frozenset[str]:
+    """Ids of the items that no slate may show."""
+    return frozenset(item_id for item_id, state in states.items() if not state.is_on_sale)
+
+
+def off_sale_items(url: str) -> frozenset[str]:
+    """Ids of the items that no slate may show now, by the online store at `url`.
+
+    Raises:
+        redis.RedisError: it does not answer.
+    """
+    with open_store(url) as client:
+        return ItemChanges(client).off_sale()
 
 
 def as_number(place: str) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from recsys_assets.pipeline.item_changes import (
     ItemState,
     UnreadableState,
     as_number,
+    off_sale,
     seconds_of,
 )
 from recsys_assets.storage.online_store import STORE_ERRORS
@@ -127,7 +128,7 @@ class ItemFollower:
         while entries := self._changes.after(place):
             place = _followed(place, entries)
             states.update(_together(entries))
-        self._items.replace(item_id for item_id, state in states.items() if not state.is_on_sale)
+        self._items.replace(off_sale(states))
         self._place = place
         self._tried.set()
 

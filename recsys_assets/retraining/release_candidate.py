@@ -11,6 +11,7 @@ from recsys_assets.events.purchases import purchased_items
 from recsys_assets.features.online import last_complete_day
 from recsys_assets.models.item_history import midnight_after
 from recsys_assets.models.training_data import CatalogueSnapshot
+from recsys_assets.pipeline.item_changes import off_sale_items
 from recsys_assets.releases.release import MissingRelease, Releases
 from recsys_assets.releases.rendering import Origin, ReleaseParts, render
 from recsys_assets.releases.serving_config import ServingConfig
@@ -160,6 +161,7 @@ def ask(inputs: CandidateInputs, release: int, day: str) -> Answered:
         inputs.canary,
         canaries(dict(islice(purchased.items(), _KNOWN_USERS))),
         midnight_after(day),
+        off_sale_items(inputs.online_store_url),
     )
     faults = tuple(fault for finding in report.faulty for fault in finding.faults)
     p50_ms = report.latency.get("latency_ms_p50", 0.0)

@@ -93,6 +93,14 @@ def canaries(purchased: Mapping[str, Sequence[str]]) -> list[Canary]:
     return known + strangers + odd
 
 
+@dataclass(frozen=True)
+class _Catalogue:
+    """The items of a release, and those that are off sale when it is asked."""
+
+    items: frozenset[str]
+    off_sale: frozenset[str]
+
+
 class CanaryServer(Protocol):
     """Serves a release that is not live."""
 
@@ -110,6 +118,7 @@ def check_release(
     server: CanaryServer,
     requests: Sequence[Canary],
     timestamp: int,
+    off_sale: frozenset[str] = frozenset(),
 ) -> CanaryReport:
     """Has the release served, inspects its answers and times them.
 
@@ -119,9 +128,10 @@ def check_release(
         server: serves it.
         requests: what to ask.
         timestamp: the time of the requests, epoch seconds.
+        off_sale: items that no slate shows now, so that answers may be the shorter for them.
     """
     folder = releases.fetch(release)
-    catalogue = frozenset(item_ids(folder, release))
+    catalogue = _Catalogue(frozenset(item_ids(folder, release)), off_sale)
     with server.serving(releases, release) as (address, fault):
         if fault:
             return CanaryReport((Finding(ANONYMOUS, 1, (fault,)),), None, None)
@@ -188,7 +198,7 @@ def _findings(
     address: str,
     requests: Sequence[Canary],
     release: int,
-    catalogue: frozenset[str],
+    catalogue: _Catalogue,
     timestamp: int,
     until: float,
 ) -> Iterator[Finding]:
@@ -204,7 +214,7 @@ def _ask(
     client: RecommendClient,
     canary: Canary,
     release: int,
-    catalogue: frozenset[str],
+    catalogue: _Catalogue,
     timestamp: int,
     until: float,
 ) -> tuple[str, ...]:
@@ -246,17 +256,18 @@ def whole_answer(ask: Callable[[], Recommendation], until: float) -> Recommendat
 
 
 def _faults(
-    answer: Recommendation, canary: Canary, release: int, catalogue: frozenset[str]
+    answer: Recommendation, canary: Canary, release: int, catalogue: _Catalogue
 ) -> Iterator[str]:
     items = set(answer.item_ids)
-    wanted = min(canary.k, len(catalogue - canary.seen))
+    on_sale = catalogue.items - catalogue.off_sale
+    wanted = min(canary.k, len(on_sale - canary.seen))
     # A Bloom filter leaves out some unseen items too, which shows in a small catalogue only.
-    if not min(wanted, len(catalogue) // 2) <= len(answer.item_ids) <= canary.k:
+    if not min(wanted, len(on_sale) // 2) <= len(answer.item_ids) <= canary.k:
         yield f"{len(answer.item_ids)} items instead of {wanted}"
     if len(items) != len(answer.item_ids):
         yield "an item appears twice"
-    if not items <= catalogue:
-        yield f"{min(items - catalogue)!r} is not in the catalogue"
+    if not items <= catalogue.items:
+        yield f"{min(items - catalogue.items)!r} is not in the catalogue"
     if items & canary.seen:
         yield f"{len(items & canary.seen)} items that the user has bought"
     if not all(math.isfinite(score) for score in answer.scores):

@@ -14,7 +14,7 @@ import redis
 import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
-from recsys_assets.pipeline.item_changes import ItemChanges
+from recsys_assets.pipeline.item_changes import ItemChanges, off_sale_items
 from recsys_assets.pipeline.seen_items import SeenItems
 from recsys_assets.releases.release import Reason
 from recsys_assets.rollout.canary import TemporaryServer, canaries, check_release
@@ -302,6 +302,24 @@ class TestCanary:
         assert len(report.findings) == 15
         assert 0 < report.latency["latency_ms_p50"] <= report.latency["latency_ms_p99"]
         assert not canary_runs(running)
+
+    def test_of_a_shop_that_has_sold_out_of_most_a_sound_release_passes(
+        self, running, releases, store
+    ):
+        release = publish_tiny_release(releases)
+        server, changes = TemporaryServer(TritonServer.of(running)), ItemChanges(store)
+        sold_out = [f"{release}-{row}" for row in range(30, 1000)]
+        changes.put({item: {"available": False} for item in sold_out}, most=1000)
+        told = off_sale_items(running.online_store_url)
+        assert told == {*sold_out}
+
+        report = check_release(releases, release, server, canaries({}), AT, told)
+        untold = check_release(releases, release, server, canaries({}), AT)
+
+        changes.put({item: {"available": True} for item in sold_out}, most=1000)
+        assert report.faulty == ()
+        faults = {fault for finding in untold.findings for fault in finding.faults}
+        assert faults == {"30 items instead of 37", "30 items instead of 200"}
 
     def test_bought_items_in_an_answer_are_found(self, running, releases, store):
         release = publish_tiny_release(releases)

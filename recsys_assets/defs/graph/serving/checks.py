@@ -29,6 +29,7 @@ def canary_answers(
     from recsys_assets.defs.graph.serving.assets import findings_as_markdown
     from recsys_assets.events.purchases import purchased_items
     from recsys_assets.models.item_history import midnight_after
+    from recsys_assets.pipeline.item_changes import off_sale_items
     from recsys_assets.releases.release import Releases
     from recsys_assets.rollout.canary import canaries, check_release
 
@@ -42,6 +43,7 @@ def canary_answers(
         serving.canary(),
         canaries(dict(islice(purchased.items(), _KNOWN_USERS))),
         midnight_after(through),  # the first moment that the release can answer for
+        off_sale_items(serving.online_store_url),
     )
     if not report.faulty:
         releases.approve(release)
