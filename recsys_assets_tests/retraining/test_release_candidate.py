@@ -67,6 +67,7 @@ def make(releases, monkeypatch):
         monkeypatch.setattr(release_candidate.ServingConfig, "of", lambda *_: "as the live one's")
         monkeypatch.setattr(release_candidate, "_online_through", lambda _, day: day)
         monkeypatch.setattr(release_candidate, "is_live", lambda _: False)
+        monkeypatch.setattr(release_candidate, "off_sale_items", lambda _: frozenset())
         # No canary: `check_release` is played.
         where = (None, "nowhere:1", "redis://nowhere")
         rules = rules or GateRules()
